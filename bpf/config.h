@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * config.h - what Go tells the kernel side, and the maps that carry it.
+ *
+ * It lies in maps rather than in .rodata where it may change while droptrace
+ * runs: nf_tables can be loaded after the start, tables are replaced.
+ */
+#ifndef DROPTRACE_CONFIG_H
+#define DROPTRACE_CONFIG_H
+
+#include "event.h"
+
+#define SITE_RANGES 16	 /* functions in which netfilter frees packets */
+#define MAX_HOOKS 24	 /* hook entries looked at on one hook */
+#define XT_MAX_TABLES 1024
+#define OLD_XT_TABLES 8 /* filter mangle raw security nat, and to spare */
+#define NO_SLOT (-1)
+#define THREAD_SIZE 16384 /* x86-64 and arm64, without KASAN */
+
+/* Where a location lies, as far as attribution cares. */
+enum site_kind {
+	SITE_OTHER = 0,
+	SITE_HOOK_SLOW = 1,   /* a hook returned NF_DROP */
+	SITE_NFT = 2,	      /* nft_do_chain freed in place */
+	SITE_QUEUE = 3,	      /* nf_queue failed */
+	SITE_NETFILTER = 4,   /* another netfilter function: synproxy, nfqueue, bridge */
+};
+
+struct site_range {
+	u64 start;
+	u64 end;
+	u32 kind;
+	u32 pad;
+};
+
+/* What a hook function can do; by its address in hook_fns. */
+enum hook_class {
+	HOOK_OTHER = 0, /* unknown: may drop */
+	HOOK_XT = 1,
+	HOOK_NFT = 2,
+	HOOK_NAT = 3,	   /* priv leads to more hook entries */
+	HOOK_HARMLESS = 4, /* never returns NF_DROP (defrag steals) */
+	HOOK_CONNTRACK = 5, /* where packets get their conntrack entry */
+};
+
+/* Offsets of module types: from module BTF, or known for 5.10. */
+struct layout {
+	u16 chain_blob[2]; /* blob_gen_0/1; rules_gen_0/1 before 5.17 */
+	u16 chain_rules;
+	u16 chain_list;
+	u16 chain_table;
+	u16 chain_handle;
+	u16 chain_name;
+	u16 table_chains;
+	u16 table_handle;
+	u16 table_family;
+	u16 table_name;
+	s16 chain_policy; /* nft_base_chain.policy seen from .chain */
+	u16 rule_blob;	  /* 1: rules lie in a blob (nft_rule_dp) */
+	u16 last_chain;	  /* nft_rule_dp_last.chain; 0: no such trailer */
+	u16 ops_size;	  /* nft_expr_ops.size */
+	u16 pktinfo_state;
+	u16 xt_private; /* xt_table */
+	u16 xt_af;
+	u16 xt_name;
+	u16 pad0;
+	u16 targinfo;	     /* xt_action_param */
+	u16 param_state;
+	/*
+	 * 5.10 only, where hooks carry no table: offsets in struct net of the
+	 * pointers for ip and ip6, by number: see hook_fns. 0: none.
+	 */
+	u16 net_tables[2][OLD_XT_TABLES];
+};
+
+struct config {
+	struct site_range sites[SITE_RANGES];
+	struct layout layout;
+	u64 text_start, text_end;	/* kernel image */
+	u64 modules_start, modules_end; /* module text, loosely */
+	u32 calibration_netns;		/* inode; 0: none */
+	u32 possible_cpus;
+	u32 nft_evals_hooked; /* every drop-yielding eval has a probe */
+	u32 ready;	      /* calibrated: drops are recorded from now on */
+};
+
+/*
+ * Where a compiler keeps a variable at one call of kfree_skb: an index into the
+ * window of stack words, counted from its start. Found by calibration.
+ */
+struct frame_site {
+	s16 distance; /* words from ctx to the return address: must fit */
+	s16 rule;     /* nft: const struct nft_rule_dp * */
+	s16 chain;    /* nft: the base chain */
+	s16 pkt;      /* nft: const struct nft_pktinfo * */
+	s16 state;    /* nf_hook_slow: struct nf_hook_state * */
+	s16 entries;  /* nf_hook_slow: const struct nf_hook_entries * */
+	s16 index;    /* nf_hook_slow: s, see index_kind */
+	u8 index_kind; /* 0: s itself; 1: &entries->hooks[s] + index_bias */
+	u8 kind;      /* 1: rule, 2: policy, 3: nf_hook_slow */
+	s32 index_bias;
+};
+
+enum frame_kind { FRAME_RULE = 1, FRAME_POLICY = 2, FRAME_HOOK = 3 };
+
+/* Fates of drops, per CPU; Go sums them. tracer.Counts mirrors the order. */
+enum count {
+	COUNT_SEEN,
+	COUNT_FILTERED,
+	COUNT_LOST,
+	COUNT_DELIVERED,
+	COUNT_MEMBERS, /* fragments of a head already told */
+	COUNT_NESTED,  /* runs deeper than the scratch levels */
+	COUNT_MAX,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct config);
+} settings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, COUNT_MAX);
+	__type(key, u32);
+	__type(value, u64);
+} counts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, u64);
+	__type(value, u32);
+} hook_fns SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32);
+	__type(key, u64);
+	__type(value, struct frame_site);
+} frame_sites SEC(".maps");
+
+/* Resized by Go to --buffer-size. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 24);
+} events SEC(".maps");
+
+/* Bits above which a kernel address is all ones: 47, 56 with five-level paging,
+ * 52 on arm64. Go knows. */
+const volatile u32 address_shift = 47;
+
+/*
+ * Kernels up to 5.x warn, once and loudly, when a probe reads at an address that
+ * is not canonical: words of unknown meaning are checked first.
+ */
+static __always_inline bool is_kernel_address(u64 p)
+{
+	return (s64)p >> address_shift == -1 && p < (u64)-4096; /* no ERR_PTR */
+}
+
+static __always_inline u64 read_u64(u64 address)
+{
+	u64 v = 0;
+
+	if (is_kernel_address(address))
+		bpf_probe_read_kernel(&v, sizeof(v), (void *)address);
+	return v;
+}
+
+static __always_inline void count(u32 which)
+{
+	u64 *n = bpf_map_lookup_elem(&counts, &which);
+
+	if (n)
+		(*n)++;
+}
+
+static __always_inline const struct config *get_config(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&settings, &zero);
+}
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * conntrack.h - the conntrack entry that an skb carries.
+ */
+#ifndef DROPTRACE_CONNTRACK_H
+#define DROPTRACE_CONNTRACK_H
+
+#include "config.h"
+
+#define NFCT_INFOMASK 7UL /* low bits of _nfct: enum ip_conntrack_info */
+#define IP_CT_UNTRACKED 7
+#define IPPROTO_TCP 6
+
+enum ct_presence { CT_ABSENT, CT_ENTRY, CT_UNTRACKED };
+
+static __always_inline void read_conntrack(struct event *e, struct sk_buff *skb)
+{
+	struct ct_info *out = &e->ct;
+	struct nf_conn *ct;
+	u64 nfct;
+
+	if (!bpf_core_field_exists(skb->_nfct))
+		return;
+	nfct = BPF_CORE_READ(skb, _nfct);
+	if (!nfct)
+		return;
+	out->ctinfo = nfct & NFCT_INFOMASK;
+	if (out->ctinfo == IP_CT_UNTRACKED) {
+		out->present = CT_UNTRACKED;
+		return;
+	}
+	ct = (void *)(nfct & ~NFCT_INFOMASK);
+	if (!ct)
+		return;
+	out->present = CT_ENTRY;
+	out->status = BPF_CORE_READ(ct, status);
+	out->timeout = BPF_CORE_READ(ct, timeout);
+	out->jiffies = bpf_jiffies64();
+	if (bpf_core_field_exists(ct->mark))
+		out->mark = BPF_CORE_READ(ct, mark);
+	if (bpf_core_field_exists(ct->zone))
+		out->zone = BPF_CORE_READ(ct, zone.id);
+	bpf_probe_read_kernel(&out->original, sizeof(out->original), &ct->tuplehash[0].tuple);
+	bpf_probe_read_kernel(&out->reply, sizeof(out->reply), &ct->tuplehash[1].tuple);
+	if (out->original.protonum == IPPROTO_TCP)
+		out->tcp_state = BPF_CORE_READ(ct, proto.tcp.state);
+}
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * event.h - the record that the kernel side hands to Go.
+ *
+ * tracer/event mirrors this file field by field; a test there compares the two
+ * through the BTF of the compiled object. All numbers are in host byte order
+ * but for addresses and ports inside tuples and the packet's own bytes, which
+ * stay in network order.
+ */
+#ifndef DROPTRACE_EVENT_H
+#define DROPTRACE_EVENT_H
+
+#include "kernel.h"
+
+#define HEADER_BYTES 160 /* from the network header: IPv6, options, inner ICMP */
+#define ENTRY_BYTES 168  /* sizeof(struct ip6t_entry); ipt_entry is 112 */
+#define NAME_BYTES 32    /* table and chain names are cut to this, NUL included */
+#define IFNAME_BYTES 16
+#define COMM_BYTES 16
+#define STACK_DEPTH 20
+
+enum event_type {
+	EVENT_DROP = 1,
+	EVENT_CALIBRATION = 2,
+	EVENT_QUEUE_OVERFLOW = 3, /* SYN or accept queue: never reaches kfree_skb */
+};
+
+/* Facts about the record itself. */
+enum event_flag {
+	FLAG_VLAN = 1 << 0,	    /* vlan_tci is valid */
+	FLAG_SOCKET = 1 << 1,	    /* skb->sk was set: the sender's or receiver's own */
+	FLAG_TASK = 1 << 2,	    /* process context: pid and comm are the task's */
+	FLAG_SENDER = 1 << 3,	    /* ... and the packet left by that task's hand */
+	FLAG_STACK = 1 << 4,	    /* stack[] follows */
+	FLAG_HEADER_CUT = 1 << 5,   /* header_len is less than the linear part holds */
+	FLAG_HOOK_PROBE = 1 << 6,   /* hook, in and out from nf_hook_slow's probe */
+	FLAG_HOOK_FRAME = 1 << 7,   /* hook, in and out from nf_hook_slow's frame */
+	FLAG_XT_TRACKED = 1 << 8,   /* x_tables counters were compared */
+	FLAG_XT_STALE = 1 << 9,	    /* a tracked table was replaced since Track */
+	FLAG_XT_UNTRACKED = 1 << 10, /* x_tables hooks here that nobody tracks */
+	FLAG_XT_CAPPED = 1 << 11,   /* more drop entries than one drop may read */
+	FLAG_XT_UNSURE = 1 << 12,   /* an earlier drop was ambiguous on this CPU */
+	FLAG_NFT_HERE = 1 << 13,    /* nft base chains stand on this hook */
+	FLAG_NFT_POLICY = 1 << 14,  /* an nft base chain with policy drop does */
+	FLAG_HEAD_FRAGS = 1 << 15,  /* the head of a reassembled datagram */
+	FLAG_CONNTRACK = 1 << 16,   /* conntrack looks at this namespace's packets */
+};
+
+enum rule_kind {
+	RULE_NONE = 0,
+	RULE_NFT = 1,	     /* rule_handle is the rule's */
+	RULE_NFT_POLICY = 2, /* chain_handle is the base chain's */
+	RULE_XT = 3,	     /* entry at offset in the table's blob */
+	RULE_HOOK = 4,	     /* no rule: the hook's function is hook_fn */
+};
+
+/* How the rule was found. */
+enum rule_method {
+	METHOD_NONE = 0,
+	METHOD_NFT_EXPRESSION = 1,
+	METHOD_NFT_FRAME = 2,	      /* the calibrated slot held the rule */
+	METHOD_NFT_FRAME_GUESS = 3,   /* one structural candidate, not calibrated */
+	METHOD_XT_TARGET = 4,
+	METHOD_XT_COUNTER = 5,
+	METHOD_XT_COUNTER_MANY = 6,   /* several entries moved; this is one */
+	METHOD_POLICY_SITE = 7,	      /* calibrated call site and slot */
+	METHOD_POLICY_REST = 8,	      /* every drop-yielding eval was silent */
+	METHOD_HOOK = 9,
+};
+
+/* struct nf_conntrack_tuple without its padding holes named: 40 bytes. */
+struct ct_tuple {
+	u8 src[16];
+	u16 src_port; /* port, ICMP id or GRE key; network order */
+	u16 l3num;
+	u8 dst[16];
+	u16 dst_port; /* port, or ICMP type and code; network order */
+	u8 protonum;
+	u8 dir;
+};
+
+struct ct_info {
+	u8 present;   /* 0: _nfct was NULL; 1: an entry; 2: IP_CT_UNTRACKED */
+	u8 ctinfo;    /* enum ip_conntrack_info */
+	u8 tcp_state; /* enum tcp_conntrack */
+	u8 pad;
+	u32 status;   /* IPS_* bits */
+	u32 mark;
+	u16 zone;
+	u16 pad2;
+	u32 timeout;  /* jiffies32 when confirmed */
+	u32 jiffies;  /* at the drop, to read timeout by */
+	struct ct_tuple original;
+	struct ct_tuple reply;
+};
+
+struct rule_info {
+	u8 kind;
+	u8 method;
+	u8 candidates; /* how many entries or rules fitted */
+	u8 family;     /* nft_table.family or xt_table.af: NFPROTO_* */
+	u32 generation; /* nft base_seq; 0 for x_tables */
+	u64 rule_handle;
+	u64 chain_handle;
+	u64 table_handle;
+	u64 address;	/* the rule's header, or the table blob (xt_table_info) */
+	u32 offset;	/* x_tables: of the entry in the blob */
+	u8 verdict;     /* 1: a reject target or expression took it */
+	u8 pad[3];
+	char table[NAME_BYTES];
+	char chain[NAME_BYTES]; /* nft only */
+	u8 entry[ENTRY_BYTES];  /* x_tables only: the entry's first bytes */
+};
+
+struct event {
+	u8 type;
+	u8 hook; /* NF_* number; NO_HOOK where netfilter had no part */
+	u8 pf;	 /* NFPROTO_* of the hook */
+	u8 pkt_type;
+	u32 flags;
+	u64 time; /* CLOCK_MONOTONIC, ns */
+	u64 skb;
+	u64 location; /* return address into the caller of the free */
+	u64 netns_cookie;
+	u32 netns; /* inode number */
+	u32 reason;
+	u32 cpu;
+	u32 length; /* skb->len: from skb->data */
+	u32 mark;
+	u16 protocol; /* EtherType, host order */
+	u16 vlan_tci;
+	u16 gso_segs;
+	u16 gso_size;
+	u16 header_len; /* bytes of header[] that are valid */
+	u16 network_offset; /* skb->data - network header, may be negative */
+	u32 pid; /* tgid */
+	u32 in_ifindex;
+	u32 out_ifindex;
+	u32 dev_ifindex;
+	char in_name[IFNAME_BYTES];
+	char out_name[IFNAME_BYTES];
+	char dev_name[IFNAME_BYTES];
+	char comm[COMM_BYTES];
+	u64 hook_fn; /* the only hook function left that may have dropped it */
+	struct ct_info ct;
+	struct rule_info rule;
+	u8 header[HEADER_BYTES];
+	u64 stack[STACK_DEPTH]; /* sent only with FLAG_STACK */
+};
+
+#define NO_HOOK 0xff
+
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * kernel.h - the few kernel types that droptrace reads, with CO-RE.
+ *
+ * Only members that are used are named; libbpf-style relocation finds where the
+ * running kernel keeps them. Types of modules (nf_tables, x_tables) are not
+ * here: 5.10 has no BTF for modules, so their offsets come from struct layout
+ * (config.h), which Go fills in.
+ */
+#ifndef DROPTRACE_KERNEL_H
+#define DROPTRACE_KERNEL_H
+
+typedef unsigned char u8;
+typedef signed char s8;
+typedef unsigned short u16;
+typedef short s16;
+typedef unsigned int u32;
+typedef int s32;
+typedef unsigned long long u64;
+typedef long long s64;
+typedef _Bool bool;
+
+/* What bpf_helper_defs.h expects of linux/types.h, which is per architecture. */
+typedef u8 __u8;
+typedef u16 __u16;
+typedef u32 __u32;
+typedef u64 __u64;
+typedef s32 __s32;
+typedef s64 __s64;
+typedef u16 __be16;
+typedef u32 __be32;
+typedef u32 __wsum;
+
+/* uapi linux/bpf.h */
+enum bpf_map_type {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_RINGBUF = 27,
+};
+#define BPF_ANY 0
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
+#define true 1
+#define false 0
+#define NULL ((void *)0)
+
+#define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct list_head {
+	struct list_head *next;
+};
+
+struct ns_common {
+	unsigned int inum;
+};
+
+struct netns_nf {
+	void *hooks_ipv4[5];
+	void *hooks_ipv6[5];
+	void *hooks_arp[3];
+	void *hooks_bridge[5];
+};
+
+struct netns_nft {
+	unsigned int base_seq; /* 6.12 and later */
+};
+
+struct net {
+	struct ns_common ns;
+	u64 net_cookie;
+	struct netns_nf nf;
+	struct netns_nft nft;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct net_device {
+	char name[16];
+	int ifindex;
+	possible_net_t nd_net;
+	void *nf_hooks_ingress;
+	void *nf_hooks_egress;	/* 5.16 and later */
+};
+
+struct dst_entry {
+	struct net_device *dev;
+};
+
+struct sock_common {
+	unsigned short skc_family;
+	possible_net_t skc_net;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+};
+
+struct sk_buff {
+	struct sk_buff *next;
+	struct net_device *dev;
+	struct sock *sk;
+	unsigned long _skb_refdst;
+	unsigned long _nfct;
+	unsigned int len;
+	unsigned int data_len;
+	u32 mark;
+	u16 protocol;
+	u16 vlan_tci;
+	u16 transport_header;
+	u16 network_header;
+	u16 mac_header;
+	unsigned int tail; /* an offset where NET_SKBUFF_DATA_USES_OFFSET: 64-bit */
+	unsigned int end;
+	unsigned char *head;
+	unsigned char *data;
+	u32 users;
+	u8 __pkt_type_offset[0]; /* marks the byte of pkt_type:3; 5.10 to 7.2 */
+	u8 cloned : 1;
+	u8 pkt_type : 3;
+	u8 vlan_present : 1; /* up to 6.1; later vlan_all != 0 says it */
+	u32 vlan_all;
+};
+
+struct skb_shared_info {
+	u8 nr_frags;
+	unsigned short gso_size;
+	unsigned short gso_segs;
+	struct sk_buff *frag_list;
+};
+
+struct nf_hook_state {
+	/* u32 in 5.10, u8 by 6.1: read with the size CO-RE finds */
+	u8 hook;
+	u8 pf;
+	struct net_device *in;
+	struct net_device *out;
+	struct sock *sk;
+	struct net *net;
+	void *okfn;
+};
+
+struct nf_conntrack_zone {
+	u16 id;
+};
+
+struct nf_conntrack_man {
+	u16 l3num;
+};
+
+struct nf_conntrack_tuple {
+	struct nf_conntrack_man src;
+};
+
+struct nf_conntrack_tuple_hash {
+	struct nf_conntrack_tuple tuple;
+};
+
+struct ip_ct_tcp {
+	u8 state;
+};
+
+union nf_conntrack_proto {
+	struct ip_ct_tcp tcp;
+};
+
+struct nf_conn {
+	u32 timeout;
+	struct nf_conntrack_zone zone;
+	struct nf_conntrack_tuple_hash tuplehash[2];
+	unsigned long status;
+	u32 mark;
+	union nf_conntrack_proto proto;
+};
+
+struct nsproxy {
+	struct net *net_ns;
+};
+
+struct task_struct {
+	void *stack;
+	unsigned int flags;
+	struct nsproxy *nsproxy;
+};
+
+struct bpf_array {
+	void *pptrs[0];
+};
+
+#pragma clang attribute pop
+
+#endif

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * nft.h - from a rule's address to chain and table.
+ *
+ * A chain's rules lie in one blob, a header of 8 bytes before each (5.17 and
+ * later); before, each rule is an object of its own on the chain's list.
+ */
+#ifndef DROPTRACE_NFT_H
+#define DROPTRACE_NFT_H
+
+#include "hooks.h"
+
+#define MAX_RULE_WALK 16384 /* rules looked over to find a chain's end */
+#define MAX_RULE_WALK_UNROLLED 256 /* without bpf_loop: what the verifier bears */
+#define MAX_RULE_EXPRESSIONS 128 /* NFT_RULE_MAXEXPRS */
+#define MAX_CHAIN_WALK 4096 /* chains of one table */
+
+/* nft_rule_dp: is_last:1, dlen:12, handle:42 */
+#define DP_IS_LAST(v) ((v) & 1)
+#define DP_LENGTH(v) (((v) >> 1) & 0xfff)
+#define DP_HANDLE(v) (((v) >> 13) & ((1ULL << 42) - 1))
+#define DP_HEADER 8
+
+/* struct nft_rule before 5.17: list, then handle:42, genmask:2, dlen:12, udata:1 */
+#define OLD_RULE_INFO 16
+#define OLD_RULE_HEADER 24
+#define OLD_HANDLE(v) ((v) & ((1ULL << 42) - 1))
+#define OLD_LENGTH(v) (((v) >> 44) & 0xfff)
+
+static __always_inline void name_table(struct rule_info *r, const struct layout *l, u64 table)
+{
+	u16 family = 0;
+
+	r->table_handle = read_u64(table + l->table_handle);
+	bpf_probe_read_kernel(&family, sizeof(family), (void *)(table + l->table_family));
+	r->family = family & 0x3f; /* u16 family:6 */
+	bpf_probe_read_kernel_str(r->table, sizeof(r->table),
+				  (void *)read_u64(table + l->table_name));
+}
+
+static __always_inline void name_chain(struct rule_info *r, const struct layout *l, u64 chain)
+{
+	r->chain_handle = read_u64(chain + l->chain_handle);
+	bpf_probe_read_kernel_str(r->chain, sizeof(r->chain),
+				  (void *)read_u64(chain + l->chain_name));
+	name_table(r, l, read_u64(chain + l->chain_table));
+}
+
+struct rule_walk {
+	u64 at;	   /* header of the rule looked at */
+	u64 chain; /* found at the trailer */
+	u32 last_chain;
+	u32 bad;
+};
+
+/* One step towards the trailer, which names the chain (6.4 and later). */
+static long walk_rule(u32 i, void *data)
+{
+	struct rule_walk *w = data;
+	u64 header = 0;
+
+	if (bpf_probe_read_kernel(&header, sizeof(header), (void *)w->at)) {
+		w->bad = 1;
+		return 1;
+	}
+	if (DP_IS_LAST(header)) {
+		w->chain = read_u64(w->at + w->last_chain);
+		return 1;
+	}
+	if (!DP_LENGTH(header)) {
+		w->bad = 1;
+		return 1;
+	}
+	w->at += DP_HEADER + DP_LENGTH(header);
+	return 0;
+}
+
+static __always_inline u64 chain_by_trailer(u64 rule, u32 last_chain, bool loops)
+{
+	struct rule_walk w = { .at = rule, .last_chain = last_chain };
+
+	if (loops) {
+		bpf_loop(MAX_RULE_WALK, walk_rule, &w, 0);
+	} else {
+		for (u32 i = 0; i < MAX_RULE_WALK_UNROLLED; i++)
+			if (walk_rule(i, &w))
+				break;
+	}
+	return w.bad ? 0 : w.chain;
+}
+
+struct chain_walk {
+	u64 rule;
+	u64 at;	  /* list node */
+	u64 head; /* the table's chains */
+	u64 chain;
+	struct layout layout;
+};
+
+static __always_inline bool blob_holds(u64 blob, u64 rule)
+{
+	u64 size;
+
+	if (!is_kernel_address(blob))
+		return false;
+	size = read_u64(blob); /* struct nft_rule_blob {size, data[]} */
+	return rule >= blob + sizeof(u64) && rule <= blob + sizeof(u64) + size;
+}
+
+/* Which of the two generations is live only nft knows: either will do. */
+static __always_inline bool chain_holds(const struct layout *l, u64 chain, u64 rule)
+{
+	return blob_holds(read_u64(chain + l->chain_blob[0]), rule) ||
+	       blob_holds(read_u64(chain + l->chain_blob[1]), rule);
+}
+
+static long walk_chain(u32 i, void *data)
+{
+	struct chain_walk *w = data;
+	u64 chain;
+
+	if (w->at == w->head || !is_kernel_address(w->at))
+		return 1;
+	chain = w->at - w->layout.chain_list;
+	if (chain_holds(&w->layout, chain, w->rule)) {
+		w->chain = chain;
+		return 1;
+	}
+	w->at = read_u64(w->at);
+	return 0;
+}
+
+/* 5.17 to 6.3: no trailer; look through the tables that stand on this hook. */
+static __always_inline u64 chain_by_search(const struct hook_scan *scan, const struct layout *l,
+					   u64 rule)
+{
+	struct chain_walk w = { .rule = rule, .layout = *l };
+
+	for (u32 i = 0; i < MAX_NFT_CHAINS; i++) {
+		u64 table;
+
+		if (i >= scan->nft || w.chain)
+			break;
+		if (chain_holds(l, scan->nft_chain[i], rule))
+			return scan->nft_chain[i];
+		table = read_u64(scan->nft_chain[i] + l->chain_table);
+		w.head = table + l->table_chains;
+		w.at = read_u64(w.head);
+		bpf_loop(MAX_CHAIN_WALK, walk_chain, &w, 0);
+	}
+	return w.chain;
+}
+
+/*
+ * Before 5.17 rules are linked: follow the list until a node is a chain's head,
+ * which is so where the chain it would lie in belongs to a table of this hook.
+ */
+static __always_inline u64 chain_by_list(const struct hook_scan *scan, const struct layout *l,
+					 u64 rule)
+{
+	u64 tables[4] = {};
+	u64 at = rule;
+
+	for (u32 i = 0; i < COUNT_OF(tables); i++)
+		if (i < scan->nft)
+			tables[i] = read_u64(scan->nft_chain[i] + l->chain_table);
+	for (u32 i = 0; i < MAX_RULE_WALK_UNROLLED; i++) {
+		u64 chain, table;
+
+		at = read_u64(at);
+		if (!is_kernel_address(at))
+			return 0;
+		chain = at - l->chain_rules;
+		table = read_u64(chain + l->chain_table);
+		if (table && (table == tables[0] || table == tables[1] || table == tables[2] ||
+			      table == tables[3]))
+			return chain;
+	}
+	return 0;
+}
+
+static __always_inline u64 rule_chain(const struct hook_scan *scan, const struct layout *l,
+				      u64 rule, bool loops)
+{
+	if (!l->rule_blob)
+		return chain_by_list(scan, l, rule);
+	if (l->last_chain)
+		return chain_by_trailer(rule, l->last_chain, loops);
+	return loops ? chain_by_search(scan, l, rule) : 0;
+}
+
+struct expr_walk {
+	u64 at;
+	u64 end; /* header of the rule behind expr's */
+	u64 rule;
+	u32 ops_size;
+};
+
+/* Over the rest of a rule's expressions: a header, unlike one, begins with no
+ * pointer (handle:42 leaves its upper bits clear). */
+static long walk_expression(u32 i, void *data)
+{
+	struct expr_walk *w = data;
+	u64 ops = read_u64(w->at);
+	u32 size = 0;
+
+	if (!is_kernel_address(ops)) {
+		w->end = w->at;
+		return 1;
+	}
+	bpf_probe_read_kernel(&size, sizeof(size), (void *)(ops + w->ops_size));
+	if (!size || size > 4096)
+		return 1;
+	w->at += size;
+	return 0;
+}
+
+/* From a chain's first rule to the one that ends where expr's does. */
+static long walk_to_rule(u32 i, void *data)
+{
+	struct expr_walk *w = data;
+	u64 header = read_u64(w->at);
+	u64 next = w->at + DP_HEADER + DP_LENGTH(header);
+
+	if (!header || DP_IS_LAST(header) || next > w->end)
+		return 1;
+	if (next == w->end) {
+		w->rule = w->at;
+		return 1;
+	}
+	w->at = next;
+	return 0;
+}
+
+/*
+ * The ruleset's generation where struct net has it (6.12 and later). Before, it
+ * hides behind a module's own number: 0, and Go goes by handles alone.
+ */
+static __always_inline u32 nft_generation(struct net *net)
+{
+	if (bpf_core_field_exists(net->nft.base_seq))
+		return BPF_CORE_READ(net, nft.base_seq);
+	return 0;
+}
+
+static __always_inline u64 rule_handle(const struct layout *l, u64 rule)
+{
+	u64 header = read_u64(rule + (l->rule_blob ? 0 : OLD_RULE_INFO));
+
+	if (!l->rule_blob)
+		return OLD_HANDLE(header);
+	return DP_IS_LAST(header) ? 0 : DP_HANDLE(header);
+}
+
+#endif

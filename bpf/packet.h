@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * packet.h - what an skb says of itself: namespace, device, bytes, sender.
+ */
+#ifndef DROPTRACE_PACKET_H
+#define DROPTRACE_PACKET_H
+
+#include "config.h"
+
+#define ETH_P_IP 0x0800
+#define ETH_P_IPV6 0x86DD
+#define PF_KTHREAD 0x00200000
+#define NO_OFFSET 0xffff /* an unset transport or mac header */
+#define DST_NOREF_MASK (~1UL) /* _skb_refdst carries SKB_DST_NOREF in bit 0 */
+
+static __always_inline void read_device(struct net_device *dev, u32 *index, char *name)
+{
+	if (!dev)
+		return;
+	*index = BPF_CORE_READ(dev, ifindex);
+	bpf_probe_read_kernel_str(name, IFNAME_BYTES, &dev->name);
+}
+
+/* The namespace of a packet that has no hook state: device, else socket, else route. */
+static __always_inline struct net *packet_net(struct sk_buff *skb, struct net_device *dev,
+					      struct sock *sk)
+{
+	struct dst_entry *dst;
+
+	if (dev)
+		return BPF_CORE_READ(dev, nd_net.net);
+	if (sk)
+		return BPF_CORE_READ(sk, __sk_common.skc_net.net);
+	dst = (void *)(BPF_CORE_READ(skb, _skb_refdst) & DST_NOREF_MASK);
+	if (dst)
+		return BPF_CORE_READ(dst, dev, nd_net.net);
+	return NULL;
+}
+
+static __always_inline void set_net(struct event *e, struct net *net)
+{
+	if (!net)
+		return;
+	e->netns = BPF_CORE_READ(net, ns.inum);
+	/* Before 5.12 a cookie is an atomic64_t of another name: left 0. */
+	if (bpf_core_field_exists(net->net_cookie))
+		e->netns_cookie = BPF_CORE_READ(net, net_cookie);
+}
+
+/*
+ * Only the linear part can be read from a tracepoint; every header that the
+ * network stack has looked at is in it.
+ */
+static __always_inline void read_header(struct event *e, struct sk_buff *skb)
+{
+	unsigned char *head = BPF_CORE_READ(skb, head);
+	u32 network = BPF_CORE_READ(skb, network_header);
+	u32 tail = BPF_CORE_READ(skb, tail);
+	u32 data = (u32)(BPF_CORE_READ(skb, data) - head);
+	u32 len;
+
+	if (network == NO_OFFSET || network >= tail || network == 0)
+		network = data;
+	if (network >= tail)
+		return;
+	e->network_offset = (s16)(network - data);
+	len = tail - network;
+	if (len > HEADER_BYTES) {
+		len = HEADER_BYTES;
+		e->flags |= FLAG_HEADER_CUT;
+	}
+	/* The verifier loses the bound when clang keeps len in two registers. */
+	asm volatile("" : "+r"(len));
+	if (len > HEADER_BYTES)
+		return;
+	if (bpf_probe_read_kernel(e->header, len, head + network))
+		return;
+	e->header_len = len;
+}
+
+static __always_inline void read_vlan(struct event *e, struct sk_buff *skb)
+{
+	bool present;
+
+	if (bpf_core_field_exists(skb->vlan_present))
+		present = BPF_CORE_READ_BITFIELD_PROBED(skb, vlan_present);
+	else
+		present = BPF_CORE_READ(skb, vlan_all) != 0;
+	if (!present)
+		return;
+	e->vlan_tci = BPF_CORE_READ(skb, vlan_tci);
+	e->flags |= FLAG_VLAN;
+}
+
+static __always_inline void read_shared_info(struct event *e, struct sk_buff *skb)
+{
+	struct skb_shared_info *shared;
+
+	/* skb_end_pointer: head + end where offsets are used (64-bit) */
+	shared = (void *)(BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, end));
+	e->gso_size = BPF_CORE_READ(shared, gso_size);
+	e->gso_segs = BPF_CORE_READ(shared, gso_segs);
+	if (BPF_CORE_READ(shared, frag_list))
+		e->flags |= FLAG_HEAD_FRAGS;
+}
+
+/* LOCAL_OUT of raw sockets comes with no protocol: the version nibble tells. */
+static __always_inline void fix_protocol(struct event *e)
+{
+	if (e->protocol || !e->header_len)
+		return;
+	if ((e->header[0] >> 4) == 4)
+		e->protocol = ETH_P_IP;
+	else if ((e->header[0] >> 4) == 6)
+		e->protocol = ETH_P_IPV6;
+}
+
+/*
+ * Softirqs of x86-64 run on a stack of their own, so a context on the current
+ * task's stack is that task's, or a kernel thread's such as ksoftirqd.
+ */
+static __always_inline void read_task(struct event *e, u64 stack_pointer)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	u64 stack = (u64)BPF_CORE_READ(task, stack);
+
+	if (stack_pointer < stack || stack_pointer >= stack + THREAD_SIZE)
+		return;
+	e->flags |= FLAG_TASK;
+	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+		return;
+	e->pid = bpf_get_current_pid_tgid() >> 32;
+	bpf_get_current_comm(e->comm, sizeof(e->comm));
+	if (e->flags & FLAG_SOCKET)
+		e->flags |= FLAG_SENDER;
+}
+
+static __always_inline struct net *read_packet(struct event *e, struct sk_buff *skb)
+{
+	struct net_device *dev = BPF_CORE_READ(skb, dev);
+	struct sock *sk = BPF_CORE_READ(skb, sk);
+	struct net *net;
+
+	e->skb = (u64)skb;
+	e->length = BPF_CORE_READ(skb, len);
+	e->mark = BPF_CORE_READ(skb, mark);
+	e->protocol = __builtin_bswap16(BPF_CORE_READ(skb, protocol));
+	e->pkt_type = BPF_CORE_READ_BITFIELD_PROBED(skb, pkt_type);
+	if (sk)
+		e->flags |= FLAG_SOCKET;
+	read_device(dev, &e->dev_ifindex, e->dev_name);
+	net = packet_net(skb, dev, sk);
+	set_net(e, net);
+	read_header(e, skb);
+	fix_protocol(e);
+	read_vlan(e, skb);
+	read_shared_info(e, skb);
+	return net;
+}
+
+#endif
