@@ -1,0 +1,195 @@
+// Package calibrate finds where a kernel's compiler keeps the variables that
+// name a drop's rule: it drops packets of its own, in a namespace of its own, by
+// rules that it knows, and looks which words of the stack held them each time.
+//
+// At one call site a variable's home is fixed, so what held over a dozen
+// different rules there holds for all. A word that fitted by chance, or left
+// over from the packet before, fails when rules alternate.
+package calibrate
+
+import (
+	"encoding/binary"
+
+	"github.com/droptrace/droptrace/bpf"
+)
+
+// Sizes of bpf/frame.h.
+const (
+	belowWords    = 96
+	argumentWords = 4
+	distanceWords = 64
+	hookEntry     = 16 // sizeof(struct nf_hook_entry)
+)
+
+// noSlot marks a variable that no word held.
+const noSlot = -1
+
+// Kinds of sites: enum frame_kind of bpf/config.h.
+const (
+	kindRule   = 1
+	kindPolicy = 2
+	kindHook   = 3
+)
+
+// Expect is what is known of a drop beforehand.
+type Expect struct {
+	Handle uint64 // of the rule; 0 for a policy
+	Index  int    // of the hook entry that dropped
+}
+
+// Sample is one drop, seen and known.
+type Sample struct {
+	Expect
+	*bpf.KernelCalibration
+	// ByHook is true where nf_hook_slow freed the packet.
+	ByHook bool
+}
+
+func (s *Sample) kind() uint8 {
+	switch {
+	case s.ByHook:
+		return kindHook
+	case s.Handle == 0:
+		return kindPolicy
+	}
+	return kindRule
+}
+
+// distance mirrors window_distance of bpf/frame.h.
+func (s *Sample) distance() int {
+	for i := argumentWords; i < distanceWords; i++ {
+		if s.Words[belowWords+i] == s.Event.Location {
+			return i
+		}
+	}
+	return -1
+}
+
+func (s *Sample) memory(slot, offset int) uint64 {
+	return binary.NativeEndian.Uint64(s.Memory[slot][offset:])
+}
+
+// heldRule tells whether the word points to the header of the expected rule:
+// struct nft_rule_dp {is_last:1, dlen:12, handle:42}.
+func (s *Sample) heldRule(slot int) bool {
+	header := s.memory(slot, 0)
+	return header&1 == 0 && header>>13&(1<<42-1) == s.Handle
+}
+
+func (s *Sample) heldChain(slot int) bool {
+	return s.Words[slot] == s.Hooks[s.Index].Priv
+}
+
+// heldPacket tells whether the word points to struct nft_pktinfo {skb, state}.
+func (s *Sample) heldPacket(slot int) bool {
+	return s.memory(slot, 0) == s.Event.Skb && s.memory(slot, 8) == s.State
+}
+
+func (s *Sample) heldState(slot int) bool   { return s.Words[slot] == s.State }
+func (s *Sample) heldEntries(slot int) bool { return s.Words[slot] == s.Entries }
+
+func (s *Sample) heldIndex(slot int) bool {
+	return uint32(s.Words[slot]) == uint32(s.Index)
+}
+
+// Sites returns, for each location, the slots that held in every sample. A
+// location seen with two kinds, with too few samples, or without the slot that
+// its kind stands on is left out.
+func Sites(samples []Sample) map[uint64]bpf.KernelFrameSite {
+	byLocation := make(map[uint64][]Sample)
+	for _, s := range samples {
+		byLocation[s.Event.Location] = append(byLocation[s.Event.Location], s)
+	}
+	out := make(map[uint64]bpf.KernelFrameSite)
+	for location, group := range byLocation {
+		if site, ok := analyze(group); ok {
+			out[location] = site
+		}
+	}
+	return out
+}
+
+// minSamples and minDistinct keep chance out: so many drops, by so many rules,
+// chains or hook entries.
+const (
+	minSamples  = 6
+	minDistinct = 2
+)
+
+func analyze(group []Sample) (bpf.KernelFrameSite, bool) {
+	site := bpf.KernelFrameSite{
+		Distance: int16(group[0].distance()),
+		Kind:     group[0].kind(),
+		Rule:     noSlot, Chain: noSlot, Pkt: noSlot,
+		State: noSlot, Entries: noSlot, Index: noSlot,
+	}
+	type answer struct {
+		Expect
+		priv uint64
+	}
+	distinct := make(map[answer]bool)
+	for i := range group {
+		if group[i].kind() != site.Kind || group[i].distance() != int(site.Distance) {
+			return site, false
+		}
+		distinct[answer{group[i].Expect, group[i].Hooks[group[i].Index].Priv}] = true
+	}
+	if len(group) < minSamples || len(distinct) < minDistinct || site.Distance < 0 {
+		return site, false
+	}
+	switch site.Kind {
+	case kindRule:
+		site.Rule = slot(group, (*Sample).heldRule)
+		site.Pkt = slot(group, (*Sample).heldPacket)
+		return site, site.Rule != noSlot
+	case kindPolicy:
+		site.Chain = slot(group, (*Sample).heldChain)
+		site.Pkt = slot(group, (*Sample).heldPacket)
+		return site, site.Chain != noSlot
+	}
+	site.State = slot(group, (*Sample).heldState)
+	site.Entries = slot(group, (*Sample).heldEntries)
+	findIndex(group, &site)
+	return site, site.State != noSlot
+}
+
+// slot returns the first word that held in every sample. Low words come first:
+// they are registers that callees saved, which no leftover can pose as.
+func slot(group []Sample, held func(*Sample, int) bool) int16 {
+	for i := range group[0].Words {
+		if all(group, func(s *Sample) bool { return held(s, i) }) {
+			return int16(i)
+		}
+	}
+	return noSlot
+}
+
+func all(group []Sample, ok func(*Sample) bool) bool {
+	for i := range group {
+		if !ok(&group[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// findIndex looks for nf_hook_slow's loop variable, as the number it is or as
+// the pointer that a compiler may make of it.
+func findIndex(group []Sample, site *bpf.KernelFrameSite) {
+	if site.Index = slot(group, (*Sample).heldIndex); site.Index != noSlot {
+		return
+	}
+	for i := range group[0].Words {
+		bias := int64(group[0].Words[i]-group[0].Entries) - hookEntry*int64(group[0].Index)
+		if bias < -hookEntry || bias > 2*hookEntry {
+			continue
+		}
+		fits := func(s *Sample) bool {
+			return int64(s.Words[i]-s.Entries) == bias+hookEntry*int64(s.Index)
+		}
+		if all(group, fits) {
+			site.Index, site.IndexKind, site.IndexBias = int16(i), 1, int32(bias)
+			return
+		}
+	}
+}

@@ -1,0 +1,138 @@
+package calibrate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/bpf"
+)
+
+// Reader hands over the calibration record of the packet just sent to a port,
+// nil where none came. byHook tells nf_hook_slow's frees from nft_do_chain's.
+type Reader func(port uint16) (record *bpf.KernelCalibration, byHook bool, err error)
+
+// NFT drops packets by nft rules: twice round, so that no word holds the same
+// rule twice in a row.
+func NFT(ctx context.Context, n *Namespace, read Reader) ([]Sample, error) {
+	expects, err := nftRuleset(n.fd)
+	if err != nil {
+		return nil, err
+	}
+	ports := make([]uint16, 0, len(expects))
+	for p := range expects {
+		ports = append(ports, p)
+	}
+	slices.Sort(ports)
+	// The input hook's packets must first pass output: both contexts alternate.
+	half := len(ports) / 2
+	var samples []Sample
+	for range 2 {
+		for i := range half {
+			for _, port := range []uint16{ports[i], ports[half+i]} {
+				if ctx.Err() != nil {
+					return samples, ctx.Err()
+				}
+				if samples, err = n.drop(samples, port, expects[port], read); err != nil {
+					return samples, err
+				}
+			}
+		}
+	}
+	return samples, nil
+}
+
+func (n *Namespace) drop(samples []Sample, port uint16, want Expect, read Reader) ([]Sample, error) {
+	if err := n.Do(func() error { return send(port) }); err != nil {
+		return samples, err
+	}
+	record, byHook, err := read(port)
+	if err != nil || record == nil {
+		return samples, err
+	}
+	return append(samples, Sample{Expect: want, KernelCalibration: record, ByHook: byHook}), nil
+}
+
+// hookPriorities of the netfilter programs that stand in for hooks.
+var hookPriorities = [...]int32{-40, -30, -20, -10}
+
+// Hooks drops packets by BPF netfilter programs (6.4 and later), which return
+// a plain NF_DROP to nf_hook_slow.
+func Hooks(ctx context.Context, n *Namespace, read Reader) (samples []Sample, err error) {
+	accept, err := netfilterProgram(1)
+	if err != nil {
+		return nil, err
+	}
+	defer accept.Close()
+	drop, err := netfilterProgram(0)
+	if err != nil {
+		return nil, err
+	}
+	defer drop.Close()
+	for range 2 {
+		for index := range hookPriorities {
+			if ctx.Err() != nil {
+				return samples, ctx.Err()
+			}
+			links, err := n.attachHooks(accept, drop, index)
+			if err != nil {
+				return samples, err
+			}
+			samples, err = n.drop(samples, 3000, Expect{Index: index}, read)
+			for _, l := range links {
+				l.Close()
+			}
+			if err != nil {
+				return samples, err
+			}
+		}
+	}
+	return samples, nil
+}
+
+func netfilterProgram(verdict int32) (*ebpf.Program, error) {
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name:         "calibrate",
+		Type:         ebpf.Netfilter,
+		AttachType:   ebpf.AttachNetfilter,
+		License:      "Dual BSD/GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, verdict), asm.Return()},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load netfilter program: %w", err)
+	}
+	return p, nil
+}
+
+// attachHooks puts a program at each priority of the namespace's output hook,
+// the dropping one at index.
+func (n *Namespace) attachHooks(accept, drop *ebpf.Program, index int) (links []link.Link, err error) {
+	err = n.Do(func() error {
+		for i, priority := range hookPriorities {
+			p := accept
+			if i == index {
+				p = drop
+			}
+			l, err := link.AttachNetfilter(link.NetfilterOptions{
+				Program: p, ProtocolFamily: unix.NFPROTO_IPV4,
+				Hook: unix.NF_INET_LOCAL_OUT, Priority: priority,
+			})
+			if err != nil {
+				return fmt.Errorf("attach netfilter program: %w", err)
+			}
+			links = append(links, l)
+		}
+		return nil
+	})
+	if err != nil {
+		for _, l := range links {
+			l.Close()
+		}
+	}
+	return links, err
+}

@@ -1,0 +1,105 @@
+package tracer
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+	"unsafe"
+
+	"github.com/droptrace/droptrace/bpf"
+	"github.com/droptrace/droptrace/tracer/calibrate"
+	"github.com/droptrace/droptrace/tracer/event"
+)
+
+// calibrationWait bounds the wait for the record of a packet just dropped.
+const calibrationWait = 200 * time.Millisecond
+
+// calibrate finds the homes of variables. What cannot be calibrated is named
+// and leaves droptrace with fewer certain answers, not with wrong ones.
+func (t *Tracer) calibrate(ctx context.Context, symbols Symbols) {
+	n, err := calibrate.NewNamespace()
+	if err != nil {
+		t.notice("rules of nftables may stay unknown: %v", err)
+		return
+	}
+	defer n.Close()
+	t.config.CalibrationNetns = n.Inode
+	defer func() { t.config.CalibrationNetns = 0 }()
+	if err := t.writeConfig(); err != nil {
+		t.notice("not calibrated: %v", err)
+		return
+	}
+	var samples []calibrate.Sample
+	// Bpf programs first: nft's rules would stand before and after them.
+	if hooks, err := calibrate.Hooks(ctx, n, t.readCalibration); err == nil {
+		samples = append(samples, hooks...)
+	}
+	if len(symbols.Ranges("nft_do_chain")) > 0 {
+		nft, err := calibrate.NFT(ctx, n, t.readCalibration)
+		if err != nil {
+			t.notice("rules of nftables may stay unknown: %v", err)
+		}
+		samples = append(samples, nft...)
+	}
+	for location, site := range calibrate.Sites(samples) {
+		if err := t.kernel.table("frame_sites").Put(location, &site); err != nil {
+			t.notice("not calibrated: %v", err)
+			continue
+		}
+		t.sites[t.siteKind(location)]++
+	}
+}
+
+func (t *Tracer) notice(format string, args ...any) {
+	t.notices = append(t.notices, fmt.Sprintf(format, args...))
+}
+
+// readCalibration is a calibrate.Reader.
+func (t *Tracer) readCalibration(port uint16) (*bpf.KernelCalibration, bool, error) {
+	t.reader.SetDeadline(time.Now().Add(calibrationWait))
+	defer t.reader.SetDeadline(time.Time{})
+	for {
+		err := t.reader.ReadInto(&t.record)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, false, nil
+		}
+		if err != nil {
+			return nil, false, fmt.Errorf("read calibration: %w", err)
+		}
+		c := decodeCalibration(t.record.RawSample)
+		if c == nil || destinationPort(c) != port {
+			continue
+		}
+		if kind := t.siteKind(c.Event.Location); kind == siteHookSlow || kind == siteNFT {
+			return c, kind == siteHookSlow, nil
+		}
+	}
+}
+
+func decodeCalibration(raw []byte) *bpf.KernelCalibration {
+	c := new(bpf.KernelCalibration)
+	size := unsafe.Sizeof(*c)
+	if uintptr(len(raw)) < size || event.Type(raw[0]) != event.Calibration {
+		return nil
+	}
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(c)), size), raw)
+	return c
+}
+
+// destinationPort of the IPv4 UDP packet that calibration sent.
+func destinationPort(c *bpf.KernelCalibration) uint16 {
+	const ip, udpPort = 20, 2
+	return binary.BigEndian.Uint16(c.Event.Header[ip+udpPort:])
+}
+
+func (t *Tracer) siteKind(location uint64) uint32 {
+	for _, s := range t.config.Sites {
+		if location > s.Start && location <= s.End {
+			return s.Kind
+		}
+	}
+	return 0
+}

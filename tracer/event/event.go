@@ -1,0 +1,203 @@
+// Package event is the record that droptrace's kernel side writes, in pure Go:
+// no BPF is needed to read, explain or fuzz one.
+//
+// Event mirrors struct event of bpf/event.h field by field. Numbers are in host
+// byte order except addresses and ports inside tuples and the packet's own
+// bytes, which stay in network order.
+package event
+
+import (
+	"errors"
+	"fmt"
+	"structs"
+	"unsafe"
+)
+
+const (
+	headerBytes = 160
+	entryBytes  = 168
+	nameBytes   = 32
+	stackDepth  = 20
+)
+
+// Type tells records apart.
+type Type uint8
+
+const (
+	Drop          Type = 1
+	Calibration   Type = 2
+	QueueOverflow Type = 3 // SYN or accept queue: such a packet never reaches kfree_skb
+)
+
+// Flag holds facts about the record itself.
+type Flag uint32
+
+const (
+	VLAN        Flag = 1 << iota // VLANTCI is valid
+	Socket                       // skb->sk was set
+	Task                         // process context: PID and Comm are the task's
+	Sender                       // and the packet left by that task's hand
+	HasStack                     // Stack is valid
+	HeaderCut                    // more linear header bytes than Header holds
+	HookProbe                    // Hook, In and Out from nf_hook_slow's probe
+	HookFrame                    // Hook, In and Out from nf_hook_slow's frame
+	XTTracked                    // x_tables counters were compared
+	XTStale                      // a tracked table was replaced since it was tracked
+	XTUntracked                  // x_tables hooks here that nobody tracks
+	XTCapped                     // more drop entries than one drop may read
+	XTUnsure                     // an earlier drop was ambiguous on this CPU
+	NFTHere                      // nft base chains stand on this hook
+	NFTPolicy                    // an nft base chain with policy drop does
+	HeadFrags                    // the head of a reassembled datagram
+	Conntrack                    // conntrack looks at this namespace's packets
+)
+
+// RuleKind says what RuleInfo names.
+type RuleKind uint8
+
+const (
+	RuleNone RuleKind = iota
+	RuleNFT
+	RuleNFTPolicy
+	RuleXT
+	RuleHook
+)
+
+// Method says how the kernel side found the rule.
+type Method uint8
+
+const (
+	MethodNone Method = iota
+	MethodNFTExpression
+	MethodNFTFrame
+	MethodNFTFrameGuess
+	MethodXTTarget
+	MethodXTCounter
+	MethodXTCounterMany
+	MethodPolicySite
+	MethodPolicyRest
+	MethodHook
+)
+
+// NoHook is Event.Hook where netfilter had no part in the drop.
+const NoHook = 0xff
+
+// CTTuple is struct nf_conntrack_tuple; ports in network order.
+type CTTuple struct {
+	_       structs.HostLayout
+	Src     [16]byte
+	SrcPort [2]byte
+	L3Num   uint16
+	Dst     [16]byte
+	DstPort [2]byte
+	Proto   uint8
+	Dir     uint8
+}
+
+// CTPresence tells an entry, no entry and NOTRACK apart.
+type CTPresence uint8
+
+const (
+	CTAbsent    CTPresence = 0
+	CTEntry     CTPresence = 1
+	CTUntracked CTPresence = 2
+)
+
+// CTInfo is what the packet's _nfct said at the drop.
+type CTInfo struct {
+	_        structs.HostLayout
+	Present  CTPresence
+	CTInfo   uint8 // enum ip_conntrack_info
+	TCPState uint8 // enum tcp_conntrack
+	_        uint8
+	Status   uint32 // IPS_* bits
+	Mark     uint32
+	Zone     uint16
+	_        uint16
+	Timeout  uint32 // jiffies32 once confirmed
+	Jiffies  uint32 // at the drop
+	Original CTTuple
+	Reply    CTTuple
+}
+
+// RuleInfo identifies the rule in the kernel's own numbers.
+type RuleInfo struct {
+	_           structs.HostLayout
+	Kind        RuleKind
+	Method      Method
+	Candidates  uint8
+	Family      uint8 // NFPROTO_*
+	Generation  uint32
+	RuleHandle  uint64
+	ChainHandle uint64
+	TableHandle uint64
+	Address     uint64
+	Offset      uint32
+	Reject      uint8
+	_           [3]uint8
+	Table       [nameBytes]byte
+	Chain       [nameBytes]byte
+	Entry       [entryBytes]byte
+}
+
+// Event is one record.
+type Event struct {
+	_             structs.HostLayout
+	Type          Type
+	Hook          uint8 // NF_* number or NoHook
+	PF            uint8 // NFPROTO_* of the hook
+	PktType       uint8
+	Flags         Flag
+	Time          uint64 // CLOCK_MONOTONIC, ns
+	SKB           uint64
+	Location      uint64
+	NetnsCookie   uint64
+	Netns         uint32 // inode
+	Reason        uint32
+	CPU           uint32
+	Length        uint32 // skb->len
+	Mark          uint32
+	Protocol      uint16 // EtherType
+	VLANTCI       uint16
+	GSOSegs       uint16
+	GSOSize       uint16
+	HeaderLen     uint16
+	NetworkOffset int16
+	PID           uint32
+	InIndex       uint32
+	OutIndex      uint32
+	DevIndex      uint32
+	InName        [16]byte
+	OutName       [16]byte
+	DevName       [16]byte
+	Comm          [16]byte
+	HookFn        uint64
+	CT            CTInfo
+	Rule          RuleInfo
+	Header        [headerBytes]byte
+	Stack         [stackDepth]uint64 // only with HasStack
+}
+
+// ErrShort is returned for a record too short to be an Event.
+var ErrShort = errors.New("record too short")
+
+const (
+	size      = unsafe.Sizeof(Event{})
+	shortSize = size - stackDepth*8
+)
+
+// Decode fills e from a raw record. It allocates nothing.
+func (e *Event) Decode(raw []byte) error {
+	if uintptr(len(raw)) < shortSize {
+		return fmt.Errorf("decode event of %d bytes: %w", len(raw), ErrShort)
+	}
+	dst := unsafe.Slice((*byte)(unsafe.Pointer(e)), size)
+	n := copy(dst, raw)
+	clear(dst[n:])
+	return nil
+}
+
+// Packet returns the packet's bytes from its network header on.
+func (e *Event) Packet() []byte {
+	return e.Header[:min(int(e.HeaderLen), len(e.Header))]
+}

@@ -1,0 +1,154 @@
+package tracer
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/features"
+	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/droptrace/droptrace/bpf"
+)
+
+// programs are those of bpf/droptrace.bpf.c that every plan needs.
+type programs struct {
+	Free       *ebpf.Program
+	XTFind     *ebpf.Program
+	XTBaseline *ebpf.Program
+}
+
+// kernelSide is the loaded collection.
+type kernelSide struct {
+	coll *ebpf.Collection
+	spec *ebpf.CollectionSpec // with all programs, maps sized and constants set
+	programs
+}
+
+func (k *kernelSide) Close() { k.coll.Close() }
+
+func (k *kernelSide) table(name string) *ebpf.Map { return k.coll.Maps[name] }
+
+// load loads the kernel side as this kernel can take it.
+func load(o *Options, spec *btf.Spec) (*kernelSide, error) {
+	coll, err := bpf.LoadKernel()
+	if err != nil {
+		return nil, fmt.Errorf("read embedded programs: %w", err)
+	}
+	if err := setConstants(coll, o, spec); err != nil {
+		return nil, err
+	}
+	if err := sizeMaps(coll, o); err != nil {
+		return nil, err
+	}
+	all := coll.Copy()
+	free, err := chooseFree(coll)
+	if err != nil {
+		return nil, err
+	}
+	// Kernels before 5.11 charge maps to the memlock limit.
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("raise memlock limit: %w", err)
+	}
+	loaded, err := ebpf.NewCollectionWithOptions(coll, ebpf.CollectionOptions{
+		Programs: ebpf.ProgramOptions{KernelTypes: spec},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load programs: %w", err)
+	}
+	return &kernelSide{coll: loaded, spec: all, programs: programs{
+		Free:       loaded.Programs[free],
+		XTFind:     loaded.Programs["xt_find"],
+		XTBaseline: loaded.Programs["xt_baseline"],
+	}}, nil
+}
+
+// chooseFree keeps one of the two forms of the emitter: bpf_loop came with 5.17.
+func chooseFree(coll *ebpf.CollectionSpec) (string, error) {
+	keep := "kfree_skb"
+	// Helpers are the same for all tracing types; cilium/ebpf probes not all of them.
+	err := features.HaveProgramHelper(ebpf.RawTracepoint, asm.FnLoop)
+	switch {
+	case errors.Is(err, ebpf.ErrNotSupported):
+		keep = "kfree_skb_unrolled"
+	case err != nil:
+		return "", fmt.Errorf("probe for bpf_loop: %w", err)
+	}
+	for name := range coll.Programs {
+		if name != keep && name != "xt_find" && name != "xt_baseline" {
+			delete(coll.Programs, name) // probes are loaded one by one
+		}
+	}
+	return keep, nil
+}
+
+func setConstants(coll *ebpf.CollectionSpec, o *Options, spec *btf.Spec) error {
+	arguments, err := tracepointArguments(spec)
+	if err != nil {
+		return err
+	}
+	for name, value := range map[string]any{
+		"has_reason":    arguments >= 3,
+		"with_stack":    o.Stack,
+		"xt_capacity":   o.xtCapacity(),
+		"address_shift": addressShift(),
+	} {
+		if err := coll.Variables[name].Set(value); err != nil {
+			return fmt.Errorf("constant %s: %w", name, err)
+		}
+	}
+	if o.Filter == nil {
+		return nil
+	}
+	if err := coll.Variables["filter"].Set(o.Filter); err != nil {
+		return fmt.Errorf("constant filter: %w", err)
+	}
+	return nil
+}
+
+// tracepointArguments counts those of skb:kfree_skb: packet and location; the
+// reason since 5.17, the receiving socket since 6.11.
+func tracepointArguments(spec *btf.Spec) (int, error) {
+	var t *btf.Typedef
+	if err := spec.TypeByName("btf_trace_kfree_skb", &t); err != nil {
+		return 0, fmt.Errorf("tracepoint skb:kfree_skb: %w", err)
+	}
+	pointer, ok := t.Type.(*btf.Pointer)
+	if !ok {
+		return 0, fmt.Errorf("tracepoint skb:kfree_skb: unexpected type %v", t.Type)
+	}
+	proto, ok := pointer.Target.(*btf.FuncProto)
+	if !ok {
+		return 0, fmt.Errorf("tracepoint skb:kfree_skb: unexpected type %v", pointer.Target)
+	}
+	return len(proto.Params) - 1, nil // the first is the tracepoint's own data
+}
+
+func sizeMaps(coll *ebpf.CollectionSpec, o *Options) error {
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return fmt.Errorf("count possible CPUs: %w", err)
+	}
+	coll.Maps["events"].MaxEntries = o.bufferSize()
+	coll.Maps["xt_watch"].MaxEntries = o.xtCapacity()
+	coll.Maps["xt_values"].MaxEntries = o.xtCapacity() * uint32(cpus)
+	return nil
+}
+
+// addressShift counts the bits of a kernel address that are not all ones.
+// /proc/cpuinfo shows la57 only where the kernel uses five-level paging.
+func addressShift() uint32 {
+	if runtime.GOARCH == "arm64" {
+		return 52
+	}
+	info, err := os.ReadFile("/proc/cpuinfo")
+	if err == nil && bytes.Contains(info, []byte(" la57")) {
+		return 56
+	}
+	return 47
+}

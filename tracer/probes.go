@@ -1,0 +1,174 @@
+package tracer
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+)
+
+// Plan says which probes to attach beside the tracepoint.
+type Plan string
+
+const (
+	// PlanAuto takes the tracepoint alone where calibration shows that it
+	// answers everything, else fentry, else kprobes, each probe for itself.
+	PlanAuto       Plan = "auto"
+	PlanFentry     Plan = "fentry"
+	PlanKprobe     Plan = "kprobe"
+	PlanTracepoint Plan = "tracepoint"
+)
+
+// probe is one kernel function and the programs that may stand on it.
+type probe struct {
+	function          string
+	fentry, fexit     string
+	kprobe, kretprobe string
+	nft               bool // a drop-yielding eval
+}
+
+// probes are attached where the kernel has the function: modules bring theirs.
+func probes() []probe {
+	list := []probe{
+		{function: "nf_hook_slow", fentry: "fentry_hook_slow", kprobe: "kprobe_hook_slow"},
+		{function: "nft_immediate_eval", fentry: "fentry_immediate", kprobe: "kprobe_immediate", nft: true},
+		{function: "reject_tg", fentry: "fentry_xt_reject", kprobe: "kprobe_xt_reject"},
+		{function: "reject_tg6", fentry: "fentry_xt_reject", kprobe: "kprobe_xt_reject"},
+	}
+	for _, f := range []string{
+		"nft_reject_ipv4_eval", "nft_reject_ipv6_eval", "nft_reject_inet_eval",
+		"nft_reject_bridge_eval", "nft_reject_netdev_eval",
+	} {
+		list = append(list, probe{function: f, fentry: "fentry_reject", kprobe: "kprobe_reject", nft: true})
+	}
+	// Evals that drop or not: seen on their way out.
+	for _, f := range []string{
+		"nft_lookup_eval", "nft_target_eval_xt", "nft_target_eval_bridge", "nft_match_eval",
+		"nft_dynset_eval", "nft_objref_eval", "nft_objref_map_eval", "nft_connlimit_eval",
+		"nft_nat_eval", "nft_masq_eval", "nft_redir_eval", "nft_nat_inet_eval",
+		"nft_masq_ipv4_eval", "nft_masq_ipv6_eval", "nft_masq_inet_eval",
+		"nft_redir_ipv4_eval", "nft_redir_ipv6_eval", "nft_redir_inet_eval",
+		"nft_synproxy_eval", "nft_synproxy_do_eval", "nft_fwd_neigh_eval",
+		"nft_exthdr_tcp_strip_eval", "nft_fib_inet_eval", "nft_ct_set_zone_eval",
+		"nft_queue_eval", "nft_queue_sreg_eval",
+	} {
+		list = append(list, probe{function: f, fexit: "fexit_eval", kprobe: "kprobe_eval", kretprobe: "kretprobe_eval", nft: true})
+	}
+	return list
+}
+
+// attachProbes follows the plan and returns what it came to, in words.
+func (t *Tracer) attachProbes(plan Plan, symbols Symbols) (string, error) {
+	if plan == PlanTracepoint || plan == PlanAuto && t.calibrated() {
+		return "tracepoint", nil
+	}
+	used := make(map[Plan]int)
+	t.config.NftEvalsHooked = 1
+	var firstErr error
+	for _, p := range probes() {
+		if len(symbols.Ranges(p.function)) == 0 {
+			continue
+		}
+		how, err := t.attachProbe(plan, p)
+		if err != nil {
+			firstErr = errors.Join(firstErr, err)
+			if p.nft {
+				t.config.NftEvalsHooked = 0
+			}
+			continue
+		}
+		used[how]++
+	}
+	switch {
+	case used[PlanFentry]+used[PlanKprobe] == 0 && plan != PlanAuto:
+		return "", fmt.Errorf("no %s probe could be attached: %w", plan, firstErr)
+	case used[PlanFentry]+used[PlanKprobe] == 0:
+		return "tracepoint", nil
+	case used[PlanKprobe] == 0:
+		return "fentry", nil
+	case used[PlanFentry] == 0:
+		return "kprobe", nil
+	}
+	return "fentry and kprobe", nil
+}
+
+// calibrated reports whether the tracepoint alone names rules and policies of
+// nftables, or the hook where nft returns its verdict.
+func (t *Tracer) calibrated() bool { return t.sites[siteNFT] >= 2 }
+
+func (t *Tracer) attachProbe(plan Plan, p probe) (Plan, error) {
+	var err error
+	if plan != PlanKprobe {
+		if err = t.attachTracing(p); err == nil {
+			return PlanFentry, nil
+		}
+	}
+	if plan != PlanFentry {
+		e := t.attachKprobe(p)
+		if e == nil {
+			return PlanKprobe, nil
+		}
+		err = errors.Join(err, e)
+	}
+	return "", fmt.Errorf("probe on %s: %w", p.function, err)
+}
+
+func (t *Tracer) attachTracing(p probe) error {
+	name := p.fentry + p.fexit // one of them is empty
+	prog, err := t.kernel.loadProbe(name, p.function)
+	if err != nil {
+		return err
+	}
+	l, err := link.AttachTracing(link.TracingOptions{Program: prog})
+	return t.keep(prog, l, err)
+}
+
+func (t *Tracer) attachKprobe(p probe) error {
+	entry, err := t.kernel.loadProbe(p.kprobe, "")
+	if err != nil {
+		return err
+	}
+	l, err := link.Kprobe(p.function, entry, nil)
+	if err := t.keep(entry, l, err); err != nil || p.kretprobe == "" {
+		return err
+	}
+	exit, err := t.kernel.loadProbe(p.kretprobe, "")
+	if err != nil {
+		return err
+	}
+	l, err = link.Kretprobe(p.function, exit, nil)
+	return t.keep(exit, l, err)
+}
+
+// keep holds on to a link; the program lives as long as it.
+func (t *Tracer) keep(prog *ebpf.Program, l link.Link, err error) error {
+	prog.Close()
+	if err != nil {
+		return err
+	}
+	t.links = append(t.links, l)
+	return nil
+}
+
+// loadProbe loads one program on the maps of the others. fentry programs are
+// bound to their function when they are loaded.
+func (k *kernelSide) loadProbe(name, attachTo string) (*ebpf.Program, error) {
+	spec := k.spec.Copy()
+	program := spec.Programs[name]
+	if attachTo != "" {
+		program.AttachTo = attachTo
+	}
+	spec.Programs = map[string]*ebpf.ProgramSpec{name: program}
+	replace := make(map[string]*ebpf.Map)
+	for name, m := range k.coll.Maps {
+		replace[name] = m
+	}
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: replace})
+	if err != nil {
+		return nil, fmt.Errorf("load program %s: %w", name, err)
+	}
+	p := coll.DetachProgram(name)
+	coll.Close()
+	return p, nil
+}

@@ -1,0 +1,207 @@
+// Package tracer attaches droptrace's kernel side, reads its records and counts
+// what is lost. It knows no ruleset: events carry the kernel's own numbers.
+package tracer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/bits"
+	"os"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
+
+	"github.com/droptrace/droptrace/bpf"
+	"github.com/droptrace/droptrace/tracer/event"
+)
+
+// Options say what to trace and how.
+type Options struct {
+	// Filter is a struct filter_config (tracer/filter.Kernel); nil passes all.
+	Filter any
+	// Symbols of the running kernel.
+	Symbols Symbols
+	// BTF of the running kernel, as btf.LoadKernelSpec gives it.
+	BTF *btf.Spec
+	// BufferSize of the ring in bytes, rounded up to a power of two pages;
+	// 0 is 16 MiB.
+	BufferSize int
+	// Plan says which probes; empty is PlanAuto.
+	Plan Plan
+	// Stack adds the kernel stack to each event.
+	Stack bool
+	// XTCapacity bounds the legacy entries watched on the whole machine;
+	// 0 is 16,384. Each costs 40 bytes, and 24 more per CPU.
+	XTCapacity int
+}
+
+func (o *Options) bufferSize() uint32 {
+	size := o.BufferSize
+	if size <= 0 {
+		size = 16 << 20
+	}
+	size = max(size, os.Getpagesize())
+	return 1 << bits.Len32(uint32(size-1))
+}
+
+func (o *Options) xtCapacity() uint32 {
+	if o.XTCapacity <= 0 {
+		return 16384
+	}
+	return uint32(o.XTCapacity)
+}
+
+// Tracer is an attached kernel side.
+type Tracer struct {
+	kernel  *kernelSide
+	reader  *ringbuf.Reader
+	record  ringbuf.Record
+	links   []link.Link
+	config  bpf.KernelConfig
+	notices []string
+	xt      xtAllocator
+	sites   map[uint32]int // calibrated call sites by kind
+	plan    string
+	offset  time.Duration // CLOCK_REALTIME - CLOCK_MONOTONIC
+}
+
+// ErrNoBTF says that the kernel describes its types nowhere.
+var ErrNoBTF = errors.New("the kernel has no BTF")
+
+// Open loads, calibrates and attaches. The error names what is missing.
+func Open(ctx context.Context, o Options) (*Tracer, error) {
+	kernel, err := load(&o, o.BTF)
+	if err != nil {
+		return nil, err
+	}
+	if o.Plan == "" {
+		o.Plan = PlanAuto
+	}
+	t := &Tracer{kernel: kernel, xt: newXTAllocator(o.xtCapacity()), sites: make(map[uint32]int)}
+	if err := t.start(ctx, &o); err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *Tracer) start(ctx context.Context, o *Options) error {
+	var err error
+	if t.offset, err = clockOffset(); err != nil {
+		return err
+	}
+	if err := t.configure(o); err != nil {
+		return err
+	}
+	if t.reader, err = ringbuf.NewReader(t.kernel.table("events")); err != nil {
+		return fmt.Errorf("open ring buffer: %w", err)
+	}
+	l, err := link.AttachTracing(link.TracingOptions{Program: t.kernel.Free})
+	if err != nil {
+		return fmt.Errorf("attach to tracepoint skb:kfree_skb: %w", err)
+	}
+	t.links = append(t.links, l)
+	t.calibrate(ctx, o.Symbols)
+	if t.plan, err = t.attachProbes(o.Plan, o.Symbols); err != nil {
+		return err
+	}
+	t.config.Ready = 1
+	return t.writeConfig()
+}
+
+func (t *Tracer) configure(o *Options) error {
+	l := newLayouts(o.BTF, "nf_tables", "x_tables", "ip_tables", "nf_conntrack")
+	layout, err := kernelLayout(l)
+	if err != nil {
+		return fmt.Errorf("find kernel types: %w", err)
+	}
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return fmt.Errorf("count possible CPUs: %w", err)
+	}
+	t.config.Layout = layout
+	t.config.PossibleCpus = uint32(cpus)
+	if err := setText(&t.config, o.Symbols); err != nil {
+		return err
+	}
+	if err := setSites(&t.config, o.Symbols); err != nil {
+		return err
+	}
+	old := layout.NetTables != [2][8]uint16{}
+	if err := setHookFunctions(t.kernel.table("hook_fns"), o.Symbols, old); err != nil {
+		return err
+	}
+	return t.writeConfig()
+}
+
+func (t *Tracer) writeConfig() error {
+	if err := t.kernel.table("settings").Put(uint32(0), &t.config); err != nil {
+		return fmt.Errorf("configure kernel side: %w", err)
+	}
+	return nil
+}
+
+// setText bounds what may be a function pointer. Modules get room to both
+// sides: one may be loaded later.
+func setText(c *bpf.KernelConfig, symbols Symbols) error {
+	const room = 64 << 20
+	start, end := symbols.Text()
+	if start == 0 || end == 0 {
+		return errors.New("kernel symbol _stext or _etext not found in /proc/kallsyms")
+	}
+	c.TextStart, c.TextEnd = start, end
+	if lo, hi := symbols.Modules(); lo != 0 {
+		c.ModulesStart, c.ModulesEnd = lo-room, hi+room
+	}
+	return nil
+}
+
+// Read waits for the next record. After Close it returns os.ErrClosed.
+func (t *Tracer) Read(e *event.Event) error {
+	if err := t.reader.ReadInto(&t.record); err != nil {
+		return fmt.Errorf("read ring buffer: %w", err)
+	}
+	return e.Decode(t.record.RawSample)
+}
+
+// SetDeadline lets Read return os.ErrDeadlineExceeded at that time.
+func (t *Tracer) SetDeadline(at time.Time) { t.reader.SetDeadline(at) }
+
+// Detach stops new records; those in the ring can still be read, after which
+// Read returns ringbuf.ErrFlushed. It may be called beside Read.
+func (t *Tracer) Detach() error {
+	var err error
+	for _, l := range t.links {
+		err = errors.Join(err, l.Close())
+	}
+	t.links = nil
+	return errors.Join(err, t.reader.Flush())
+}
+
+// Time turns an event's clock into wall time.
+func (t *Tracer) Time(e *event.Event) time.Time {
+	return time.Unix(0, int64(e.Time)).Add(t.offset)
+}
+
+// Plan says in words which probes are attached.
+func (t *Tracer) Plan() string { return t.plan }
+
+// Notices says in plain words what this kernel or user cannot give.
+func (t *Tracer) Notices() []string { return t.notices }
+
+// Close detaches everything and frees it.
+func (t *Tracer) Close() error {
+	var err error
+	for _, l := range t.links {
+		err = errors.Join(err, l.Close())
+	}
+	if t.reader != nil {
+		err = errors.Join(err, t.reader.Close())
+	}
+	t.kernel.Close()
+	return err
+}
