@@ -1,0 +1,226 @@
+package resolve
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/droptrace/droptrace/resolve/conntrack"
+	"github.com/droptrace/droptrace/resolve/netns"
+	"github.com/droptrace/droptrace/resolve/symbol"
+	"github.com/droptrace/droptrace/resolve/xtables"
+	"github.com/droptrace/droptrace/tracer/event"
+)
+
+// Watcher has the kernel side watch the counters of a legacy table's drop rules.
+type Watcher interface {
+	Watch(do func(func() error) error, b *xtables.Blob) error
+}
+
+// Config is what a Resolver stands on.
+type Config struct {
+	Symbols *symbol.Live
+	Reasons *symbol.Reasons // nil where the kernel has none
+	Watcher Watcher         // nil: legacy rules stay unknown
+	// Notify takes what the user should know, once each. May be nil.
+	Notify func(message string)
+}
+
+// maxNamespaces bounds the namespaces kept open; past it the oldest goes.
+const maxNamespaces = 4096
+
+// Resolver turns events into drops. It is used by one goroutine.
+type Resolver struct {
+	Config
+	own    uint32
+	spaces map[uint32]*namespace
+	now    func() time.Time
+	hz     int // 0: not known
+	told   map[string]bool
+}
+
+// New returns a Resolver that has looked at nothing yet.
+func New(c Config) (*Resolver, error) {
+	own, err := netns.Current()
+	if err != nil {
+		return nil, err
+	}
+	hz, _ := conntrack.HZ() // without it timeouts stay absent
+	return &Resolver{
+		hz: hz, Config: c, own: own.Inode, spaces: make(map[uint32]*namespace),
+		now: time.Now, told: make(map[string]bool),
+	}, nil
+}
+
+// Prepare reads the legacy tables that it has not read yet, of every namespace: a
+// counter can only be compared with a value from before the drop.
+func (r *Resolver) Prepare(ctx context.Context) error {
+	all, err := netns.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range all {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		h, err := netns.Open(n)
+		if err != nil {
+			continue // gone meanwhile
+		}
+		ids, err := xtables.Tables(h)
+		h.Close()
+		if err != nil || r.watched(n.Inode, ids) {
+			continue
+		}
+		if err := r.space(ctx, n.Inode).readXT(r.now(), r.Watcher); err != nil {
+			r.notify(err.Error())
+		}
+	}
+	return nil
+}
+
+// watched reports whether these tables, all that a namespace has, were read.
+func (r *Resolver) watched(inode uint32, ids []xtables.TableID) bool {
+	n := r.spaces[inode]
+	for _, id := range ids {
+		if n == nil || n.xt[id] == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// Close lets every namespace go.
+func (r *Resolver) Close() error {
+	for inode, n := range r.spaces {
+		n.close()
+		delete(r.spaces, inode)
+	}
+	return nil
+}
+
+func (r *Resolver) notify(message string) {
+	if r.Notify == nil || r.told[message] {
+		return
+	}
+	r.told[message] = true
+	r.Notify(message)
+}
+
+// space returns what is known of a namespace, looking it up the first time.
+func (r *Resolver) space(ctx context.Context, inode uint32) *namespace {
+	if n, ok := r.spaces[inode]; ok {
+		return n
+	}
+	if len(r.spaces) >= maxNamespaces {
+		for old, n := range r.spaces {
+			n.close()
+			delete(r.spaces, old)
+			break
+		}
+	}
+	n := openNamespace(ctx, inode, r.own)
+	r.spaces[inode] = n
+	return n
+}
+
+// Resolve names what an event holds. The time is the drop's wall clock.
+func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time) *Drop {
+	n := r.space(ctx, e.Netns)
+	d := &Drop{
+		Type: "drop", Schema: Schema, Time: at,
+		Packet:   packetOf(e),
+		Netns:    n.info,
+		Verdict:  "drop",
+		Cause:    "kernel",
+		Reason:   r.Reasons.Name(e.Reason),
+		Location: r.Symbols.Name(e.Location),
+	}
+	d.Attribution.Certainty = Certain
+	d.Conntrack = conntrack.Of(&e.CT, conntrack.Context{
+		Seen: e.Flags&event.Conntrack != 0 && conntrack.Passed(e.PF, e.Hook), HZ: r.hz,
+	})
+	if e.Hook != event.NoHook {
+		r.resolveHook(e, d)
+	}
+	r.resolveCause(ctx, n, e, d)
+	if e.Flags&event.Sender != 0 && d.Hook == "output" {
+		d.Process = &Process{PID: int(e.PID), Command: cString(e.Comm[:])}
+	}
+	if e.Flags&event.HasStack != 0 {
+		d.Stack = r.stack(e)
+	}
+	return d
+}
+
+func (r *Resolver) resolveHook(e *event.Event, d *Drop) {
+	d.Hook = hookName(e.PF, e.Hook)
+	if e.InIndex != 0 {
+		d.In = &Interface{Index: e.InIndex, Name: cString(e.InName[:])}
+	}
+	if e.OutIndex != 0 {
+		d.Out = &Interface{Index: e.OutIndex, Name: cString(e.OutName[:])}
+	}
+}
+
+func (r *Resolver) stack(e *event.Event) []string {
+	var out []string
+	for _, pc := range e.Stack {
+		if pc == 0 {
+			break
+		}
+		out = append(out, r.Symbols.Name(pc))
+	}
+	return out
+}
+
+// NFPROTO_* of uapi linux/netfilter.h.
+const (
+	protoInet   = 1
+	protoIPv4   = 2
+	protoARP    = 3
+	protoNetdev = 5
+	protoBridge = 7
+	protoIPv6   = 10
+)
+
+func familyName(pf uint8) string {
+	switch pf {
+	case protoInet:
+		return "inet"
+	case protoIPv4:
+		return "ip"
+	case protoARP:
+		return "arp"
+	case protoNetdev:
+		return "netdev"
+	case protoBridge:
+		return "bridge"
+	case protoIPv6:
+		return "ip6"
+	}
+	return fmt.Sprintf("family %d", pf)
+}
+
+// hookName spells a hook as nft does; the numbers depend on the family.
+func hookName(pf, hook uint8) string {
+	names := []string{"prerouting", "input", "forward", "output", "postrouting", "ingress"}
+	switch pf {
+	case protoNetdev:
+		names = []string{"ingress", "egress"}
+	case protoARP:
+		names = []string{"input", "output", "forward"}
+	}
+	if int(hook) >= len(names) {
+		return fmt.Sprintf("hook %d", hook)
+	}
+	return names[hook]
+}
+
+func cString(b []byte) string {
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		b = b[:i]
+	}
+	return string(b)
+}
