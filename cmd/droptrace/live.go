@@ -1,0 +1,224 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/resolve"
+)
+
+// Why a run ended. None of them is a failure.
+var (
+	errSignal   = errors.New("ended by a signal")
+	errDuration = errors.New("the duration is over")
+	errLimit    = errors.New("enough drops were shown")
+	errUnread   = errors.New("standard output is not read, so that some drops were not shown")
+)
+
+// How long the end may take while nobody reads standard output.
+const (
+	stuckLimit = 2 * time.Second  // without a single write of progress
+	endLimit   = 10 * time.Second // in all
+)
+
+// session is one run of the live command. The reader is the goroutine that
+// calls run; the writer is a second one and owns printer and status line.
+type session struct {
+	o      options
+	t      terminal
+	src    source
+	q      *queue
+	w      *writer
+	cancel context.CancelCauseFunc
+	start  time.Time
+
+	// The reader's.
+	tally    output.Tally
+	received uint64
+}
+
+// liveAction reads the flags and traces until asked to end.
+func liveAction(c *cli.Context, t terminal, open opener) error {
+	if c.Bool("schema") {
+		_, err := io.WriteString(t.stdout, output.Schema())
+		return err
+	}
+	o, err := readOptions(c)
+	if err != nil {
+		return err
+	}
+	return live(c.Context, o, t, open)
+}
+
+// live opens the source and runs a session on it. The duration begins only when
+// the probes are attached.
+func live(ctx context.Context, o options, t terminal, open opener) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	_, isTerminal := width(t.stdout)
+	q := newQueue(isTerminal)
+	o.cfg.Notify = q.notify
+	src, err := open(ctx, o.cfg)
+	if err != nil {
+		return openFailed(ctx, o, t, q, err)
+	}
+	if o.duration > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, o.duration, errDuration)
+		defer stop()
+	}
+	return newSession(o, t, src, q, cancel).run(ctx)
+}
+
+// newSession is apart from live so that benchmarks see its counters.
+func newSession(o options, t terminal, src source, q *queue, cancel context.CancelCauseFunc) *session {
+	s := &session{o: o, t: t, src: src, q: q, cancel: cancel, start: time.Now()}
+	s.w = newWriter(s)
+	return s
+}
+
+// openFailed tells first what was noticed on the way.
+func openFailed(ctx context.Context, o options, t terminal, q *queue, err error) error {
+	var b batch
+	q.take(&b, time.Now())
+	for _, n := range b.notices {
+		if !o.quiet {
+			printNotice(t.stderr, t.style(t.stderr), n)
+		}
+	}
+	if errors.Is(context.Cause(ctx), errSignal) {
+		return nil
+	}
+	return err
+}
+
+// run reads until the source ends, then lets the writer finish, detaches and
+// closes with the summary.
+func (s *session) run(ctx context.Context) error {
+	s.heading()
+	written := make(chan error, 1)
+	go func() { written <- s.w.run() }()
+	readErr := s.read(ctx)
+	s.q.close()
+	writeErr := s.await(written)
+	// The summary may wait for whoever reads standard error: detach first.
+	closeErr := s.src.Close()
+	if closeErr != nil {
+		closeErr = fmt.Errorf("detach: %w", closeErr)
+	}
+	switch {
+	case errors.Is(writeErr, syscall.EPIPE):
+		return errors.Join(readErr, closeErr) // as with head: enough was read
+	case errors.Is(writeErr, errUnread):
+		// No failure: less stops reading at its first screen.
+		printMessage(s.t.stderr, s.t.style(s.t.stderr), "note: "+writeErr.Error(), nil)
+		writeErr = nil
+	}
+	s.summary()
+	return errors.Join(readErr, writeErr, closeErr)
+}
+
+// read moves drops from the source to the queue. It waits for nothing else.
+func (s *session) read(ctx context.Context) error {
+	for {
+		d, err := s.src.Next(ctx)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read drops: %w", err)
+		}
+		s.tally.Add(d)
+		s.received += 1 + d.Repeats
+		if s.q.put(d, time.Now()) {
+			runtime.Gosched() // on one CPU the writer would have to wait
+		}
+	}
+}
+
+// await gives the writer the time it takes, as long as somebody reads.
+func (s *session) await(written <-chan error) error {
+	deadline := time.Now().Add(endLimit)
+	for {
+		before := s.w.progress.Load()
+		select {
+		case err := <-written:
+			return err
+		case <-time.After(stuckLimit):
+		}
+		if s.w.progress.Load() == before || time.Now().After(deadline) {
+			return errUnread
+		}
+	}
+}
+
+// heading says what is traced, and how.
+func (s *session) heading() {
+	if s.o.quiet {
+		return
+	}
+	style := s.t.style(s.t.stderr)
+	facts := append([]string{"tracing drops"}, s.o.cfg.Filter.words()...)
+	if about := s.src.About(); about != "" {
+		facts = append(facts, about)
+	}
+	if _, ok := width(s.t.stderr); ok {
+		facts = append(facts, "Ctrl-C ends")
+	}
+	_ = output.WriteHeading(s.t.stderr, style, facts)
+}
+
+// words describes a filter as it was asked for.
+func (f *Filter) words() []string {
+	var words []string
+	for _, flag := range filters(f) {
+		if len(*flag.values) > 0 {
+			words = append(words, flag.name+" "+strings.Join(*flag.values, ","))
+		}
+	}
+	if f.Netfilter {
+		words = append(words, "netfilter only")
+	}
+	return words
+}
+
+// summary prints the closing words. What was received and neither shown nor
+// folded was not shown: with that the sum is right however the run ended.
+func (s *session) summary() {
+	if s.o.quiet {
+		return
+	}
+	m := output.Summary{
+		Counts:  s.src.Stats(),
+		Shown:   s.w.shown.Load(),
+		Folded:  s.w.folded.Load(),
+		Elapsed: time.Since(s.start),
+		Tally:   &s.tally,
+	}
+	m.Unshown = s.received - m.Shown - m.Folded
+	if s.received == 0 {
+		m.Hidden = s.src.Hidden()
+	}
+	s.w.status.End()
+	_ = m.Write(s.t.stderr, s.t.style(s.t.stderr))
+}
+
+// printer is a format of standard output.
+type printer interface {
+	Drop(*resolve.Drop) error
+	// Folded returns how many of the drops it has printed one by one.
+	Folded(output.Folded) (shown uint64, err error)
+	Loss(output.Loss) error
+	Notice(output.Notice) error
+	SetWidth(columns int)
+	Flush() error
+}

@@ -1,0 +1,80 @@
+// Command droptrace shows every packet that the kernel drops, with the rule
+// that dropped it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/droptrace/droptrace/resolve"
+)
+
+func main() {
+	os.Exit(run(os.Args, systemTerminal(), open))
+}
+
+// run is main without the process: it returns the exit code.
+func run(args []string, t terminal, open opener) int {
+	ctx, stop := signals(context.Background())
+	defer stop()
+	err := newApp(t, open).RunContext(ctx, args)
+	if exit, ok := err.(cli.ExitCoder); ok { // cli's own: --help with a topic
+		err = badUsage(errors.New(exit.Error()), "droptrace --help lists the flags")
+	}
+	if err != nil {
+		printError(t.stderr, t.style(t.stderr), err)
+	}
+	return exitCode(err)
+}
+
+// newApp builds the command line. Each command has a file of its own.
+func newApp(t terminal, open opener) *cli.App {
+	app := &cli.App{
+		Name:      "droptrace",
+		UsageText: "droptrace [flags]",
+		Description: `Shows every packet that the kernel drops, with the rule that dropped it:
+
+    droptrace --port 80               drops of one service
+    droptrace -i eth0 --json          all on one interface, for programs
+
+It changes nothing on the machine that it watches. It needs root. Filters narrow
+what is shown: the values of one flag (repeated, or with commas) are
+alternatives, and all flags must match. Ports and hosts match the packet, its
+conntrack entry in both directions, and the header quoted in an ICMP error.
+
+Exit codes: 0 ended as asked, 1 failed, 2 bad usage.`,
+		Flags:           liveFlags(),
+		Writer:          t.stdout,
+		ErrWriter:       t.stderr,
+		HideVersion:     true, // -v means verbose to many; --version is a flag of ours
+		HideHelpCommand: true,
+		// Habits: -ni eth0, -nq.
+		UseShortOptionHandling: true,
+		ExitErrHandler:         func(*cli.Context, error) {},
+		OnUsageError:           func(c *cli.Context, err error, _ bool) error { return usageError(c.App.Flags, err) },
+	}
+	app.CustomAppHelpTemplate = helpText(app) // a template with no actions
+	app.Action = func(c *cli.Context) error {
+		if c.Bool("version") {
+			return printVersion(t.stdout)
+		}
+		return liveAction(c, t, open)
+	}
+	return app
+}
+
+// printVersion also names the JSON schema: scripts depend on both.
+func printVersion(w io.Writer) error {
+	version := "unknown version"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		version = info.Main.Version
+	}
+	_, err := fmt.Fprintf(w, "droptrace %s, JSON schema %d\n", version, resolve.Schema)
+	return err
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/droptrace/droptrace/cmd/droptrace/output"
+)
+
+// The rules of the messages to people:
+//
+//   - They go to standard error; standard output is data only.
+//   - What happened, to what, what to do now: on one line where one does. A
+//     second hint and those after it get a line each.
+//   - They begin with the program's name, for pipelines; then lower case, no
+//     full stop, the flag or the name they are about as the user wrote it.
+//   - What strangers wrote (interface names, rules, the user's own arguments)
+//     is escaped.
+//   - They are errors, notes (something to know, nothing failed) or the closing
+//     summary. There is no other chatter.
+
+// hintError is an error with what to do about it.
+type hintError struct {
+	err   error
+	hints []string
+	usage bool // the command line is to blame
+}
+
+func (e *hintError) Error() string { return e.err.Error() }
+func (e *hintError) Unwrap() error { return e.err }
+
+// errorWithHint returns err with hints for people: sentences in lower case,
+// each something to do.
+func errorWithHint(err error, hints ...string) error {
+	return &hintError{err: err, hints: hints}
+}
+
+// badUsage is errorWithHint for an error in the command line: it ends droptrace
+// with exit code 2.
+func badUsage(err error, hints ...string) error {
+	return &hintError{err: err, hints: hints, usage: true}
+}
+
+// exitCode is the design's: 0 ended as asked, 1 failed, 2 bad usage.
+func exitCode(err error) int {
+	if err == nil {
+		return 0
+	}
+	if h, ok := errors.AsType[*hintError](err); ok && h.usage {
+		return 2
+	}
+	return 1
+}
+
+// printError tells people about err, and about each where several were joined.
+func printError(w io.Writer, style output.Style, err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			printError(w, style, e)
+		}
+		return
+	}
+	var hints []string
+	if h, ok := errors.AsType[*hintError](err); ok {
+		hints = h.hints
+	}
+	printMessage(w, style, err.Error(), hints)
+}
+
+// printNotice tells people something that is no error.
+func printNotice(w io.Writer, style output.Style, n output.Notice) {
+	printMessage(w, style, "note: "+n.Message, n.Hints)
+}
+
+// printMessage writes at once, so that a line is whole where others write too.
+func printMessage(w io.Writer, style output.Style, message string, hints []string) {
+	var b strings.Builder
+	b.WriteString("droptrace: ")
+	b.WriteString(output.Escape(message, style.ASCII))
+	for i, h := range hints {
+		if i == 0 {
+			b.WriteString("; ")
+		} else {
+			b.WriteString("\ndroptrace: ")
+		}
+		b.WriteString(output.Escape(h, style.ASCII))
+	}
+	b.WriteByte('\n')
+	_, _ = io.WriteString(w, b.String()) // nowhere left to complain
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+
+	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/resolve"
+)
+
+// source is where drops come from: the tracer with the resolver behind it.
+type source interface {
+	// Next returns the next drop that matches. When ctx is done the source
+	// detaches its probes, hands out what the buffer still holds, and then
+	// returns io.EOF; any other error is a failure. One goroutine calls it.
+	Next(ctx context.Context) (*resolve.Drop, error)
+	// Stats returns the counters so far. It may be called at any time, also
+	// beside Next and after Close.
+	Stats() output.Counts
+	// About says what does the tracing, in few words: "Linux 6.12, fentry".
+	About() string
+	// Hidden says what could hide drops that match: XDP, flowtables and the
+	// like on the interfaces asked for. It is called after Close.
+	Hidden() []string
+	Close() error
+}
+
+// opener starts a source. An error may carry hints (errorWithHint), and
+// badUsage where a flag's value is wrong.
+type opener func(ctx context.Context, cfg Config) (source, error)
+
+// Config is what the command line asks of a source.
+type Config struct {
+	Filter     Filter
+	Probes     string // auto, fentry, kprobe or tracepoint
+	BufferSize int    // of the ring buffer, in bytes; 0 means the default
+	All        bool   // frees that lose no packet are wanted too
+	Stack      bool   // with the kernel stack
+	NoWhy      bool   // no diagnosis
+	// Notify takes what the user has to know. It may be called from any
+	// goroutine and does not block.
+	Notify func(output.Notice)
+}
+
+// Filter holds the filter flags as the user wrote them. Values of one field are
+// alternatives, fields narrow each other.
+type Filter struct {
+	Port, Sport, Dport []string
+	Host, Src, Dst     []string
+	Proto              []string
+	Iface, In, Out     []string
+	Netns              []string
+	Hook, Table, Chain []string
+	Reason, CTState    []string
+	Mark               []string
+	Netfilter          bool
+}

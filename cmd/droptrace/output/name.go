@@ -1,0 +1,118 @@
+package output
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/droptrace/droptrace/resolve"
+)
+
+// program names the firewall as the command that shows its rules: what people
+// type next.
+func program(r *resolve.Rule) string {
+	var suffix string
+	switch r.Engine {
+	case "iptables-nft":
+		suffix = "-nft"
+	case "iptables-legacy":
+		suffix = "-legacy"
+	case "nftables":
+		return "nft " + r.Family
+	default:
+		return r.Engine + " " + r.Family
+	}
+	switch r.Family {
+	case "ip6":
+		return "ip6tables" + suffix
+	case "arp":
+		return "arptables" + suffix
+	case "bridge":
+		return "ebtables" + suffix
+	}
+	return "iptables" + suffix
+}
+
+// chainName is the chain with all that is needed to find it.
+func chainName(r *resolve.Rule, ascii bool) string {
+	return Escape(program(r), ascii) + "\x00" + Escape(r.Table, ascii) + "\x00" + Escape(r.Chain, ascii)
+}
+
+// isPolicy tells a policy from a rule whose place is not known.
+func isPolicy(r *resolve.Rule) bool {
+	return r.Handle == 0 && r.Number == 0 && r.Policy != ""
+}
+
+// place is a rule's place in its chain: "rule 7 (handle 12)".
+func place(r *resolve.Rule) string {
+	switch {
+	case isPolicy(r):
+		return "policy\x00" + Escape(r.Policy, true)
+	case r.Number != 0 && r.Handle != 0:
+		return "rule\x00" + strconv.Itoa(r.Number) + " (handle\x00" + strconv.FormatUint(r.Handle, 10) + ")"
+	case r.Number != 0:
+		return "rule\x00" + strconv.Itoa(r.Number)
+	case r.Handle != 0:
+		return "handle\x00" + strconv.FormatUint(r.Handle, 10)
+	}
+	return "rule\x00unknown"
+}
+
+// shortPlace is a place that was told in full before: "7".
+func shortPlace(r *resolve.Rule) string {
+	switch {
+	case isPolicy(r):
+		return ""
+	case r.Number != 0:
+		return "\x00" + strconv.Itoa(r.Number)
+	}
+	return "\x00" + place(r)
+}
+
+// netnsName is empty for the namespace droptrace runs in.
+func netnsName(n *resolve.Netns, ascii bool) string {
+	switch {
+	case n.Own || *n == resolve.Netns{}:
+		return ""
+	case n.Name != "":
+		return "netns\x00" + Escape(n.Name, ascii)
+	case n.Command != "":
+		return "netns\x00of\x00" + Escape(n.Command, ascii) + "\x00(" + strconv.Itoa(n.PID) + ")"
+	case n.PID != 0:
+		return "netns\x00of\x00process\x00" + strconv.Itoa(n.PID)
+	}
+	return "netns\x00" + strconv.FormatUint(uint64(n.Inode), 10)
+}
+
+// count writes 1204 as 1,204: numbers are read at a glance.
+func count(n uint64) string {
+	s := strconv.FormatUint(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// plural writes "1 drop" and "1,204 drops".
+func plural(n uint64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return count(n) + " " + many
+}
+
+// seconds writes a time span as people say it: 0.4 s, 41 s, 12 min 5 s, 3 h 2 min.
+func seconds(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0 s"
+	case d < 10*time.Second-50*time.Millisecond && d.Round(100*time.Millisecond)%time.Second != 0:
+		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s"
+	case d < time.Minute-time.Second/2:
+		return strconv.FormatInt(int64(d.Round(time.Second)/time.Second), 10) + " s"
+	case d < time.Hour-time.Second/2:
+		d = d.Round(time.Second)
+		return strconv.Itoa(int(d/time.Minute)) + " min " + strconv.Itoa(int(d%time.Minute/time.Second)) + " s"
+	}
+	d = d.Round(time.Minute)
+	return count(uint64(d/time.Hour)) + " h " + strconv.Itoa(int(d%time.Hour/time.Minute)) + " min"
+}

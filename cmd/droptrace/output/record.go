@@ -1,0 +1,110 @@
+// Package output prints what droptrace found: as text for people, as JSON for
+// programs, and as the totals that close a run.
+//
+// Printers collect bytes and write them on Flush, one write where one does. They
+// are not safe for concurrent use: one goroutine owns the terminal.
+package output
+
+import (
+	"time"
+
+	"github.com/droptrace/droptrace/resolve"
+)
+
+// The types of record besides "drop".
+const (
+	typeLoss   = "loss"
+	typeNotice = "notice"
+	typeFolded = "folded"
+)
+
+// Loss is a record of drops that were counted in the kernel and could not be
+// delivered: they are in no other record.
+type Loss struct {
+	Type   string    `json:"type"`
+	Schema int       `json:"schema"`
+	Time   time.Time `json:"time"`
+	Lost   uint64    `json:"lost"`  // since the last loss record
+	Total  uint64    `json:"total"` // since the start
+}
+
+// Notice is something that the reader of the stream has to know to judge it,
+// such as a probe that this kernel does not have.
+type Notice struct {
+	Type    string    `json:"type"`
+	Schema  int       `json:"schema"`
+	Time    time.Time `json:"time"`
+	Message string    `json:"message"`
+	Hints   []string  `json:"hints,omitempty"` // what to do about it
+}
+
+// Scope says what the drops of a Folded have in common.
+type Scope string
+
+const (
+	ScopeFlow Scope = "flow" // endpoints, place and verdict
+	ScopeRule Scope = "rule" // place and verdict
+	ScopeAll  Scope = "all"  // only the time
+)
+
+// Folded stands for Count drops that were not shown one by one.
+type Folded struct {
+	Scope Scope
+	Count uint64
+	// Drop is the first of them, in full.
+	Drop *resolve.Drop
+	// Last is the time of the last of them.
+	Last time.Time
+	// Shown is true where an equal drop was shown in the same window, so that
+	// these are only more of it.
+	Shown bool
+}
+
+// foldedRecord is the JSON form of a Folded whose drops differ in their flow.
+// Drops of one flow are a drop record with repeats instead.
+type foldedRecord struct {
+	Type     string         `json:"type"`
+	Schema   int            `json:"schema"`
+	Time     time.Time      `json:"time"`  // of the first
+	Until    time.Time      `json:"until"` // of the last
+	Scope    Scope          `json:"scope"`
+	Count    uint64         `json:"count"`
+	Netns    *resolve.Netns `json:"netns,omitempty"`
+	Hook     string         `json:"hook,omitempty"`
+	Verdict  string         `json:"verdict,omitempty"`
+	Cause    string         `json:"cause,omitempty"`
+	Reason   string         `json:"reason,omitempty"`
+	Location string         `json:"location,omitempty"`
+	Rule     *resolve.Rule  `json:"rule,omitempty"`
+}
+
+// record says only what all of the drops have in common.
+func (f *Folded) record() foldedRecord {
+	d := f.Drop
+	r := foldedRecord{
+		Type: typeFolded, Schema: resolve.Schema,
+		Time: d.Time, Until: f.Last, Scope: f.Scope, Count: f.Count,
+	}
+	if f.Scope != ScopeAll {
+		r.Netns, r.Hook, r.Verdict, r.Cause = &d.Netns, d.Hook, d.Verdict, d.Cause
+		r.Reason, r.Location, r.Rule = d.Reason, d.Location, d.Rule
+	}
+	return r
+}
+
+// Counts are the counters of a run as the tracer keeps them. They obey
+//
+//	Seen      = FilteredKernel + Lost + Delivered
+//	Delivered = FilteredUser + what was handed to a printer
+type Counts struct {
+	Seen           uint64 // drops that the tracepoint saw
+	FilteredKernel uint64 // of these, not asked for
+	Lost           uint64 // asked for, and no room in the buffer
+	Delivered      uint64
+	FilteredUser   uint64
+
+	// Not part of Seen.
+	Members      uint64 // fragments and clones of a drop that was counted
+	NotLost      uint64 // frees that lost no packet
+	MissedNested uint64 // runs that the kernel skipped
+}

@@ -1,0 +1,161 @@
+package output
+
+import (
+	"io"
+	"strings"
+	"time"
+)
+
+// maxTotals is how many lines a total gets; the rest is one line.
+const maxTotals = 20
+
+// Summary is what closes a run.
+type Summary struct {
+	Counts  Counts
+	Shown   uint64 // drops that were printed one by one
+	Folded  uint64 // drops that stand in a count
+	Unshown uint64 // drops that came after the end, or that nobody read
+	Elapsed time.Duration
+	Tally   *Tally
+	// Hidden says what could hide drops from droptrace; told when nothing
+	// matched.
+	Hidden []string
+}
+
+// Write prints the summary: one line for the tired, then the totals, then the
+// counts by which it can be checked.
+func (m *Summary) Write(w io.Writer, s Style) error {
+	p := summaryPrinter{s: s}
+	c, matched := m.Counts, m.Shown+m.Folded+m.Unshown
+	p.line(0, strings.Join([]string{
+		glued(plural(c.Seen, "drop seen", "drops seen")), m.matched(s),
+		glued(count(c.Lost) + " lost"), glued(seconds(m.Elapsed)),
+	}, s.sep()))
+	if m.Tally != nil && matched > 0 {
+		p.totals(m.Tally.byPlace(s))
+		if r := m.Tally.byReason(s); len(m.Tally.reasons) > 1 || r[0].name != "NETFILTER_DROP" {
+			p.line(labelIndent, "by reason")
+			p.totals(r)
+		}
+	}
+	m.counts(&p)
+	if matched == 0 {
+		m.hidden(&p)
+	}
+	_, err := w.Write(p.b)
+	return err
+}
+
+// matched is short where all was shown, which is nearly always.
+func (m *Summary) matched(s Style) string {
+	switch {
+	case m.Folded == 0 && m.Unshown == 0 && m.Shown == 0:
+		return glued("0 matched")
+	case m.Folded == 0 && m.Unshown == 0:
+		return glued(count(m.Shown) + " matched and shown")
+	}
+	text := glued(count(m.Shown+m.Folded+m.Unshown)+" matched:") + " " + glued(count(m.Shown)+" shown")
+	if m.Folded > 0 {
+		text += ", " + glued(count(m.Folded)+" folded")
+	}
+	if m.Unshown > 0 {
+		text += ", " + glued(count(m.Unshown)+" not shown")
+	}
+	return text
+}
+
+// counts prints the design's counters where they say more than the first line.
+func (m *Summary) counts(p *summaryPrinter) {
+	c := m.Counts
+	if c.Seen > 0 {
+		p.line(labelIndent, strings.Join([]string{
+			"seen " + count(c.Seen) + " = " + count(c.FilteredKernel) + " filtered in the kernel",
+			count(c.Lost) + " lost",
+			count(c.Delivered) + " delivered",
+		}, " + "))
+	}
+	if c.Delivered > 0 {
+		parts := []string{
+			"delivered " + count(c.Delivered) + " = " + count(c.FilteredUser) + " filtered here",
+			count(m.Shown) + " shown",
+			count(m.Folded) + " folded",
+		}
+		if m.Unshown > 0 {
+			parts = append(parts, count(m.Unshown)+" not shown (came after the end, or were not read)")
+		}
+		p.line(labelIndent, strings.Join(parts, " + "))
+	}
+	var apart []string
+	if c.Members > 0 {
+		apart = append(apart, plural(c.Members, "fragment or clone", "fragments and clones")+" of drops counted above")
+	}
+	if c.NotLost > 0 {
+		apart = append(apart, plural(c.NotLost, "free", "frees")+" that lost no packet")
+	}
+	if c.MissedNested > 0 {
+		apart = append(apart, plural(c.MissedNested, "nested run", "nested runs")+" missed by the kernel: as many drops may be unseen")
+	}
+	if len(apart) > 0 {
+		p.line(labelIndent, "apart from these: "+strings.Join(apart, ", "))
+	}
+}
+
+// hidden answers silence: what droptrace cannot see may still drop packets.
+func (m *Summary) hidden(p *summaryPrinter) {
+	if len(m.Hidden) == 0 {
+		p.line(0, "nothing matched, and nothing known on this machine would hide drops from droptrace")
+		return
+	}
+	p.line(0, "nothing matched; what could hide drops:")
+	for _, h := range m.Hidden {
+		p.line(labelIndent, Escape(h, p.s.ASCII))
+	}
+}
+
+// WriteHeading prints, before the first drop, what is traced and how.
+func WriteHeading(w io.Writer, s Style, facts []string) error {
+	p := summaryPrinter{s: s}
+	for i := range facts {
+		facts[i] = Escape(facts[i], s.ASCII)
+	}
+	p.line(0, strings.Join(facts, s.sep()))
+	p.b = append(p.b, '\n')
+	_, err := w.Write(p.b)
+	return err
+}
+
+// summaryPrinter gathers lines.
+type summaryPrinter struct {
+	b []byte
+	s Style
+}
+
+func (p *summaryPrinter) line(indent int, text string) {
+	p.b = p.s.appendLine(p.b, line{text: text, first: indent, indent: indent + narrowIndent})
+}
+
+// totals prints counts flush right, their names beside them.
+func (p *summaryPrinter) totals(list []total) {
+	if rest := list[min(len(list), maxTotals):]; len(rest) > 1 {
+		others := total{name: count(uint64(len(rest))) + " others"}
+		for _, r := range rest {
+			others.count += r.count
+		}
+		list = append(list[:maxTotals:maxTotals], others)
+	}
+	digits := 0
+	for _, t := range list {
+		digits = max(digits, len(count(t.count)))
+	}
+	for _, t := range list {
+		n := count(t.count)
+		text := t.name
+		if t.text != "" {
+			text += "\x00\x00" + t.text
+		}
+		p.b = p.s.appendLine(p.b, line{
+			text:  strings.Repeat("\x00", max(digits-len(n), 0)) + n + "\x00\x00" + text,
+			first: 2 * labelIndent, indent: 2*labelIndent + digits + 2,
+		})
+	}
+}

@@ -1,0 +1,102 @@
+package output
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/droptrace/droptrace/resolve"
+)
+
+// maxTally bounds how many rules and reasons are counted apart.
+const maxTally = 4096
+
+// Tally counts drops by what dropped them and by the kernel's reason. The zero
+// value is empty and ready.
+type Tally struct {
+	places  map[ruleKey]*placeTotal
+	reasons map[string]uint64
+	// What found no room above.
+	otherPlaces, otherReasons uint64
+}
+
+type placeTotal struct {
+	drop  *resolve.Drop // the first of them, for its names
+	count uint64
+}
+
+// Add counts d with its repeats.
+func (t *Tally) Add(d *resolve.Drop) {
+	if t.places == nil {
+		t.places, t.reasons = make(map[ruleKey]*placeTotal), make(map[string]uint64)
+	}
+	n := 1 + d.Repeats
+	k := ruleKeyOf(d)
+	k.verdict, k.hook = "", "" // one rule is one line, wherever it is reached from
+	switch p := t.places[k]; {
+	case p != nil:
+		p.count += n
+	case len(t.places) < maxTally:
+		t.places[k] = &placeTotal{drop: d, count: n}
+	default:
+		t.otherPlaces += n
+	}
+	if _, ok := t.reasons[d.Reason]; ok || len(t.reasons) < maxTally {
+		t.reasons[d.Reason] += n
+	} else {
+		t.otherReasons += n
+	}
+}
+
+// total is a line of the summary.
+type total struct {
+	count uint64
+	name  string
+	text  string
+}
+
+// byPlace returns the rules and other causes, the busiest first.
+func (t *Tally) byPlace(s Style) []total {
+	list := make([]total, 0, len(t.places))
+	for _, p := range t.places {
+		l := total{count: p.count, name: s.short(p.drop)}
+		if ns := netnsName(&p.drop.Netns, s.ASCII); ns != "" {
+			l.name += s.sep() + ns
+		}
+		switch {
+		case p.drop.Rule != nil:
+			l.text = Escape(p.drop.Rule.Text, s.ASCII)
+		case p.drop.Cause == "kernel":
+			l.text = Escape(p.drop.Location, s.ASCII)
+		}
+		list = append(list, l)
+	}
+	sortTotals(list)
+	if t.otherPlaces > 0 {
+		list = append(list, total{count: t.otherPlaces, name: "other rules and places"})
+	}
+	return list
+}
+
+// byReason returns the kernel's reasons, the busiest first.
+func (t *Tally) byReason(s Style) []total {
+	list := make([]total, 0, len(t.reasons))
+	for r, n := range t.reasons {
+		l := total{count: n, name: Escape(r, s.ASCII), text: reasonText(r)}
+		if r == "" {
+			l.name = "no reason given by this kernel"
+		}
+		list = append(list, l)
+	}
+	sortTotals(list)
+	if t.otherReasons > 0 {
+		list = append(list, total{count: t.otherReasons, name: "other reasons"})
+	}
+	return list
+}
+
+// sortTotals puts the busiest first, and equals in an order that does not change.
+func sortTotals(list []total) {
+	slices.SortFunc(list, func(a, b total) int {
+		return cmp.Or(cmp.Compare(b.count, a.count), cmp.Compare(a.name, b.name), cmp.Compare(a.text, b.text))
+	})
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/droptrace/droptrace/resolve/symbol"
+	"github.com/droptrace/droptrace/resolve/xtables"
+	"github.com/droptrace/droptrace/tracer"
+)
+
+// kernelSymbols gives the tracer, which knows no names, the addresses it asks for.
+type kernelSymbols struct{ table *symbol.Table }
+
+func (k kernelSymbols) Ranges(name string) [][2]uint64 {
+	var out [][2]uint64
+	for _, r := range k.table.Range(name) {
+		out = append(out, [2]uint64{r.Start, r.End})
+	}
+	return out
+}
+
+func (k kernelSymbols) Modules() (lo, hi uint64) {
+	modules := k.table.Modules()
+	if len(modules) == 0 {
+		return 0, 0
+	}
+	return modules[0].Range.Start, modules[len(modules)-1].Range.End
+}
+
+func (k kernelSymbols) Text() (start, end uint64) {
+	text := k.table.Text()
+	return text.Start, text.End
+}
+
+// xtWatcher has the tracer watch a legacy table that the resolver read.
+type xtWatcher struct{ tracer *tracer.Tracer }
+
+func (w xtWatcher) Watch(do func(func() error) error, b *xtables.Blob) error {
+	const nfprotoIPv4, nfprotoIPv6 = 2, 10
+	t := tracer.XTTable{
+		Family: nfprotoIPv4, Name: b.ID.Name, ValidHooks: b.Info.ValidHooks,
+		Size: b.Info.Size, Number: b.Info.Number,
+	}
+	if b.ID.Family == "ip6" {
+		t.Family = nfprotoIPv6
+	}
+	for _, e := range b.Entries {
+		if e.Drops() && e.Hooks != 0 {
+			t.Drops = append(t.Drops, tracer.XTEntry{Offset: e.Offset, Hooks: e.Hooks})
+		}
+	}
+	if err := w.tracer.Track(do, &t); err != nil {
+		return fmt.Errorf("iptables-legacy %s: %w", b.ID.Family, err)
+	}
+	return nil
+}

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/netns"
+	"github.com/droptrace/droptrace/resolve/symbol"
+	"github.com/droptrace/droptrace/tracer"
+	"github.com/droptrace/droptrace/tracer/event"
+	"github.com/droptrace/droptrace/tracer/filter"
+)
+
+// trace is the source that traces this machine.
+type trace struct {
+	tracer   *tracer.Tracer
+	resolver *resolve.Resolver
+	symbols  *symbol.Live
+	reasons  *symbol.Reasons
+	filter   *filter.Filter
+	all      bool
+
+	event        event.Event
+	started      bool
+	notice       func(message string)
+	notLost      atomic.Uint64
+	filteredUser atomic.Uint64
+	last         atomic.Pointer[tracer.Counts]
+}
+
+// open loads the tracer.
+func open(ctx context.Context, cfg Config) (source, error) {
+	symbols, err := symbol.Open()
+	if err != nil {
+		return nil, err
+	}
+	t := &trace{symbols: symbols, all: cfg.All, notice: func(message string) {
+		if cfg.Notify != nil {
+			cfg.Notify(output.Notice{Message: message})
+		}
+	}}
+	if err := t.open(ctx, cfg); err != nil {
+		t.Close()
+		return nil, explainFailure(err)
+	}
+	return t, nil
+}
+
+func (t *trace) open(ctx context.Context, cfg Config) error {
+	spec, err := btf.LoadKernelSpec()
+	if err != nil {
+		return fmt.Errorf("%w: %w", tracer.ErrNoBTF, err)
+	}
+	if t.reasons, err = symbol.LoadReasons(spec); err != nil && !errors.Is(err, symbol.ErrNoReasons) {
+		return err
+	}
+	if t.filter, err = parseFilter(ctx, cfg.Filter, t.reasons); err != nil {
+		return badUsage(err)
+	}
+	kernel, _ := t.filter.Kernel()
+	t.tracer, err = tracer.Open(ctx, tracer.Options{
+		Filter: kernel, Symbols: kernelSymbols{t.symbols.Table()}, BufferSize: cfg.BufferSize,
+		Stack: cfg.Stack, Plan: tracer.Plan(cfg.Probes), BTF: spec,
+	})
+	if err != nil {
+		return err
+	}
+	for _, n := range t.tracer.Notices() {
+		t.notice(n)
+	}
+	if errors.Is(err, symbol.ErrNoReasons) {
+		t.notice(err.Error())
+	}
+	t.resolver, err = resolve.New(resolve.Config{
+		Symbols: t.symbols, Reasons: t.reasons, Watcher: xtWatcher{t.tracer},
+		Notify: t.notice,
+	})
+	if err != nil {
+		return err
+	}
+	return t.resolver.Prepare(ctx)
+}
+
+// explainFailure adds what to do.
+func explainFailure(err error) error {
+	switch {
+	case errors.Is(err, tracer.ErrNoBTF):
+		return errorWithHint(err, "droptrace needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF=y), 5.10 or later")
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES), errors.Is(err, symbol.ErrHidden):
+		return errorWithHint(err, "run it as root: sudo droptrace")
+	case errors.Is(err, unix.ENOSYS):
+		return errorWithHint(err, "this kernel has no BPF (CONFIG_BPF_SYSCALL)")
+	}
+	return err
+}
+
+// parseFilter turns flags into a filter; namespaces and reasons have numbers
+// that only this machine knows.
+func parseFilter(ctx context.Context, f Filter, reasons *symbol.Reasons) (*filter.Filter, error) {
+	spec := filter.Spec{
+		Port: f.Port, Sport: f.Sport, Dport: f.Dport, Host: f.Host, Src: f.Src, Dst: f.Dst,
+		Proto: f.Proto, Iface: f.Iface, In: f.In, Out: f.Out, Hook: f.Hook, Table: f.Table,
+		Chain: f.Chain, CTState: f.CTState, Mark: f.Mark, Netfilter: f.Netfilter,
+		Netns: f.Netns, Reason: f.Reason,
+	}
+	for _, name := range f.Netns {
+		n, err := netns.Parse(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("--netns: %w", err)
+		}
+		spec.NetnsInodes = append(spec.NetnsInodes, n.Inode)
+	}
+	for _, name := range f.Reason {
+		number, err := reasons.Number(name)
+		if err != nil {
+			return nil, fmt.Errorf("--reason: %w", err)
+		}
+		spec.ReasonNumbers = append(spec.ReasonNumbers, number)
+	}
+	return filter.Parse(spec)
+}
+
+// refreshEvery is how often a quiet droptrace looks for legacy tables that came
+// after its start: their counters must be watched before they drop.
+const refreshEvery = time.Second
+
+// Next implements source.
+func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
+	if !t.started {
+		t.started = true
+		// Detaching ends a Read that waits, once it has drained the ring.
+		context.AfterFunc(ctx, func() { t.tracer.Detach() })
+		t.tracer.SetDeadline(time.Now().Add(refreshEvery))
+	}
+	for {
+		err := t.tracer.Read(&t.event)
+		switch {
+		case errors.Is(err, ringbuf.ErrFlushed):
+			return nil, io.EOF
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			t.refresh(ctx)
+			continue
+		case err != nil:
+			return nil, err
+		}
+		if d := t.resolve(ctx); d != nil {
+			return d, nil
+		}
+	}
+}
+
+// refresh never takes more than a tenth of the time.
+func (t *trace) refresh(ctx context.Context) {
+	start := time.Now()
+	if ctx.Err() == nil {
+		if err := t.resolver.Prepare(ctx); err != nil && ctx.Err() == nil {
+			t.notice(err.Error())
+		}
+	}
+	t.tracer.SetDeadline(time.Now().Add(max(refreshEvery, 10*time.Since(start))))
+}
+
+// resolve returns nil for what nobody asked for.
+func (t *trace) resolve(ctx context.Context) *resolve.Drop {
+	e := &t.event
+	if e.Type != event.Drop {
+		return nil
+	}
+	if !t.all && t.class(e) != symbol.Lost {
+		t.notLost.Add(1)
+		return nil
+	}
+	if !t.filter.MatchEvent(e) {
+		t.filteredUser.Add(1)
+		return nil
+	}
+	d := t.resolver.Resolve(context.WithoutCancel(ctx), e, t.tracer.Time(e))
+	var table, chain, state string
+	if d.Rule != nil {
+		table, chain = d.Rule.Table, d.Rule.Chain
+	}
+	if d.Conntrack != nil {
+		state = d.Conntrack.State
+	}
+	if !t.filter.MatchResolved(table, chain, state) {
+		t.filteredUser.Add(1)
+		return nil
+	}
+	return d
+}
+
+// class tells frees that lose no packet; netfilter's always lose one.
+func (t *trace) class(e *event.Event) symbol.Class {
+	if e.Hook != event.NoHook {
+		return symbol.Lost
+	}
+	name, _, _ := t.symbols.Lookup(e.Location)
+	return symbol.Place(name, t.reasons.Name(e.Reason))
+}
+
+// Stats implements source. After Close it returns the last counts.
+func (t *trace) Stats() output.Counts {
+	c, err := t.tracer.Counts()
+	if err != nil {
+		if last := t.last.Load(); last != nil {
+			c = *last
+		}
+	} else {
+		t.last.Store(&c)
+	}
+	notLost := t.notLost.Load()
+	return output.Counts{
+		Seen:           c.Seen - c.Members - notLost,
+		FilteredKernel: c.FilteredKernel,
+		Lost:           c.Lost,
+		Delivered:      c.Delivered - notLost,
+		FilteredUser:   t.filteredUser.Load(),
+		Members:        c.Members,
+		NotLost:        notLost,
+		MissedNested:   c.Nested,
+	}
+}
+
+// About implements source.
+func (t *trace) About() string {
+	var u unix.Utsname
+	release := "Linux"
+	if unix.Uname(&u) == nil {
+		release += " " + unix.ByteSliceToString(u.Release[:])
+	}
+	return release + ", " + t.tracer.Plan()
+}
+
+// Hidden implements source.
+func (t *trace) Hidden() []string { return nil }
+
+// Close implements source.
+func (t *trace) Close() error {
+	var err error
+	if t.tracer != nil {
+		t.Stats()
+		err = t.tracer.Close()
+	}
+	if t.resolver != nil {
+		err = errors.Join(err, t.resolver.Close())
+	}
+	return errors.Join(err, t.symbols.Close())
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/droptrace/droptrace/cmd/droptrace/output"
+)
+
+// statusEvery is how often the status line, losses and a reader that went away
+// are looked after.
+const statusEvery = time.Second
+
+// writer prints what the queue holds. It runs in a goroutine of its own, since
+// whoever reads standard output may stop for a while.
+type writer struct {
+	// Read by others while it runs.
+	progress, shown, folded atomic.Uint64
+
+	s      *session
+	out    printer
+	status *output.Status
+	wide   *os.File // standard output, where it is a terminal
+
+	pendingShown, pendingFolded uint64 // printed, not yet flushed
+	lost                        uint64 // told so far
+	busy                        bool   // something was printed since the last tick
+}
+
+// newWriter decides by the streams what is printed, and how.
+func newWriter(s *session) *writer {
+	w := &writer{s: s}
+	t := s.t
+	if _, ok := width(t.stdout); ok {
+		w.wide = t.stdout
+	}
+	if s.o.json {
+		w.out = output.NewJSON(w)
+	} else {
+		w.out = output.NewText(w, t.style(t.stdout), t.zone)
+	}
+	if _, ok := width(t.stderr); ok && !s.o.quiet && !t.dumb() {
+		w.status = output.NewStatus(t.stderr, t.style(t.stderr))
+	}
+	return w
+}
+
+// Write writes to standard output and counts that as progress.
+func (w *writer) Write(p []byte) (int, error) {
+	n, err := w.s.t.stdout.Write(p)
+	w.progress.Add(1)
+	return n, err
+}
+
+// run prints until the queue is closed and empty, enough was shown, or standard
+// output fails; then it ends the session.
+func (w *writer) run() error {
+	tick := time.NewTicker(statusEvery)
+	defer tick.Stop()
+	due := time.NewTimer(time.Hour)
+	defer due.Stop()
+	var b batch
+	for {
+		w.s.q.take(&b, time.Now())
+		done, err := w.print(&b)
+		if err == nil && (b.last || done) {
+			err = w.losses()
+		}
+		switch {
+		case err != nil:
+			err = fmt.Errorf("write to standard output: %w", err)
+			w.s.cancel(err)
+			return err
+		case done:
+			w.s.cancel(errLimit)
+			return nil
+		case b.last:
+			return nil
+		}
+		due.Stop()
+		if !b.due.IsZero() {
+			due.Reset(time.Until(b.due))
+		}
+		select {
+		case <-w.s.q.wake:
+		case <-due.C:
+		case <-tick.C:
+			if err := w.tick(); err != nil {
+				err = fmt.Errorf("write to standard output: %w", err)
+				w.s.cancel(err)
+				return err
+			}
+		}
+	}
+}
+
+// print prints a batch and reports whether that is all that was asked for.
+func (w *writer) print(b *batch) (done bool, err error) {
+	if len(b.drops)+len(b.folded)+len(b.notices) == 0 {
+		return false, nil
+	}
+	w.prepare()
+	for _, n := range b.notices {
+		if err := w.notice(n); err != nil {
+			return false, err
+		}
+	}
+	for i := 0; i < len(b.drops) && !w.enough(); i++ {
+		if err := w.out.Drop(b.drops[i]); err != nil {
+			return false, err
+		}
+		w.pendingShown++
+		w.pendingFolded += b.drops[i].Repeats
+	}
+	for i := 0; i < len(b.folded) && !w.enough(); i++ {
+		shown, err := w.out.Folded(b.folded[i])
+		if err != nil {
+			return false, err
+		}
+		w.pendingShown += shown
+		w.pendingFolded += b.folded[i].Count - shown
+	}
+	return w.enough(), w.flush()
+}
+
+// enough counts what is printed and not yet flushed: -c is never exceeded.
+func (w *writer) enough() bool {
+	limit := w.s.o.limit
+	return limit > 0 && w.shown.Load()+w.pendingShown >= limit
+}
+
+// prepare makes room on the terminal and learns its width.
+func (w *writer) prepare() {
+	w.busy = true
+	w.status.Erase()
+	if w.wide != nil {
+		columns, _ := width(w.wide)
+		w.out.SetWidth(columns)
+	}
+}
+
+// flush counts as shown only what has left.
+func (w *writer) flush() error {
+	if err := w.out.Flush(); err != nil {
+		return err
+	}
+	w.shown.Add(w.pendingShown)
+	w.folded.Add(w.pendingFolded)
+	w.pendingShown, w.pendingFolded = 0, 0
+	return nil
+}
+
+// notice goes to people, and into the stream where programs read it.
+func (w *writer) notice(n output.Notice) error {
+	if !w.s.o.quiet {
+		printNotice(w.s.t.stderr, w.s.t.style(w.s.t.stderr), n)
+	}
+	return w.out.Notice(n)
+}
+
+// losses tells in the stream what was lost since it last did.
+func (w *writer) losses() error {
+	lost := w.s.src.Stats().Lost
+	if lost <= w.lost {
+		return nil
+	}
+	w.prepare()
+	l := output.Loss{Time: time.Now(), Lost: lost - w.lost, Total: lost}
+	w.lost = lost
+	if err := w.out.Loss(l); err != nil {
+		return err
+	}
+	return w.flush()
+}
+
+// tick does what is due each second.
+func (w *writer) tick() error {
+	if err := w.losses(); err != nil {
+		return err
+	}
+	if w.wide == nil && hungUp(w.s.t.stdout) {
+		return syscall.EPIPE
+	}
+	if !w.busy {
+		c := w.s.src.Stats()
+		columns, _ := width(w.s.t.stderr)
+		w.status.SetWidth(columns)
+		w.status.Show(time.Since(w.s.start), c.Seen, c.Delivered-min(c.FilteredUser, c.Delivered))
+	}
+	w.busy = false
+	return nil
+}
