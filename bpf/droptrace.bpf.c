@@ -735,7 +735,7 @@ SEC("fentry/nft_immediate_eval")
 int fentry_immediate(u64 *ctx)
 {
 	if (immediate_drops(ctx[0]))
-		note_expression(ctx[0], ctx[2], 0, NOTE_NFT);
+		note_expression(argument(ctx, 0), argument(ctx, 2), 0, NOTE_NFT);
 	return 0;
 }
 
@@ -753,7 +753,7 @@ int kprobe_immediate(struct pt_regs *ctx)
 SEC("fentry/nft_reject_ipv4_eval")
 int fentry_reject(u64 *ctx)
 {
-	note_expression(ctx[0], ctx[2], 0, NOTE_NFT_REJECT);
+	note_expression(argument(ctx, 0), argument(ctx, 2), 0, NOTE_NFT_REJECT);
 	return 0;
 }
 
@@ -771,7 +771,7 @@ SEC("fexit/nft_lookup_eval")
 int fexit_eval(u64 *ctx)
 {
 	if (verdict_is_drop(ctx[1]))
-		note_expression(ctx[0], ctx[2], 0, NOTE_NFT);
+		note_expression(argument(ctx, 0), argument(ctx, 2), 0, NOTE_NFT);
 	return 0;
 }
 
@@ -793,7 +793,7 @@ int kretprobe_eval(struct pt_regs *ctx)
 SEC("fentry/reject_tg")
 int fentry_xt_reject(u64 *ctx)
 {
-	note_target(ctx[0], ctx[1]);
+	note_target(argument(ctx, 0), argument(ctx, 1));
 	return 0;
 }
 

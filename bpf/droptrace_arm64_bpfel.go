@@ -29,14 +29,8 @@ type KernelCalibration struct {
 }
 
 type KernelConfig struct {
-	_     structs.HostLayout
-	Sites [16]struct {
-		_     structs.HostLayout
-		Start uint64
-		End   uint64
-		Kind  uint32
-		Pad   uint32
-	}
+	_                structs.HostLayout
+	Sites            [16]KernelSiteRange
 	Layout           KernelLayout
 	_                [4]byte
 	TextStart        uint64
@@ -326,6 +320,14 @@ type KernelScratch struct {
 	Chain   uint64
 	Kind    uint32
 	_       [4]byte
+}
+
+type KernelSiteRange struct {
+	_     structs.HostLayout
+	Start uint64
+	End   uint64
+	Kind  uint32
+	Pad   uint32
 }
 
 type KernelXtLast struct {

@@ -41,6 +41,18 @@ struct pt_regs {
 #define REGS_SAVED(r, i) ((r)->saved[i])
 #endif
 
+/*
+ * An argument as a number: fentry's are typed pointers, whose bits the verifier
+ * lets nobody look at.
+ */
+static __always_inline u64 argument(u64 *ctx, int i)
+{
+	u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), ctx + i);
+	return value;
+}
+
 /* An eval under way: kretprobes have no arguments. */
 struct pending {
 	u64 expr;

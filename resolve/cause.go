@@ -25,6 +25,10 @@ func (r *Resolver) resolveCause(ctx context.Context, n *namespace, e *event.Even
 	case event.RuleHook:
 		d.Cause, d.Attribution.Method = "hook", "hook"
 		d.Function = r.hookFunction(e.HookFn)
+		if evaluatesRules(d.Function) {
+			d.Attribution = Attribution{Certainty: Unknown,
+				Note: "a module with rules was loaded just before the drop; it is known from now on"}
+		}
 	default:
 		r.noRule(ctx, n, e, d)
 	}
@@ -35,6 +39,18 @@ func (r *Resolver) hookFunction(fn uint64) string {
 		return name
 	}
 	return fmt.Sprintf("%#x", fn)
+}
+
+// evaluatesRules tells hooks that have rules from those that are the cause
+// themselves. The kernel side knows them by address, once their module is known.
+func evaluatesRules(function string) bool {
+	for _, prefix := range []string{"ipt_", "ip6t_", "arpt_", "ebt_", "iptable_", "ip6table_",
+		"arptable_", "ebtable_", "nft_", "nf_route_table_"} {
+		if strings.HasPrefix(function, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 func methodName(m event.Method) string {

@@ -70,12 +70,29 @@ func (t *Tracer) readCalibration(port uint16) (*bpf.KernelCalibration, bool, err
 			return nil, false, fmt.Errorf("read calibration: %w", err)
 		}
 		c := decodeCalibration(t.record.RawSample)
-		if c == nil || destinationPort(c) != port {
+		if c == nil {
+			t.keepForLater()
+			continue
+		}
+		if destinationPort(c) != port {
 			continue
 		}
 		if kind := t.siteKind(c.Event.Location); kind == siteHookSlow || kind == siteNFT {
 			return c, kind == siteHookSlow, nil
 		}
+	}
+}
+
+// keepForLater holds on to a drop that came while calibration read the ring.
+func (t *Tracer) keepForLater() {
+	const most = 4096 // a refresh under flood: what is more counts as lost
+	if len(t.early) >= most {
+		t.earlyLost.Add(1)
+		return
+	}
+	e := new(event.Event)
+	if e.Decode(t.record.RawSample) == nil {
+		t.early = append(t.early, e)
 	}
 }
 

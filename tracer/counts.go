@@ -28,6 +28,9 @@ func (t *Tracer) Counts() (Counts, error) {
 			*dst += n
 		}
 	}
+	lost := t.earlyLost.Load()
+	c.Lost += lost
+	c.Delivered -= lost
 	if stats, err := t.kernel.Free.Stats(); err == nil {
 		c.Nested += stats.RecursionMisses
 	}

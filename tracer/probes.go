@@ -63,11 +63,11 @@ func (t *Tracer) attachProbes(plan Plan, symbols Symbols) (string, error) {
 	if plan == PlanTracepoint || plan == PlanAuto && t.calibrated() {
 		return "tracepoint", nil
 	}
-	used := make(map[Plan]int)
+	used := t.used
 	t.config.NftEvalsHooked = 1
 	var firstErr error
 	for _, p := range probes() {
-		if len(symbols.Ranges(p.function)) == 0 {
+		if len(symbols.Ranges(p.function)) == 0 || t.attached[p.function] {
 			continue
 		}
 		how, err := t.attachProbe(plan, p)
@@ -79,6 +79,10 @@ func (t *Tracer) attachProbes(plan Plan, symbols Symbols) (string, error) {
 			continue
 		}
 		used[how]++
+		t.attached[p.function] = true
+	}
+	if t.config.NftEvalsHooked == 0 && used[PlanFentry]+used[PlanKprobe] > 0 {
+		t.notice("not every nftables expression has a probe: %v", firstErr)
 	}
 	switch {
 	case used[PlanFentry]+used[PlanKprobe] == 0 && plan != PlanAuto:

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/bits"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -57,16 +58,22 @@ func (o *Options) xtCapacity() uint32 {
 
 // Tracer is an attached kernel side.
 type Tracer struct {
-	kernel  *kernelSide
-	reader  *ringbuf.Reader
-	record  ringbuf.Record
-	links   []link.Link
-	config  bpf.KernelConfig
-	notices []string
-	xt      xtAllocator
-	sites   map[uint32]int // calibrated call sites by kind
-	plan    string
-	offset  time.Duration // CLOCK_REALTIME - CLOCK_MONOTONIC
+	kernel    *kernelSide
+	reader    *ringbuf.Reader
+	record    ringbuf.Record
+	links     []link.Link
+	config    bpf.KernelConfig
+	notices   []string // taken by Notices
+	xt        xtAllocator
+	sites     map[uint32]int // calibrated call sites by kind
+	plan      string
+	used      map[Plan]int // probes attached, by kind
+	options   Options
+	knowsNFT  bool
+	attached  map[string]bool // functions that have their probe
+	early     []*event.Event  // drops read while calibrating
+	earlyLost atomic.Uint64
+	offset    time.Duration // CLOCK_REALTIME - CLOCK_MONOTONIC
 }
 
 // ErrNoBTF says that the kernel describes its types nowhere.
@@ -81,7 +88,7 @@ func Open(ctx context.Context, o Options) (*Tracer, error) {
 	if o.Plan == "" {
 		o.Plan = PlanAuto
 	}
-	t := &Tracer{kernel: kernel, xt: newXTAllocator(o.xtCapacity()), sites: make(map[uint32]int)}
+	t := &Tracer{kernel: kernel, xt: newXTAllocator(o.xtCapacity()), sites: make(map[uint32]int), options: o, attached: make(map[string]bool), used: make(map[Plan]int)}
 	if err := t.start(ctx, &o); err != nil {
 		t.Close()
 		return nil, err
@@ -105,8 +112,7 @@ func (t *Tracer) start(ctx context.Context, o *Options) error {
 		return fmt.Errorf("attach to tracepoint skb:kfree_skb: %w", err)
 	}
 	t.links = append(t.links, l)
-	t.calibrate(ctx, o.Symbols)
-	if t.plan, err = t.attachProbes(o.Plan, o.Symbols); err != nil {
+	if t.plan, err = t.prepareNFT(ctx, o); err != nil {
 		return err
 	}
 	t.config.Ready = 1
@@ -138,6 +144,33 @@ func (t *Tracer) configure(o *Options) error {
 	return t.writeConfig()
 }
 
+// Refresh takes notice of modules that were loaded after Open, nf_tables or
+// ip_tables among them: their functions, their types, their call sites.
+func (t *Tracer) Refresh(ctx context.Context, symbols Symbols) error {
+	o := t.options
+	o.Symbols = symbols
+	t.config.Sites = [16]bpf.KernelSiteRange{}
+	if err := t.configure(&o); err != nil {
+		return err
+	}
+	if len(symbols.Ranges("nft_do_chain")) == 0 || t.knowsNFT {
+		return nil
+	}
+	plan, err := t.prepareNFT(ctx, &o)
+	if err != nil {
+		return err
+	}
+	t.plan = plan
+	return t.writeConfig()
+}
+
+// prepareNFT calibrates and attaches what answers for nftables need.
+func (t *Tracer) prepareNFT(ctx context.Context, o *Options) (string, error) {
+	t.knowsNFT = len(o.Symbols.Ranges("nft_do_chain")) > 0
+	t.calibrate(ctx, o.Symbols)
+	return t.attachProbes(o.Plan, o.Symbols)
+}
+
 func (t *Tracer) writeConfig() error {
 	if err := t.kernel.table("settings").Put(uint32(0), &t.config); err != nil {
 		return fmt.Errorf("configure kernel side: %w", err)
@@ -162,6 +195,10 @@ func setText(c *bpf.KernelConfig, symbols Symbols) error {
 
 // Read waits for the next record. After Close it returns os.ErrClosed.
 func (t *Tracer) Read(e *event.Event) error {
+	if len(t.early) > 0 {
+		*e, t.early = *t.early[0], t.early[1:]
+		return nil
+	}
 	if err := t.reader.ReadInto(&t.record); err != nil {
 		return fmt.Errorf("read ring buffer: %w", err)
 	}
@@ -190,8 +227,13 @@ func (t *Tracer) Time(e *event.Event) time.Time {
 // Plan says in words which probes are attached.
 func (t *Tracer) Plan() string { return t.plan }
 
-// Notices says in plain words what this kernel or user cannot give.
-func (t *Tracer) Notices() []string { return t.notices }
+// Notices says in plain words what this kernel or user cannot give: what has come
+// up since it was last called.
+func (t *Tracer) Notices() []string {
+	n := t.notices
+	t.notices = nil
+	return n
+}
 
 // Close detaches everything and frees it.
 func (t *Tracer) Close() error {

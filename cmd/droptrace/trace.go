@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +22,7 @@ import (
 	"github.com/droptrace/droptrace/tracer"
 	"github.com/droptrace/droptrace/tracer/event"
 	"github.com/droptrace/droptrace/tracer/filter"
+	"github.com/droptrace/droptrace/tracer/packet"
 )
 
 // trace is the source that traces this machine.
@@ -34,6 +37,7 @@ type trace struct {
 	event        event.Event
 	started      bool
 	notice       func(message string)
+	modules      string // names of the loaded ones
 	notLost      atomic.Uint64
 	filteredUser atomic.Uint64
 	last         atomic.Pointer[tracer.Counts]
@@ -41,11 +45,13 @@ type trace struct {
 
 // open loads the tracer.
 func open(ctx context.Context, cfg Config) (source, error) {
+	// Before the symbols: a module that comes in between is found by refresh.
+	modules, _ := os.ReadFile("/proc/modules")
 	symbols, err := symbol.Open()
 	if err != nil {
-		return nil, err
+		return nil, explainFailure(err)
 	}
-	t := &trace{symbols: symbols, all: cfg.All, notice: func(message string) {
+	t := &trace{symbols: symbols, all: cfg.All, modules: moduleNames(modules), notice: func(message string) {
 		if cfg.Notify != nil {
 			cfg.Notify(output.Notice{Message: message})
 		}
@@ -131,9 +137,12 @@ func parseFilter(ctx context.Context, f Filter, reasons *symbol.Reasons) (*filte
 	return filter.Parse(spec)
 }
 
-// refreshEvery is how often a quiet droptrace looks for legacy tables that came
-// after its start: their counters must be watched before they drop.
-const refreshEvery = time.Second
+// How often a quiet droptrace looks for legacy tables that came after its start:
+// their counters must be watched before they drop.
+const (
+	refreshEvery   = time.Second
+	refreshAtLeast = 5 * time.Second
+)
 
 // Next implements source.
 func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
@@ -160,15 +169,52 @@ func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
 	}
 }
 
-// refresh never takes more than a tenth of the time.
+// refresh looks for namespaces' tables for no more than a tenth of the time, but
+// at least every refreshAtLeast.
 func (t *trace) refresh(ctx context.Context) {
-	start := time.Now()
-	if ctx.Err() == nil {
-		if err := t.resolver.Prepare(ctx); err != nil && ctx.Err() == nil {
-			t.notice(err.Error())
-		}
+	if ctx.Err() != nil {
+		return
 	}
-	t.tracer.SetDeadline(time.Now().Add(max(refreshEvery, 10*time.Since(start))))
+	err := t.refreshModules(ctx)
+	start := time.Now()
+	err = errors.Join(err, t.resolver.Prepare(ctx))
+	if err != nil && ctx.Err() == nil {
+		t.notice(err.Error())
+	}
+	pause := min(max(refreshEvery, 10*time.Since(start)), refreshAtLeast)
+	t.tracer.SetDeadline(time.Now().Add(pause))
+}
+
+// refreshModules looks whether modules came or went since the last time.
+func (t *trace) refreshModules(ctx context.Context) error {
+	modules, err := os.ReadFile("/proc/modules")
+	if err != nil {
+		return nil // a kernel without modules
+	}
+	// Use counts change all the time, names do not.
+	names := moduleNames(modules)
+	if names == t.modules {
+		return nil
+	}
+	t.modules = names
+	if err := t.symbols.Reload(); err != nil {
+		return err
+	}
+	err = t.tracer.Refresh(ctx, kernelSymbols{t.symbols.Table()})
+	for _, n := range t.tracer.Notices() {
+		t.notice(n)
+	}
+	return err
+}
+
+func moduleNames(modules []byte) string {
+	var names strings.Builder
+	for line := range bytes.Lines(modules) {
+		name, _, _ := bytes.Cut(line, []byte(" "))
+		names.Write(name)
+		names.WriteByte(' ')
+	}
+	return names.String()
 }
 
 // resolve returns nil for what nobody asked for.
@@ -205,8 +251,17 @@ func (t *trace) class(e *event.Event) symbol.Class {
 	if e.Hook != event.NoHook {
 		return symbol.Lost
 	}
-	name, _, _ := t.symbols.Lookup(e.Location)
-	return symbol.Place(name, t.reasons.Name(e.Reason))
+	var p packet.Packet
+	packet.Parse(packet.EtherType(e.Protocol), e.Packet(), &p)
+	free := symbol.Free{Reason: t.reasons.Name(e.Reason), Protocol: uint8(p.Protocol)}
+	free.Symbol, _, _ = t.symbols.Lookup(e.Location)
+	if p.HasTCP {
+		free.TCPFlags, free.Empty = uint8(p.TCP.Flags), p.PayloadLength == 0
+	}
+	if p.HasICMP {
+		free.ICMPType = p.ICMP.Type
+	}
+	return free.Class()
 }
 
 // Stats implements source. After Close it returns the last counts.
