@@ -80,8 +80,10 @@ struct config {
 	u64 modules_start, modules_end; /* module text, loosely */
 	u32 calibration_netns;		/* inode; 0: none */
 	u32 possible_cpus;
+	u32 nft_in_place;     /* nft frees by itself: it never returns NF_DROP */
 	u32 nft_evals_hooked; /* every drop-yielding eval has a probe */
 	u32 ready;	      /* calibrated: drops are recorded from now on */
+	u32 pad;
 };
 
 /*

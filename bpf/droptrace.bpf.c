@@ -505,6 +505,21 @@ static __always_inline bool may_be_nft(const struct hook_scan *scan)
 	return scan->nft > 0;
 }
 
+/* Where the frame did not tell: the one hook that is left when rules cannot be it. */
+static __always_inline void attribute_rest(struct scratch *s)
+{
+	const struct config *c = get_config();
+	const struct hook_scan *scan = &s->scan;
+
+	if (!c || scan->known || scan->xt || scan->nat_entries || scan->other != 1)
+		return;
+	if (scan->nft && !c->nft_in_place)
+		return;
+	s->event.hook_fn = scan->other_fn;
+	s->event.rule.kind = RULE_HOOK;
+	s->event.rule.method = METHOD_HOOK;
+}
+
 /* A hook returned NF_DROP to nf_hook_slow. */
 static __always_inline void attribute_hook(u32 level, struct scratch *s, bool loops)
 {
@@ -515,6 +530,7 @@ static __always_inline void attribute_hook(u32 level, struct scratch *s, bool lo
 		loops ? step_attribute_nft(level) : step_attribute_nft_unrolled(level);
 	if (s->event.rule.kind == RULE_NFT)
 		return;
+	attribute_rest(s);
 	for (u32 i = 0; i < MAX_XT_TABLES; i++) {
 		if (i >= s->scan.xt)
 			break;

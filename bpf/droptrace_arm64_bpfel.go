@@ -39,8 +39,10 @@ type KernelConfig struct {
 	ModulesEnd       uint64
 	CalibrationNetns uint32
 	PossibleCpus     uint32
+	NftInPlace       uint32
 	NftEvalsHooked   uint32
 	Ready            uint32
+	Pad              uint32
 }
 
 type KernelCpuAnchor struct {

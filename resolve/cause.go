@@ -320,6 +320,9 @@ func (r *Resolver) noRule(ctx context.Context, n *namespace, e *event.Event, d *
 	if e.Flags&(event.XTStale|event.XTUntracked) != 0 {
 		r.rereadXT(n)
 	}
+	if e.Flags&(event.XTStale|event.XTUntracked|event.XTTracked|event.NFTHere) != 0 {
+		d.Cause = "rule" // there are rules here; which, if any, is what is not known
+	}
 	d.Attribution.Note = r.unknownNote(e)
 	if table := cString(e.Rule.Table[:]); table != "" && e.HookFn != 0 {
 		r.knownTable(e, d)

@@ -51,6 +51,9 @@ func (t *Tracer) calibrate(ctx context.Context, symbols Symbols) {
 		}
 		t.sites[t.siteKind(location)]++
 	}
+	if t.sites[siteNFT] > 0 {
+		t.config.NftInPlace = 1
+	}
 }
 
 func (t *Tracer) notice(format string, args ...any) {

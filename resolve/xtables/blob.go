@@ -48,6 +48,8 @@ type Entry struct {
 	Packets  uint64
 	Bytes    uint64
 	Hooks    uint8 // bit per hook from which packets reach it
+
+	head string // of a user chain: its name
 }
 
 // Drops reports whether the entry's counter moves only for packets about to die.
@@ -99,7 +101,7 @@ func Parse(id TableID, info Info, raw []byte) (*Blob, error) {
 	if err := b.parseEntries(raw); err != nil {
 		return nil, fmt.Errorf("table %s: %w", id.Name, err)
 	}
-	if err := b.nameChains(raw); err != nil {
+	if err := b.nameChains(); err != nil {
 		return nil, fmt.Errorf("table %s: %w", id.Name, err)
 	}
 	b.reach()
@@ -125,6 +127,9 @@ func (b *Blob) parseEntries(raw []byte) error {
 		if e.Target == "" && len(t) >= targetHead+4 {
 			e.Standard = true
 			e.Verdict = int32(binary.NativeEndian.Uint32(t[targetHead:]))
+		}
+		if e.Target == errorTarget { // struct xt_error_target: errorname behind the head
+			e.head = cString(t[targetHead:])
 		}
 		b.Entries = append(b.Entries, e)
 		at += next

@@ -35,7 +35,7 @@ func priority(table string, hook int) int32 {
 // nameChains gives every entry its chain and every rule its number. Built-in
 // chains begin at hook_entry and end with their policy at underflow; a user
 // chain begins behind an ERROR entry that carries its name and ends with RETURN.
-func (b *Blob) nameChains(raw []byte) error {
+func (b *Blob) nameChains() error {
 	start, end := b.builtins()
 	var chain *ruleset.Chain
 	for i := range b.Entries {
@@ -48,8 +48,7 @@ func (b *Blob) nameChains(raw []byte) error {
 			if i == len(b.Entries)-1 {
 				break // the table's end
 			}
-			name := cString(raw[e.Next-30 : e.Next]) // struct xt_error_target: errorname[30]
-			chain = &ruleset.Chain{Table: b.Table, Name: name}
+			chain = &ruleset.Chain{Table: b.Table, Name: e.head}
 			b.Table.Chains = append(b.Table.Chains, chain)
 			e.Chain = chain
 			continue

@@ -1,0 +1,58 @@
+# The targets that a person types. What they need is installed by
+# scripts/install-deps, which is quiet when nothing is missing.
+
+GO       ?= go
+LDFLAGS   = -s -w
+KERNELS  ?= 5.10,6.1,6.12
+N        ?= 2000
+
+export CGO_ENABLED = 0
+
+.PHONY: build demo test unit integration vm test-newest oracle bench lint generate check-generated clean
+
+build:
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o droptrace ./cmd/droptrace
+
+demo: build
+	scripts/install-deps demo
+	scripts/demo ./droptrace
+
+test: build
+	scripts/install-deps test vm
+	$(MAKE) lint unit integration vm
+
+unit:
+	$(GO) test ./bpf/... ./cmd/... ./resolve/... ./tracer/... ./test/vm/...
+
+# The running kernel, in namespaces of the tests' own.
+integration: build
+	DROPTRACE=$(CURDIR)/droptrace $(GO) test -count=1 -timeout 5m ./test/integration
+
+# Other kernels, under QEMU without KVM.
+vm: build
+	scripts/vm-test $(KERNELS)
+
+test-newest: build
+	scripts/install-deps test vm
+	scripts/vm-test newest
+
+oracle: build
+	scripts/install-deps test
+	$(GO) run ./test/oracle -n $(N) -droptrace ./droptrace
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./tracer/... ./resolve/... ./cmd/...
+
+lint: check-generated
+	scripts/lint
+
+generate:
+	scripts/install-deps generate
+	$(GO) generate ./...
+
+# Says when an embedded object is older than its sources.
+check-generated:
+	scripts/check-generated
+
+clean:
+	rm -f droptrace
