@@ -91,7 +91,7 @@ struct config {
  * window of stack words, counted from its start. Found by calibration.
  */
 struct frame_site {
-	s16 distance; /* words from ctx to the return address: must fit */
+	s16 pad;
 	s16 rule;     /* nft: const struct nft_rule_dp * */
 	s16 chain;    /* nft: the base chain */
 	s16 pkt;      /* nft: const struct nft_pktinfo * */
@@ -101,6 +101,15 @@ struct frame_site {
 	u8 index_kind; /* 0: s itself; 1: &entries->hooks[s] + index_bias */
 	u8 kind;      /* 1: rule, 2: policy, 3: nf_hook_slow */
 	s32 index_bias;
+};
+
+/*
+ * Another program on the tracepoint puts a frame between ctx and the call, which
+ * shows in the distance: words from ctx to the return address.
+ */
+struct frame_key {
+	u64 location;
+	s64 distance;
 };
 
 enum frame_kind { FRAME_RULE = 1, FRAME_POLICY = 2, FRAME_HOOK = 3 };
@@ -140,7 +149,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 32);
-	__type(key, u64);
+	__type(key, struct frame_key);
 	__type(value, struct frame_site);
 } frame_sites SEC(".maps");
 

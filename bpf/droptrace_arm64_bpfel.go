@@ -183,9 +183,15 @@ type KernelFilterConfig struct {
 	Reason [32]uint32
 }
 
+type KernelFrameKey struct {
+	_        structs.HostLayout
+	Location uint64
+	Distance int64
+}
+
 type KernelFrameSite struct {
 	_         structs.HostLayout
-	Distance  int16
+	Pad       int16
 	Rule      int16
 	Chain     int16
 	Pkt       int16
@@ -403,6 +409,7 @@ const (
 	KernelMapXtTables          = "xt_tables"
 	KernelMapXtValues          = "xt_values"
 	KernelMapXtWatch           = "xt_watch"
+	KernelProgCompanion        = "companion"
 	KernelProgFentryHookSlow   = "fentry_hook_slow"
 	KernelProgFentryImmediate  = "fentry_immediate"
 	KernelProgFentryReject     = "fentry_reject"
@@ -467,6 +474,7 @@ type KernelSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type KernelProgramSpecs struct {
+	Companion        *ebpf.ProgramSpec `ebpf:"companion"`
 	FentryHookSlow   *ebpf.ProgramSpec `ebpf:"fentry_hook_slow"`
 	FentryImmediate  *ebpf.ProgramSpec `ebpf:"fentry_immediate"`
 	FentryReject     *ebpf.ProgramSpec `ebpf:"fentry_reject"`
@@ -597,6 +605,7 @@ type KernelVariables struct {
 //
 // It can be passed to LoadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type KernelPrograms struct {
+	Companion        *ebpf.Program `ebpf:"companion"`
 	FentryHookSlow   *ebpf.Program `ebpf:"fentry_hook_slow"`
 	FentryImmediate  *ebpf.Program `ebpf:"fentry_immediate"`
 	FentryReject     *ebpf.Program `ebpf:"fentry_reject"`
@@ -616,6 +625,7 @@ type KernelPrograms struct {
 
 func (p *KernelPrograms) Close() error {
 	return _KernelClose(
+		p.Companion,
 		p.FentryHookSlow,
 		p.FentryImmediate,
 		p.FentryReject,

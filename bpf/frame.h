@@ -60,12 +60,11 @@ static __always_inline u64 window_word(const struct window *w, s16 slot)
 }
 
 /*
- * Words from ctx to the return address of the call that frees. Another program
- * on the same tracepoint puts a frame in between: a distance that differs from
- * the calibrated one makes every slot worthless. The first match counts: above
- * it, callers' frames may hold the same address from an earlier packet.
+ * Words from ctx to the return address of the call that frees. The first match
+ * counts: above it, callers' frames may hold the same address from an earlier
+ * packet.
  */
-static __always_inline s16 window_distance(const struct window *w, u64 location)
+static __always_inline s64 window_distance(const struct window *w, u64 location)
 {
 	for (int i = ARGUMENT_WORDS; i < DISTANCE_WORDS; i++)
 		if (w->words[BELOW_WORDS + i] == location)

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 	"unsafe"
+
+	"github.com/cilium/ebpf/link"
 
 	"github.com/droptrace/droptrace/bpf"
 	"github.com/droptrace/droptrace/tracer/calibrate"
@@ -32,26 +35,46 @@ func (t *Tracer) calibrate(ctx context.Context, symbols Symbols) {
 		t.notice("not calibrated: %v", err)
 		return
 	}
-	var samples []calibrate.Sample
-	// Bpf programs first: nft's rules would stand before and after them.
-	if hooks, err := calibrate.Hooks(ctx, n, t.readCalibration); err == nil {
-		samples = append(samples, hooks...)
-	}
+	c := calibrate.Dropper{Namespace: n, Read: t.readCalibration}
 	if len(symbols.Ranges("nft_do_chain")) > 0 {
-		nft, err := calibrate.NFT(ctx, n, t.readCalibration)
-		if err != nil {
+		if err := c.LoadRules(); err != nil {
 			t.notice("rules of nftables may stay unknown: %v", err)
 		}
-		samples = append(samples, nft...)
 	}
-	for location, site := range calibrate.Sites(samples) {
-		if err := t.kernel.table("frame_sites").Put(location, &site); err != nil {
+	samples := t.dropAll(ctx, &c)
+	// Once more beside another program: somebody may attach one later.
+	l, err := link.AttachTracing(link.TracingOptions{Program: t.kernel.Companion})
+	if err == nil {
+		samples = append(samples, t.dropAll(ctx, &c)...)
+		l.Close()
+	}
+	t.learn(samples)
+}
+
+func (t *Tracer) dropAll(ctx context.Context, c *calibrate.Dropper) []calibrate.Sample {
+	samples, err := c.Hooks(ctx)
+	if err != nil {
+		samples = nil // before 6.4, or no such programs in this kernel
+	}
+	nft, err := c.Rules(ctx)
+	if err != nil {
+		t.notice("rules of nftables may stay unknown: %v", err)
+	}
+	return append(samples, nft...)
+}
+
+func (t *Tracer) learn(samples []calibrate.Sample) {
+	for key, site := range calibrate.Sites(samples) {
+		if err := t.kernel.table("frame_sites").Put(&key, &site); err != nil {
 			t.notice("not calibrated: %v", err)
 			continue
 		}
-		t.sites[t.siteKind(location)]++
+		kind := t.siteKind(key.Location)
+		if !slices.Contains(t.sites[kind], key.Location) {
+			t.sites[kind] = append(t.sites[kind], key.Location)
+		}
 	}
-	if t.sites[siteNFT] > 0 {
+	if len(t.sites[siteNFT]) > 0 {
 		t.config.NftInPlace = 1
 	}
 }

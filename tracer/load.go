@@ -21,6 +21,7 @@ type programs struct {
 	Free       *ebpf.Program
 	XTFind     *ebpf.Program
 	XTBaseline *ebpf.Program
+	Companion  *ebpf.Program
 }
 
 // kernelSide is the loaded collection.
@@ -65,6 +66,7 @@ func load(o *Options, spec *btf.Spec) (*kernelSide, error) {
 		Free:       loaded.Programs[free],
 		XTFind:     loaded.Programs["xt_find"],
 		XTBaseline: loaded.Programs["xt_baseline"],
+		Companion:  loaded.Programs["companion"],
 	}}, nil
 }
 
@@ -80,7 +82,7 @@ func chooseFree(coll *ebpf.CollectionSpec) (string, error) {
 		return "", fmt.Errorf("probe for bpf_loop: %w", err)
 	}
 	for name := range coll.Programs {
-		if name != keep && name != "xt_find" && name != "xt_baseline" {
+		if name != keep && name != "xt_find" && name != "xt_baseline" && name != "companion" {
 			delete(coll.Programs, name) // probes are loaded one by one
 		}
 	}

@@ -99,7 +99,7 @@ func (t *Tracer) attachProbes(plan Plan, symbols Symbols) (string, error) {
 
 // calibrated reports whether the tracepoint alone names rules and policies of
 // nftables, or the hook where nft returns its verdict.
-func (t *Tracer) calibrated() bool { return t.sites[siteNFT] >= 2 }
+func (t *Tracer) calibrated() bool { return len(t.sites[siteNFT]) >= 2 }
 
 func (t *Tracer) attachProbe(plan Plan, p probe) (Plan, error) {
 	var err error

@@ -65,7 +65,7 @@ type Tracer struct {
 	config    bpf.KernelConfig
 	notices   []string // taken by Notices
 	xt        xtAllocator
-	sites     map[uint32]int // calibrated call sites by kind
+	sites     map[uint32][]uint64 // calibrated call sites by kind
 	plan      string
 	used      map[Plan]int // probes attached, by kind
 	options   Options
@@ -88,7 +88,7 @@ func Open(ctx context.Context, o Options) (*Tracer, error) {
 	if o.Plan == "" {
 		o.Plan = PlanAuto
 	}
-	t := &Tracer{kernel: kernel, xt: newXTAllocator(o.xtCapacity()), sites: make(map[uint32]int), options: o, attached: make(map[string]bool), used: make(map[Plan]int)}
+	t := &Tracer{kernel: kernel, xt: newXTAllocator(o.xtCapacity()), sites: make(map[uint32][]uint64), options: o, attached: make(map[string]bool), used: make(map[Plan]int)}
 	if err := t.start(ctx, &o); err != nil {
 		t.Close()
 		return nil, err

@@ -92,18 +92,21 @@ func (s *Sample) heldIndex(slot int) bool {
 	return uint32(s.Words[slot]) == uint32(s.Index)
 }
 
-// Sites returns, for each location, the slots that held in every sample. A
-// location seen with two kinds, with too few samples, or without the slot that
+// Sites returns, for each location and distance, the slots that held in every
+// sample. One seen with two kinds, with too few samples, or without the slot that
 // its kind stands on is left out.
-func Sites(samples []Sample) map[uint64]bpf.KernelFrameSite {
-	byLocation := make(map[uint64][]Sample)
+func Sites(samples []Sample) map[bpf.KernelFrameKey]bpf.KernelFrameSite {
+	groups := make(map[bpf.KernelFrameKey][]Sample)
 	for _, s := range samples {
-		byLocation[s.Event.Location] = append(byLocation[s.Event.Location], s)
+		if d := s.distance(); d >= 0 {
+			key := bpf.KernelFrameKey{Location: s.Event.Location, Distance: int64(d)}
+			groups[key] = append(groups[key], s)
+		}
 	}
-	out := make(map[uint64]bpf.KernelFrameSite)
-	for location, group := range byLocation {
+	out := make(map[bpf.KernelFrameKey]bpf.KernelFrameSite)
+	for key, group := range groups {
 		if site, ok := analyze(group); ok {
-			out[location] = site
+			out[key] = site
 		}
 	}
 	return out
@@ -118,9 +121,8 @@ const (
 
 func analyze(group []Sample) (bpf.KernelFrameSite, bool) {
 	site := bpf.KernelFrameSite{
-		Distance: int16(group[0].distance()),
-		Kind:     group[0].kind(),
-		Rule:     noSlot, Chain: noSlot, Pkt: noSlot,
+		Kind: group[0].kind(),
+		Rule: noSlot, Chain: noSlot, Pkt: noSlot,
 		State: noSlot, Entries: noSlot, Index: noSlot,
 	}
 	type answer struct {
@@ -129,12 +131,12 @@ func analyze(group []Sample) (bpf.KernelFrameSite, bool) {
 	}
 	distinct := make(map[answer]bool)
 	for i := range group {
-		if group[i].kind() != site.Kind || group[i].distance() != int(site.Distance) {
+		if group[i].kind() != site.Kind {
 			return site, false
 		}
 		distinct[answer{group[i].Expect, group[i].Hooks[group[i].Index].Priv}] = true
 	}
-	if len(group) < minSamples || len(distinct) < minDistinct || site.Distance < 0 {
+	if len(group) < minSamples || len(distinct) < minDistinct {
 		return site, false
 	}
 	switch site.Kind {

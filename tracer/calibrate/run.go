@@ -3,6 +3,7 @@ package calibrate
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -17,28 +18,38 @@ import (
 // nil where none came. byHook tells nf_hook_slow's frees from nft_do_chain's.
 type Reader func(port uint16) (record *bpf.KernelCalibration, byHook bool, err error)
 
-// NFT drops packets by nft rules: twice round, so that no word holds the same
-// rule twice in a row.
-func NFT(ctx context.Context, n *Namespace, read Reader) ([]Sample, error) {
-	expects, err := nftRuleset(n.fd)
+// Dropper drops packets in a namespace, each for a cause that it knows.
+type Dropper struct {
+	Namespace *Namespace
+	Read      Reader
+	expects   map[uint16]Expect // what the rules do, by UDP port
+}
+
+// LoadRules loads the nft rules that Rules drops by.
+func (d *Dropper) LoadRules() error {
+	var err error
+	d.expects, err = nftRuleset(d.Namespace.fd)
 	if err != nil {
-		return nil, err
+		d.expects = nil
 	}
-	ports := make([]uint16, 0, len(expects))
-	for p := range expects {
-		ports = append(ports, p)
-	}
-	slices.Sort(ports)
-	// The input hook's packets must first pass output: both contexts alternate.
+	return err
+}
+
+// Rules drops packets by nft rules: twice round, so that no word holds the same
+// rule twice in a row. Without rules it does nothing.
+func (d *Dropper) Rules(ctx context.Context) ([]Sample, error) {
+	ports := slices.Sorted(maps.Keys(d.expects))
+	// Output's packets are this task's, input's a softirq's: they alternate.
 	half := len(ports) / 2
 	var samples []Sample
+	var err error
 	for range 2 {
 		for i := range half {
 			for _, port := range []uint16{ports[i], ports[half+i]} {
 				if ctx.Err() != nil {
 					return samples, ctx.Err()
 				}
-				if samples, err = n.drop(samples, port, expects[port], read); err != nil {
+				if samples, err = d.drop(samples, port, d.expects[port]); err != nil {
 					return samples, err
 				}
 			}
@@ -47,11 +58,11 @@ func NFT(ctx context.Context, n *Namespace, read Reader) ([]Sample, error) {
 	return samples, nil
 }
 
-func (n *Namespace) drop(samples []Sample, port uint16, want Expect, read Reader) ([]Sample, error) {
-	if err := n.Do(func() error { return send(port) }); err != nil {
+func (d *Dropper) drop(samples []Sample, port uint16, want Expect) ([]Sample, error) {
+	if err := d.Namespace.Do(func() error { return send(port) }); err != nil {
 		return samples, err
 	}
-	record, byHook, err := read(port)
+	record, byHook, err := d.Read(port)
 	if err != nil || record == nil {
 		return samples, err
 	}
@@ -63,7 +74,7 @@ var hookPriorities = [...]int32{-40, -30, -20, -10}
 
 // Hooks drops packets by BPF netfilter programs (6.4 and later), which return
 // a plain NF_DROP to nf_hook_slow.
-func Hooks(ctx context.Context, n *Namespace, read Reader) (samples []Sample, err error) {
+func (d *Dropper) Hooks(ctx context.Context) (samples []Sample, err error) {
 	accept, err := netfilterProgram(1)
 	if err != nil {
 		return nil, err
@@ -79,11 +90,11 @@ func Hooks(ctx context.Context, n *Namespace, read Reader) (samples []Sample, er
 			if ctx.Err() != nil {
 				return samples, ctx.Err()
 			}
-			links, err := n.attachHooks(accept, drop, index)
+			links, err := d.Namespace.attachHooks(accept, drop, index)
 			if err != nil {
 				return samples, err
 			}
-			samples, err = n.drop(samples, 3000, Expect{Index: index}, read)
+			samples, err = d.drop(samples, 3000, Expect{Index: index})
 			for _, l := range links {
 				l.Close()
 			}

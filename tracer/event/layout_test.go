@@ -81,4 +81,3 @@ func TestDecodeWithoutStackClearsTheOldOne(t *testing.T) {
 		t.Error("stack of the record before is still there")
 	}
 }
-
