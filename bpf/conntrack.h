@@ -21,7 +21,7 @@ static __always_inline void read_conntrack(struct event *e, struct sk_buff *skb)
 
 	if (!bpf_core_field_exists(skb->_nfct))
 		return;
-	nfct = BPF_CORE_READ(skb, _nfct);
+	nfct = skb->_nfct;
 	if (!nfct)
 		return;
 	out->ctinfo = nfct & NFCT_INFOMASK;

@@ -21,6 +21,8 @@ const volatile bool has_reason = 0; /* kfree_skb's third argument: 5.17 and late
 const volatile bool with_stack = 0;
 const volatile struct filter_config filter = {};
 
+/* Conditions that only attribution can answer. */
+#define FILTER_NEEDS_HOOK (FILTER_ANY_IFACE | FILTER_HOOK | FILTER_NETFILTER)
 #define LEVELS 3 /* a softirq may interrupt a run before 6.x; kernels since skip it */
 #define CALIBRATION_BYTES 48 /* of memory behind each word: holds a hook state */
 #define CALIBRATION_HOOKS 8
@@ -57,6 +59,7 @@ struct scratch {
 	u64 rule;  /* nft: header of a rule */
 	u64 chain; /* nft: the chain it stands in */
 	u32 kind; /* enum site_kind */
+	u32 calibrating;
 };
 
 struct {
@@ -122,17 +125,6 @@ static __always_inline u32 site_kind(const struct config *c, u64 location)
 	return SITE_OTHER;
 }
 
-__noinline int step_read_packet(u32 level)
-{
-	struct scratch *s = get_scratch(level);
-
-	if (!s)
-		return 0;
-	s->net = (u64)read_packet(&s->event, (void *)s->skb);
-	read_conntrack(&s->event, (void *)s->skb);
-	return 0;
-}
-
 /* Window and calibration of the call that frees. */
 __noinline int step_read_frame(u32 level)
 {
@@ -142,13 +134,28 @@ __noinline int step_read_frame(u32 level)
 
 	if (!s)
 		return 0;
-	read_window(&s->window, s->context);
+	read_near(&s->window, s->context);
 	s->site.kind = 0;
 	key.location = s->event.location;
 	key.distance = window_distance(&s->window, s->event.location);
 	site = bpf_map_lookup_elem(&frame_sites, &key);
 	if (site)
 		s->site = *site;
+	/*
+	 * Here and nowhere else: a register that nobody saved before lies in the
+	 * frame of the very helper that reads, so calibration must read as every
+	 * other run does, at the same depth of calls.
+	 */
+	if (!site || s->calibrating) {
+		read_window(&s->window, s->context);
+		return 0;
+	}
+	read_slot(&s->window, site->rule);
+	read_slot(&s->window, site->chain);
+	read_slot(&s->window, site->pkt);
+	read_slot(&s->window, site->state);
+	read_slot(&s->window, site->entries);
+	read_slot(&s->window, site->index);
 	return 0;
 }
 
@@ -225,6 +232,8 @@ __noinline int step_find_state(u32 level)
 	s->state = calibrated_state(s);
 	if (good_state(s, 0))
 		return 0;
+	if (s->site.kind && !s->calibrating)
+		read_window(&s->window, s->context); /* only its slots were read */
 	step_search_pktinfo(level);
 	if (!s->state && s->kind != SITE_NFT)
 		step_search_state(level);
@@ -570,13 +579,24 @@ __noinline int step_find_conntrack(u32 level)
 	return 0;
 }
 
+static __always_inline bool direct_chain(void)
+{
+	const struct config *c = get_config();
+
+	return c && c->layout.last_chain;
+}
+
 static __always_inline void attribute(u32 level, struct scratch *s, bool loops)
 {
 	step_read_frame(level);
 	step_find_state(level);
 	if (!s->state)
 		return;
-	step_scan_hooks(level);
+	/* A rule that leads to its chain by itself needs nothing of the hook. */
+	if (s->site.kind == FRAME_RULE && direct_chain())
+		s->net = (u64)use_state(&s->event, s->state);
+	else
+		step_scan_hooks(level);
 	step_find_conntrack(level);
 	if (s->kind == SITE_HOOK_SLOW)
 		attribute_hook(level, s, loops);
@@ -660,13 +680,16 @@ static __always_inline void handle(u32 level, struct scratch *s, struct per_cpu_
 {
 	const struct config *c = get_config();
 	struct sk_buff *skb = (void *)ctx[0];
+	bool early;
 
 	if (!c)
 		return;
 	start_event(s, ctx);
-	step_read_packet(level);
+	s->net = (u64)read_packet(&s->event, skb);
+	read_conntrack(&s->event, skb);
 	s->kind = site_kind(c, s->event.location);
-	if (c->calibration_netns && s->event.netns == c->calibration_netns) {
+	s->calibrating = c->calibration_netns && s->event.netns == c->calibration_netns;
+	if (s->calibrating) {
 		step_read_frame(level);
 		step_find_state(level);
 		step_calibrate(level);
@@ -681,9 +704,15 @@ static __always_inline void handle(u32 level, struct scratch *s, struct per_cpu_
 	}
 	if (s->event.flags & FLAG_HEAD_FRAGS)
 		expect_members(p, skb);
+	/* Counters of legacy rules must be followed through every drop of theirs. */
+	early = s->kind != SITE_HOOK_SLOW && !(filter.want & FILTER_NEEDS_HOOK);
+	if (early && !step_filter(level)) {
+		count(COUNT_FILTERED);
+		return;
+	}
 	if (s->kind)
 		attribute(level, s, loops);
-	if (!step_filter(level)) {
+	if (!early && !step_filter(level)) {
 		count(COUNT_FILTERED);
 		return;
 	}

@@ -316,18 +316,18 @@ type KernelScratch struct {
 		Ether  uint16
 		Pad    uint16
 	}
-	Note    KernelNote
-	Site    KernelFrameSite
-	_       [4]byte
-	Context uint64
-	Skb     uint64
-	Net     uint64
-	State   uint64
-	Entries uint64
-	Rule    uint64
-	Chain   uint64
-	Kind    uint32
-	_       [4]byte
+	Note        KernelNote
+	Site        KernelFrameSite
+	_           [4]byte
+	Context     uint64
+	Skb         uint64
+	Net         uint64
+	State       uint64
+	Entries     uint64
+	Rule        uint64
+	Chain       uint64
+	Kind        uint32
+	Calibrating uint32
 }
 
 type KernelSiteRange struct {

@@ -19,7 +19,7 @@
 #define ABOVE_BYTES (ABOVE_WORDS * 8) /* a power of two: used as a mask */
 #define PAGE_BYTES 4096 /* of the smallest pages: stacks end on a boundary of them */
 #define WINDOW_WORDS (BELOW_WORDS + ABOVE_WORDS)
-#define DISTANCE_WORDS 64 /* the return address lies nearer than this */
+#define DISTANCE_WORDS 32 /* the return address lies nearer than this */
 #define ARGUMENT_WORDS 4  /* ctx itself, whose second word is the location too */
 
 struct window {
@@ -48,6 +48,22 @@ static __always_inline void read_window(struct window *w, u64 ctx)
 	bpf_probe_read_kernel(above, first, (void *)ctx);
 	first &= ABOVE_BYTES - 1;
 	bpf_probe_read_kernel(above + first, rest & (ABOVE_BYTES - 1), (void *)ctx + first);
+}
+
+/* As much as window_distance looks at. */
+static __always_inline void read_near(struct window *w, u64 ctx)
+{
+	w->start = ctx - BELOW_WORDS * 8;
+	bpf_probe_read_kernel(&w->words[BELOW_WORDS], DISTANCE_WORDS * 8, (void *)ctx);
+}
+
+/* One word, where calibration told which: the window need not be read whole. */
+static __always_inline void read_slot(struct window *w, s16 slot)
+{
+	u32 i = (u32)(s32)slot;
+
+	if (i < WINDOW_WORDS)
+		bpf_probe_read_kernel(&w->words[i], sizeof(u64), (void *)(w->start + i * 8));
 }
 
 static __always_inline u64 window_word(const struct window *w, s16 slot)

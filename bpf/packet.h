@@ -21,6 +21,11 @@ static __always_inline void read_device(struct net_device *dev, u32 *index, char
 	bpf_probe_read_kernel_str(name, IFNAME_BYTES, &dev->name);
 }
 
+/*
+ * The functions below take the tracepoint's own pointer, which the verifier
+ * knows the type of: its members are plain loads, not helper calls.
+ */
+
 /* The namespace of a packet that has no hook state: device, else socket, else route. */
 static __always_inline struct net *packet_net(struct sk_buff *skb, struct net_device *dev,
 					      struct sock *sk)
@@ -28,10 +33,10 @@ static __always_inline struct net *packet_net(struct sk_buff *skb, struct net_de
 	struct dst_entry *dst;
 
 	if (dev)
-		return BPF_CORE_READ(dev, nd_net.net);
+		return dev->nd_net.net;
 	if (sk)
-		return BPF_CORE_READ(sk, __sk_common.skc_net.net);
-	dst = (void *)(BPF_CORE_READ(skb, _skb_refdst) & DST_NOREF_MASK);
+		return sk->__sk_common.skc_net.net;
+	dst = (void *)(skb->_skb_refdst & DST_NOREF_MASK);
 	if (dst)
 		return BPF_CORE_READ(dst, dev, nd_net.net);
 	return NULL;
@@ -53,10 +58,10 @@ static __always_inline void set_net(struct event *e, struct net *net)
  */
 static __always_inline void read_header(struct event *e, struct sk_buff *skb)
 {
-	unsigned char *head = BPF_CORE_READ(skb, head);
-	u32 network = BPF_CORE_READ(skb, network_header);
-	u32 tail = BPF_CORE_READ(skb, tail);
-	u32 data = (u32)(BPF_CORE_READ(skb, data) - head);
+	unsigned char *head = skb->head;
+	u32 network = skb->network_header;
+	u32 tail = skb->tail;
+	u32 data = (u32)(skb->data - head);
 	u32 len;
 
 	if (network == NO_OFFSET || network >= tail || network == 0)
@@ -83,12 +88,12 @@ static __always_inline void read_vlan(struct event *e, struct sk_buff *skb)
 	bool present;
 
 	if (bpf_core_field_exists(skb->vlan_present))
-		present = BPF_CORE_READ_BITFIELD_PROBED(skb, vlan_present);
+		present = BPF_CORE_READ_BITFIELD(skb, vlan_present);
 	else
-		present = BPF_CORE_READ(skb, vlan_all) != 0;
+		present = skb->vlan_all != 0;
 	if (!present)
 		return;
-	e->vlan_tci = BPF_CORE_READ(skb, vlan_tci);
+	e->vlan_tci = skb->vlan_tci;
 	e->flags |= FLAG_VLAN;
 }
 
@@ -97,7 +102,7 @@ static __always_inline void read_shared_info(struct event *e, struct sk_buff *sk
 	struct skb_shared_info *shared;
 
 	/* skb_end_pointer: head + end where offsets are used (64-bit) */
-	shared = (void *)(BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, end));
+	shared = (void *)(skb->head + skb->end);
 	e->gso_size = BPF_CORE_READ(shared, gso_size);
 	e->gso_segs = BPF_CORE_READ(shared, gso_segs);
 	if (BPF_CORE_READ(shared, frag_list))
@@ -137,15 +142,15 @@ static __always_inline void read_task(struct event *e, u64 stack_pointer)
 
 static __always_inline struct net *read_packet(struct event *e, struct sk_buff *skb)
 {
-	struct net_device *dev = BPF_CORE_READ(skb, dev);
-	struct sock *sk = BPF_CORE_READ(skb, sk);
+	struct net_device *dev = skb->dev;
+	struct sock *sk = skb->sk;
 	struct net *net;
 
 	e->skb = (u64)skb;
-	e->length = BPF_CORE_READ(skb, len);
-	e->mark = BPF_CORE_READ(skb, mark);
-	e->protocol = __builtin_bswap16(BPF_CORE_READ(skb, protocol));
-	e->pkt_type = BPF_CORE_READ_BITFIELD_PROBED(skb, pkt_type);
+	e->length = skb->len;
+	e->mark = skb->mark;
+	e->protocol = __builtin_bswap16(skb->protocol);
+	e->pkt_type = BPF_CORE_READ_BITFIELD(skb, pkt_type);
 	if (sk)
 		e->flags |= FLAG_SOCKET;
 	read_device(dev, &e->dev_ifindex, e->dev_name);

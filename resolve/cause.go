@@ -87,6 +87,14 @@ func (r *Resolver) nftAt(ctx context.Context, n *namespace, e *event.Event) *nft
 	return n.nft
 }
 
+// removed says why a rule or chain that the kernel named is not in the ruleset.
+func removed(n *namespace, what string, changing bool) string {
+	if changing {
+		return "the ruleset changes too fast to be read"
+	}
+	return missing(n, "the "+what+" was removed since")
+}
+
 // nftRule names a rule by the handles of its table and of itself: both are
 // unique as long as the table lives, and a rule never changes its content.
 func (r *Resolver) nftRule(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
@@ -97,14 +105,16 @@ func (r *Resolver) nftRule(ctx context.Context, n *namespace, e *event.Event, d 
 	}
 	snapshot := r.nftAt(ctx, n, e)
 	rule, ok := lookupRule(snapshot, e)
-	if !ok && n.readNFT(ctx, r.now()) {
+	changing := false
+	if !ok {
+		_, changing = n.readNFT(ctx, r.now())
 		snapshot = n.nft
 		rule, ok = lookupRule(snapshot, e)
 	}
 	if !ok {
-		d.Rule = nftNames(e)
+		d.Rule = nftNames(n, e)
 		d.Rule.Handle = e.Rule.RuleHandle
-		d.Rule.TextMissing = missing(n, "the rule was removed since")
+		d.Rule.TextMissing = removed(n, "rule", changing)
 		rejectByProbe(e, d)
 		return
 	}
@@ -153,12 +163,22 @@ func missing(n *namespace, otherwise string) string {
 	return otherwise
 }
 
-// nftNames is what the kernel side itself read of a rule's surroundings.
-func nftNames(e *event.Event) *Rule {
-	return &Rule{
+// nftNames is what the kernel side itself read of a rule's surroundings. Which
+// program made the table only a ruleset tells: the last one that had it.
+func nftNames(n *namespace, e *event.Event) *Rule {
+	out := &Rule{
 		Engine: string(ruleset.NFTables), Family: familyName(e.Rule.Family),
 		Table: cString(e.Rule.Table[:]), Chain: cString(e.Rule.Chain[:]),
 	}
+	if n.nft == nil {
+		return out
+	}
+	for _, t := range n.nft.Ruleset().Tables {
+		if t.Family == out.Family && t.Name == out.Table {
+			out.Engine = string(t.Engine)
+		}
+	}
+	return out
 }
 
 // nftByHandle serves kernels where the rule's chain could not be found: the
@@ -191,17 +211,31 @@ func (r *Resolver) nftByHandle(ctx context.Context, n *namespace, e *event.Event
 
 func (r *Resolver) nftPolicy(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
 	d.Cause, d.Attribution.Method = "policy", methodName(e.Rule.Method)
-	snapshot := r.nftAt(ctx, n, e)
-	if snapshot != nil {
-		if c, ok := snapshot.Chain(e.Rule.TableHandle, e.Rule.ChainHandle); ok {
-			d.Rule = describe(c, []*ruleset.Chain{c}, d.Hook)
-			d.Rule.Policy = "drop"
-			return
-		}
+	if e.Rule.Method == event.MethodPolicyRest &&
+		(r.ProbesComplete == nil || !r.ProbesComplete(d.Time)) {
+		d.Attribution.Certainty = Probable
+		d.Attribution.Note = "a module was loaded about then whose rules had no probe yet"
 	}
-	d.Rule = nftNames(e)
+	find := func() (*ruleset.Chain, bool) {
+		if n.nft == nil {
+			return nil, false
+		}
+		return n.nft.Chain(e.Rule.TableHandle, e.Rule.ChainHandle)
+	}
+	r.nftAt(ctx, n, e)
+	chain, ok := find()
+	changing := false
+	if !ok {
+		_, changing = n.readNFT(ctx, r.now())
+		chain, ok = find()
+	}
+	if ok {
+		d.Rule = describe(chain, []*ruleset.Chain{chain}, d.Hook)
+	} else {
+		d.Rule = nftNames(n, e)
+		d.Rule.TextMissing = removed(n, "chain", changing)
+	}
 	d.Rule.Policy = "drop"
-	d.Rule.TextMissing = missing(n, "the chain was removed since")
 }
 
 // describe names a chain, and the base chain of this hook that leads to it.
@@ -230,7 +264,7 @@ func describe(c *ruleset.Chain, bases []*ruleset.Chain, hook string) *Rule {
 // kernel had at that offset: else the table was replaced.
 func (r *Resolver) xtRule(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
 	d.Cause, d.Attribution.Method = "rule", methodName(e.Rule.Method)
-	blob, entry := xtEntry(n, e)
+	table, entry := xtEntry(n, e)
 	if entry == nil {
 		r.rereadXT(n)
 		d.Rule = xtNames(e)
@@ -239,7 +273,7 @@ func (r *Resolver) xtRule(ctx context.Context, n *namespace, e *event.Event, d *
 		return
 	}
 	d.Rule = describe(entry.Chain, nil, d.Hook)
-	d.Rule.BaseChain, d.Rule.Priority = xtBase(blob, entry, d.Hook)
+	d.Rule.BaseChain, d.Rule.Priority = xtBase(table.Blob, d.Hook)
 	if e.Rule.Method == event.MethodXTCounterMany {
 		d.Attribution.Certainty = Probable
 		d.Attribution.Note = fmt.Sprintf("%d rules counted a packet just then; this one's fits", e.Rule.Candidates)
@@ -252,26 +286,28 @@ func (r *Resolver) xtRule(ctx context.Context, n *namespace, e *event.Event, d *
 		d.Verdict = "reject"
 	}
 	d.Rule.Number = entry.Rule.Number
-	text, err := n.xtText(ctx, blob, entry.Rule)
+	text, err := table.text(ctx, n, entry.Rule)
 	d.Rule.Text = text
 	if err != nil {
 		d.Rule.TextMissing = err.Error()
 	}
 }
 
-func xtEntry(n *namespace, e *event.Event) (*xtables.Blob, *xtables.Entry) {
-	blob := n.xt[xtables.TableID{Family: familyName(e.Rule.Family), Name: cString(e.Rule.Table[:])}]
-	if blob == nil {
+// xtEntry finds the entry in the very blob that the kernel had, by its address:
+// rules of one size can take each other's place.
+func xtEntry(n *namespace, e *event.Event) (*xtTable, *xtables.Entry) {
+	table := n.xt[xtables.TableID{Family: familyName(e.Rule.Family), Name: cString(e.Rule.Table[:])}]
+	if table == nil || table.address != e.Rule.Address {
 		return nil, nil
 	}
-	entry, ok := blob.At(e.Rule.Offset)
-	if !ok || !entry.Drops() || entry.Chain == nil || !blob.SameHead(entry, e.Rule.Entry[:]) {
+	entry, ok := table.At(e.Rule.Offset)
+	if !ok || !entry.Drops() || entry.Chain == nil || !table.SameHead(entry, e.Rule.Entry[:]) {
 		return nil, nil
 	}
 	if entry.Rule == nil && !entry.Policy {
 		return nil, nil
 	}
-	return blob, entry
+	return table, entry
 }
 
 func xtNames(e *event.Event) *Rule {
@@ -282,7 +318,7 @@ func xtNames(e *event.Event) *Rule {
 }
 
 // xtBase is the built-in chain of the hook, from which the entry was reached.
-func xtBase(b *xtables.Blob, e *xtables.Entry, hook string) (string, *int32) {
+func xtBase(b *xtables.Blob, hook string) (string, *int32) {
 	for _, c := range b.Table.Chains {
 		if c.Hook == hook {
 			return c.Name, ref(c.Priority)
@@ -325,14 +361,14 @@ func (r *Resolver) noRule(ctx context.Context, n *namespace, e *event.Event, d *
 	}
 	d.Attribution.Note = r.unknownNote(e)
 	if table := cString(e.Rule.Table[:]); table != "" && e.HookFn != 0 {
-		r.knownTable(e, d)
+		r.knownTable(n, e, d)
 	}
 }
 
 // knownTable serves drops whose table or base chain is certain but not the rule.
-func (r *Resolver) knownTable(e *event.Event, d *Drop) {
+func (r *Resolver) knownTable(n *namespace, e *event.Event, d *Drop) {
 	if e.Rule.ChainHandle != 0 {
-		d.Rule = nftNames(e)
+		d.Rule = nftNames(n, e)
 		d.Rule.BaseChain, d.Rule.Chain = d.Rule.Chain, ""
 	} else {
 		d.Rule = xtNames(e)

@@ -28,15 +28,20 @@ type namespace struct {
 
 	nft     *nftables.Snapshot
 	nftErr  error
-	nftRead time.Time
+	nftRead time.Time     // when it was read last
+	nftCost time.Duration // and how long that took
 
-	xt      map[xtables.TableID]*xtables.Blob
-	xtTexts map[xtables.TableID]xtText
-	xtRead  time.Time
+	xt     map[xtables.TableID]*xtTable
+	xtRead time.Time
 }
 
-type xtText struct {
-	rules map[*ruleset.Rule]string
+// xtTable is a legacy table as it was when it began to be watched.
+type xtTable struct {
+	*xtables.Blob
+	address uint64 // of its struct xt_table_info in the kernel
+
+	read  bool
+	texts map[*ruleset.Rule]string
 	err   error
 }
 
@@ -67,18 +72,25 @@ func (n *namespace) close() error {
 	return n.handle.Close()
 }
 
-// readNFT reads the nft ruleset again, unless that was done a moment ago.
-func (n *namespace) readNFT(ctx context.Context, now time.Time) bool {
+// readNFT reads the nft ruleset again. One that changes with each drop gets no
+// more than a fifth of the time; false says that it was not read, and changing
+// that this was why.
+func (n *namespace) readNFT(ctx context.Context, now time.Time) (ok, changing bool) {
 	if n.handle == nil {
 		n.nftErr = n.err
-		return false
+		return false, false
 	}
-	if now.Sub(n.nftRead) < rereadEvery {
-		return false
+	if now.Sub(n.nftRead) < 4*n.nftCost {
+		return false, true
 	}
-	n.nftRead = now
-	n.nft, n.nftErr = nftables.Read(ctx, n.handle)
-	return n.nftErr == nil
+	nft, err := nftables.Read(ctx, n.handle)
+	if err == nil {
+		n.nft = nft
+	}
+	n.nftErr = err
+	n.nftRead = time.Now()
+	n.nftCost = n.nftRead.Sub(now)
+	return err == nil, errors.Is(err, nftables.ErrChanging)
 }
 
 // readXT reads every iptables-legacy table of the namespace and has the kernel
@@ -95,33 +107,54 @@ func (n *namespace) readXT(now time.Time, watch Watcher) error {
 	if err != nil {
 		return err
 	}
-	n.xt = make(map[xtables.TableID]*xtables.Blob, len(ids))
-	n.xtTexts = make(map[xtables.TableID]xtText)
+	n.xt = make(map[xtables.TableID]*xtTable, len(ids))
 	for _, id := range ids {
-		blob, e := xtables.Read(n.handle, id)
+		t, e := n.watchXT(id, watch)
 		if e != nil {
-			err = errors.Join(err, e)
-			continue
-		}
-		n.xt[id] = blob
-		if watch == nil {
-			continue
-		}
-		if e := watch.Watch(n.handle.Do, blob); e != nil {
 			err = errors.Join(err, fmt.Errorf("namespace %s: %w", n.info.label(), e))
+			continue
 		}
+		n.xt[id] = t
 	}
 	return err
 }
 
-// xtText returns a legacy rule's text; the save program runs once a table.
-func (n *namespace) xtText(ctx context.Context, b *xtables.Blob, r *ruleset.Rule) (string, error) {
-	t, ok := n.xtTexts[b.ID]
-	if !ok {
-		t.rules, t.err = xtables.Texts(ctx, n.handle, b)
-		n.xtTexts[b.ID] = t
+// watchTries bounds the attempts at a table that changes meanwhile.
+const watchTries = 3
+
+// watchXT reads a table and has it watched. Only where it reads the same again
+// afterwards is the blob that is watched the one that was read.
+func (n *namespace) watchXT(id xtables.TableID, watch Watcher) (*xtTable, error) {
+	for range watchTries {
+		blob, err := xtables.Read(n.handle, id)
+		if err != nil {
+			return nil, err
+		}
+		t := &xtTable{Blob: blob}
+		if watch == nil {
+			return t, nil
+		}
+		if t.address, err = watch.Watch(n.handle.Do, blob); err != nil {
+			return nil, err
+		}
+		again, err := xtables.Read(n.handle, id)
+		if err != nil {
+			return nil, err
+		}
+		if again.Digest == blob.Digest {
+			return t, nil
+		}
 	}
-	return t.rules[r], t.err
+	return nil, fmt.Errorf("iptables-legacy table %s: %w", id.Name, xtables.ErrChanging)
+}
+
+// text returns a rule's text; the save program runs once a table.
+func (t *xtTable) text(ctx context.Context, n *namespace, r *ruleset.Rule) (string, error) {
+	if !t.read {
+		t.read = true
+		t.texts, t.err = xtables.Texts(ctx, n.handle, t.Blob)
+	}
+	return t.texts[r], t.err
 }
 
 // label is how messages call the namespace.

@@ -15,7 +15,9 @@ import (
 
 // Watcher has the kernel side watch the counters of a legacy table's drop rules.
 type Watcher interface {
-	Watch(do func(func() error) error, b *xtables.Blob) error
+	// Watch returns the table's address (struct xt_table_info), which its
+	// drops will carry.
+	Watch(do func(func() error) error, b *xtables.Blob) (address uint64, err error)
 }
 
 // Config is what a Resolver stands on.
@@ -23,6 +25,9 @@ type Config struct {
 	Symbols *symbol.Live
 	Reasons *symbol.Reasons // nil where the kernel has none
 	Watcher Watcher         // nil: legacy rules stay unknown
+	// ProbesComplete reports whether at that time every function that can end
+	// a packet in nftables had its probe. nil: never.
+	ProbesComplete func(at time.Time) bool
 	// Notify takes what the user should know, once each. May be nil.
 	Notify func(message string)
 }

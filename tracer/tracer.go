@@ -153,10 +153,11 @@ func (t *Tracer) Refresh(ctx context.Context, symbols Symbols) error {
 	if err := t.configure(&o); err != nil {
 		return err
 	}
-	if len(symbols.Ranges("nft_do_chain")) == 0 || t.knowsNFT {
-		return nil
+	prepare := t.attachProbes // of modules that came since
+	if len(symbols.Ranges("nft_do_chain")) > 0 && !t.knowsNFT {
+		prepare = func(Plan, Symbols) (string, error) { return t.prepareNFT(ctx, &o) }
 	}
-	plan, err := t.prepareNFT(ctx, &o)
+	plan, err := prepare(o.Plan, symbols)
 	if err != nil {
 		return err
 	}

@@ -76,20 +76,23 @@ func (a *xtAllocator) allocate(table uint64, number uint32) (uint32, error) {
 
 // Track watches a table's counters from now on. do must run its argument on a
 // thread inside the table's network namespace.
-func (t *Tracer) Track(do func(func() error) error, x *XTTable) error {
+//
+// It returns the address of the table's blob (struct xt_table_info), which the
+// events of its drops carry.
+func (t *Tracer) Track(do func(func() error) error, x *XTTable) (uint64, error) {
 	t.xt.mu.Lock()
 	defer t.xt.mu.Unlock()
-	if err := t.track(do, x); err != nil {
-		return fmt.Errorf("watch table %s: %w", x.Name, err)
+	found, err := t.findXT(do, x)
+	if err == nil {
+		err = t.track(found, x)
 	}
-	return nil
+	if err != nil {
+		return 0, fmt.Errorf("watch table %s: %w", x.Name, err)
+	}
+	return found.Private, nil
 }
 
-func (t *Tracer) track(do func(func() error) error, x *XTTable) error {
-	found, err := t.findXT(do, x)
-	if err != nil {
-		return err
-	}
+func (t *Tracer) track(found *bpf.KernelXtQuery, x *XTTable) error {
 	tables := t.kernel.table("xt_tables")
 	if err := tables.Delete(found.Table); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("forget its old entries: %w", err)

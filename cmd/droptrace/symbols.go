@@ -35,7 +35,7 @@ func (k kernelSymbols) Text() (start, end uint64) {
 // xtWatcher has the tracer watch a legacy table that the resolver read.
 type xtWatcher struct{ tracer *tracer.Tracer }
 
-func (w xtWatcher) Watch(do func(func() error) error, b *xtables.Blob) error {
+func (w xtWatcher) Watch(do func(func() error) error, b *xtables.Blob) (uint64, error) {
 	const nfprotoIPv4, nfprotoIPv6 = 2, 10
 	t := tracer.XTTable{
 		Family: nfprotoIPv4, Name: b.ID.Name, ValidHooks: b.Info.ValidHooks,
@@ -49,8 +49,9 @@ func (w xtWatcher) Watch(do func(func() error) error, b *xtables.Blob) error {
 			t.Drops = append(t.Drops, tracer.XTEntry{Offset: e.Offset, Hooks: e.Hooks})
 		}
 	}
-	if err := w.tracer.Track(do, &t); err != nil {
-		return fmt.Errorf("iptables-legacy %s: %w", b.ID.Family, err)
+	address, err := w.tracer.Track(do, &t)
+	if err != nil {
+		return 0, fmt.Errorf("iptables-legacy %s: %w", b.ID.Family, err)
 	}
-	return nil
+	return address, nil
 }

@@ -37,7 +37,9 @@ type trace struct {
 	event        event.Event
 	started      bool
 	notice       func(message string)
-	modules      string // names of the loaded ones
+	modules      string    // names of the loaded ones
+	modulesSince time.Time // when they had got their probes
+	modulesSeen  time.Time // when they were still the same
 	notLost      atomic.Uint64
 	filteredUser atomic.Uint64
 	last         atomic.Pointer[tracer.Counts]
@@ -90,11 +92,13 @@ func (t *trace) open(ctx context.Context, cfg Config) error {
 	}
 	t.resolver, err = resolve.New(resolve.Config{
 		Symbols: t.symbols, Reasons: t.reasons, Watcher: xtWatcher{t.tracer},
-		Notify: t.notice,
+		ProbesComplete: t.probesComplete,
+		Notify:         t.notice,
 	})
 	if err != nil {
 		return err
 	}
+	t.modulesSince = time.Now()
 	return t.resolver.Prepare(ctx)
 }
 
@@ -201,10 +205,28 @@ func (t *trace) refreshModules(ctx context.Context) error {
 		return err
 	}
 	err = t.tracer.Refresh(ctx, kernelSymbols{t.symbols.Table()})
+	t.modulesSince = time.Now()
 	for _, n := range t.tracer.Notices() {
 		t.notice(n)
 	}
 	return err
+}
+
+// probesComplete reports whether the modules were those that have their probes:
+// known before that time, and still the same now.
+func (t *trace) probesComplete(at time.Time) bool {
+	if !t.modulesSince.Before(at) {
+		return false
+	}
+	if t.modulesSeen.After(at) {
+		return true
+	}
+	modules, err := os.ReadFile("/proc/modules")
+	if err == nil && moduleNames(modules) != t.modules {
+		return false
+	}
+	t.modulesSeen = time.Now()
+	return true
 }
 
 func moduleNames(modules []byte) string {

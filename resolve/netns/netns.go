@@ -1,4 +1,12 @@
 // Package netns finds, names and enters network namespaces.
+//
+// A namespace is known by its inode number on nsfs, the number in brackets of
+// `readlink /proc/PID/ns/net`. It is unique among the namespaces that live, of
+// whatever kind, and is given out again after one has gone: hence [Open] checks
+// it, and an open [Handle] keeps it from being reused.
+//
+// Found are namespaces that have a name or a process. Those kept only by an
+// open file, a socket, or a thread that left its process are not.
 package netns
 
 import (
@@ -6,8 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"slices"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -17,197 +24,108 @@ import (
 // ErrNotFound is returned for a namespace that does not exist, or no longer.
 var ErrNotFound = errors.New("no such network namespace")
 
-// Namespace is one network namespace of the machine.
+// Namespace says where one network namespace of the machine was found.
 type Namespace struct {
-	Inode   uint32
-	Name    string // as `ip netns` calls it; empty for most containers
-	Path    string // what can be opened: /run/netns/x or /proc/PID/ns/net
-	PID     int    // the lowest of its processes, where it has no name
+	Inode uint32
+	// Name as `ip netns` knows it, empty where it has none. A container's
+	// namespace without a process bears the name Docker gave it.
+	Name string
+	// Path can be opened: /run/netns/NAME or /proc/PID/ns/net.
+	Path string
+	// PID is the lowest of the processes in it, and Command that one's name as
+	// /proc/PID/comm has it. Both are looked for only where there is no Name.
+	PID     int
 	Command string
 }
 
-// nameDirs hold bind mounts of named namespaces: ip netns, Docker.
-func nameDirs() []string { return []string{"/run/netns", "/run/docker/netns"} }
+// threadPath is the namespace of the thread that opens it. /proc/self would be
+// that of the process's first thread, which need not be where the caller is.
+const threadPath = "/proc/thread-self/ns/net"
 
-// Current is the namespace of the calling process.
+// Current is the namespace of the calling goroutine: the process's own, inside
+// [Handle.Do] that of the handle. It has no Name, see [Find], and its Path means
+// something to this process alone. No privilege is needed.
 func Current() (Namespace, error) {
-	const path = "/proc/self/ns/net"
-	inode, err := inodeOf(path)
+	inode, err := currentInode()
 	if err != nil {
-		return Namespace{}, fmt.Errorf("own network namespace: %w", err)
+		return Namespace{}, fmt.Errorf("current network namespace: %w", err)
 	}
-	return Namespace{Inode: inode, Path: path, PID: os.Getpid()}, nil
+	pid := os.Getpid()
+	return Namespace{Inode: inode, Path: threadPath, PID: pid, Command: command(pid)}, nil
 }
 
+func currentInode() (uint32, error) {
+	// Between looking up thread-self and the thread's own links the goroutine
+	// must not move.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return inodeOf(threadPath)
+}
+
+// inodeOf reads /proc/…/ns/net. Reading the link spares the kernel the nsfs inode
+// that stat would make; both are refused alike without CAP_SYS_PTRACE.
 func inodeOf(path string) (uint32, error) {
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		return 0, &os.PathError{Op: "stat", Path: path, Err: err}
-	}
-	return uint32(st.Ino), nil
-}
-
-// List returns every namespace that has a name or a process, each once. Those
-// of processes that may not be looked at (CAP_SYS_PTRACE) are left out.
-func List(ctx context.Context) ([]Namespace, error) {
-	found := make(map[uint32]Namespace)
-	for _, dir := range nameDirs() {
-		listNamed(dir, found)
-	}
-	if err := listProcesses(ctx, found); err != nil {
-		return nil, fmt.Errorf("list network namespaces: %w", err)
-	}
-	out := make([]Namespace, 0, len(found))
-	for _, n := range found {
-		out = append(out, n)
-	}
-	slices.SortFunc(out, func(a, b Namespace) int { return int(int64(a.Inode) - int64(b.Inode)) })
-	return out, nil
-}
-
-func listNamed(dir string, found map[uint32]Namespace) {
-	entries, err := os.ReadDir(dir)
+	var buf [64]byte
+	n, err := unix.Readlink(path, buf[:])
 	if err != nil {
-		return // no such folder: nothing is named there
+		return 0, &os.PathError{Op: "readlink", Path: path, Err: err}
 	}
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		if !isNamespace(path) {
-			continue
-		}
-		if inode, err := inodeOf(path); err == nil {
-			if _, known := found[inode]; !known {
-				found[inode] = Namespace{Inode: inode, Name: e.Name(), Path: path}
-			}
-		}
+	inode, ok := parseLink(string(buf[:n]))
+	if !ok {
+		return 0, &os.PathError{Op: "readlink", Path: path, Err: unix.EINVAL}
 	}
+	return inode, nil
 }
 
-// isNamespace keeps out plain files, which `ip netns` leaves behind at times.
-func isNamespace(path string) bool {
-	var fs unix.Statfs_t
-	return unix.Statfs(path, &fs) == nil && fs.Type == unix.NSFS_MAGIC
+// parseLink reads net:[4026531840], as /proc and lsns show a namespace.
+func parseLink(s string) (uint32, bool) {
+	s, ok := strings.CutPrefix(s, "net:[")
+	if !ok {
+		return 0, false
+	}
+	s, ok = strings.CutSuffix(s, "]")
+	if !ok {
+		return 0, false
+	}
+	inode, err := strconv.ParseUint(s, 10, 32)
+	return uint32(inode), err == nil && inode != 0
 }
 
-func listProcesses(ctx context.Context, found map[uint32]Namespace) error {
-	proc, err := os.Open("/proc")
-	if err != nil {
-		return err
-	}
-	defer proc.Close()
-	names, err := proc.Readdirnames(-1)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		pid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
-		path := "/proc/" + name + "/ns/net"
-		inode, err := inodeOf(path)
-		if err != nil {
-			continue // gone, or not ours to look at
-		}
-		known, ok := found[inode]
-		if ok && (known.Name != "" || known.PID <= pid) {
-			continue
-		}
-		found[inode] = Namespace{Inode: inode, Path: path, PID: pid}
-	}
-	for inode, n := range found {
-		if n.PID != 0 {
-			n.Command = command(n.PID)
-			found[inode] = n
-		}
-	}
-	return nil
-}
-
+// command is a process's name, "" where it has gone.
 func command(pid int) string {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	b, err := os.ReadFile(procPath(pid, "comm"))
 	if err != nil {
 		return ""
 	}
 	return strings.TrimSuffix(string(b), "\n")
 }
 
-// Find returns the namespace with that inode, or ErrNotFound.
+func procPath(pid int, name string) string {
+	return "/proc/" + strconv.Itoa(pid) + "/" + name
+}
+
+// Find returns the namespace with that inode. The error is [ErrNotFound] where
+// it has neither name nor process, or none that may be looked at.
 func Find(ctx context.Context, inode uint32) (Namespace, error) {
-	if own, err := Current(); err == nil && own.Inode == inode {
-		return own, nil
+	if n, ok := findNamed(inode); ok {
+		return n, nil
 	}
-	all, err := List(ctx)
+	// No walk through /proc for the one asked for most.
+	if n, err := Current(); err == nil && n.Inode == inode {
+		return n, nil
+	}
+	l, err := Look(ctx)
 	if err != nil {
-		return Namespace{}, err
+		return Namespace{}, fmt.Errorf("find network namespace %d: %w", inode, err)
 	}
-	for _, n := range all {
+	for _, n := range l.Namespaces {
 		if n.Inode == inode {
 			return n, nil
 		}
 	}
+	if l.Refused > 0 {
+		return Namespace{}, fmt.Errorf("inode %d: %w (%d processes may not be looked at without CAP_SYS_PTRACE)",
+			inode, ErrNotFound, l.Refused)
+	}
 	return Namespace{}, fmt.Errorf("inode %d: %w", inode, ErrNotFound)
-}
-
-// Parse understands what --netns takes: a name, a path, pid:N, inode:N, or
-// net:[N] as /proc shows it.
-func Parse(ctx context.Context, spec string) (Namespace, error) {
-	switch {
-	case strings.HasPrefix(spec, "pid:"):
-		return byPID(strings.TrimPrefix(spec, "pid:"))
-	case strings.HasPrefix(spec, "inode:"):
-		return byInode(ctx, strings.TrimPrefix(spec, "inode:"))
-	case strings.HasPrefix(spec, "net:[") && strings.HasSuffix(spec, "]"):
-		return byInode(ctx, spec[len("net:["):len(spec)-1])
-	case strings.Contains(spec, "/"):
-		if !isNamespace(spec) {
-			return Namespace{}, fmt.Errorf("%s: %w", spec, ErrNotFound)
-		}
-		inode, err := inodeOf(spec)
-		return Namespace{Inode: inode, Path: spec}, err
-	}
-	return byName(spec)
-}
-
-func byPID(s string) (Namespace, error) {
-	pid, err := strconv.Atoi(s)
-	if err != nil || pid <= 0 {
-		return Namespace{}, fmt.Errorf("pid %q: not a process number", s)
-	}
-	path := fmt.Sprintf("/proc/%d/ns/net", pid)
-	inode, err := inodeOf(path)
-	if err != nil {
-		return Namespace{}, fmt.Errorf("pid %d: %w", pid, ErrNotFound)
-	}
-	return Namespace{Inode: inode, Path: path, PID: pid, Command: command(pid)}, nil
-}
-
-func byInode(ctx context.Context, s string) (Namespace, error) {
-	inode, err := strconv.ParseUint(s, 10, 32)
-	if err != nil {
-		return Namespace{}, fmt.Errorf("inode %q: not a number", s)
-	}
-	return Find(ctx, uint32(inode))
-}
-
-func byName(name string) (Namespace, error) {
-	var names []string
-	for _, dir := range nameDirs() {
-		found := make(map[uint32]Namespace)
-		listNamed(dir, found)
-		for _, n := range found {
-			if n.Name == name {
-				return n, nil
-			}
-			names = append(names, n.Name)
-		}
-	}
-	slices.Sort(names)
-	if len(names) == 0 {
-		return Namespace{}, fmt.Errorf("%s: %w (none has a name; try pid:N)", name, ErrNotFound)
-	}
-	return Namespace{}, fmt.Errorf("%s: %w (there are %s)", name, ErrNotFound, strings.Join(names, ", "))
 }

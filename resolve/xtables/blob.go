@@ -8,6 +8,7 @@ package xtables
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -66,6 +67,9 @@ type Blob struct {
 	Info    Info
 	Table   *ruleset.Table
 	Entries []Entry
+	// Digest is that of all entries without what the kernel changes: equal
+	// digests are equal rules.
+	Digest [sha256.Size]byte
 }
 
 // ErrMalformed is returned by Parse for bytes that are no table.
@@ -110,6 +114,8 @@ func Parse(id TableID, info Info, raw []byte) (*Blob, error) {
 
 func (b *Blob) parseEntries(raw []byte) error {
 	l := layoutOf(b.ID.Family)
+	digest := sha256.New()
+	defer func() { digest.Sum(b.Digest[:0]) }()
 	for at := 0; at < len(raw); {
 		if len(raw)-at < l.head {
 			return fmt.Errorf("entry at %d cut short: %w", at, ErrMalformed)
@@ -122,6 +128,8 @@ func (b *Blob) parseEntries(raw []byte) error {
 		e := Entry{Offset: uint32(at), Next: uint32(at + next), Head: head(l, raw[at:at+l.head])}
 		e.Packets = binary.NativeEndian.Uint64(raw[at+l.counters:])
 		e.Bytes = binary.NativeEndian.Uint64(raw[at+l.counters+8:])
+		digest.Write(e.Head)
+		digest.Write(raw[at+l.head : at+next])
 		t := raw[at+target : at+next]
 		e.Target = cString(t[2 : 2+29])
 		if e.Target == "" && len(t) >= targetHead+4 {

@@ -24,8 +24,8 @@ const saveTimeout = 5 * time.Second
 
 // Texts returns the text of every rule of the blob, as iptables-legacy-save
 // prints it, in the order of each chain's rules. It runs that program inside
-// the namespace and refuses an answer that does not fit the blob; that the
-// blob is still the kernel's is the caller's to check.
+// the namespace and refuses its answer where the kernel's rules are no longer the
+// blob's: ErrChanged.
 func Texts(ctx context.Context, ns Namespace, b *Blob) (map[*ruleset.Rule]string, error) {
 	program, err := saveProgram(b.ID.Family)
 	if err != nil {
@@ -38,6 +38,13 @@ func Texts(ctx context.Context, ns Namespace, b *Blob) (map[*ruleset.Rule]string
 	var out []byte
 	if err := ns.Do(func() error { out, err = cmd.Output(); return err }); err != nil {
 		return nil, fmt.Errorf("run %s: %w", filepath.Base(program), err)
+	}
+	now, err := Read(ns, b.ID)
+	if err != nil {
+		return nil, err
+	}
+	if now.Digest != b.Digest {
+		return nil, fmt.Errorf("table %s: %w", b.ID.Name, ErrChanged)
 	}
 	return join(b, out)
 }

@@ -17,7 +17,7 @@ import (
 const (
 	belowWords    = 96
 	argumentWords = 4
-	distanceWords = 64
+	distanceWords = 32
 	hookEntry     = 16 // sizeof(struct nf_hook_entry)
 )
 

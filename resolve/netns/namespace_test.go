@@ -1,0 +1,124 @@
+package netns
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// onThread runs fn on a thread that ends with it, so that it may change what
+// belongs to a thread. It is not the first one, which cannot end.
+func onThread(t testing.TB, fn func() error) {
+	t.Helper()
+	began, done := make(chan struct{}), make(chan error)
+	var start func()
+	start = func() {
+		runtime.LockOSThread() // and never unlock: the runtime ends the thread
+		if unix.Gettid() != unix.Getpid() {
+			close(began)
+			done <- fn()
+			return
+		}
+		// While this one waits, the next is on another thread.
+		defer runtime.UnlockOSThread()
+		go start()
+		<-began
+	}
+	go start()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newHandle makes a namespace without name or process: nothing but its handle
+// holds it, so that it is gone however the test ends.
+func newHandle(t testing.TB) *Handle {
+	t.Helper()
+	var h *Handle
+	onThread(t, func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("unshare network namespace: %w", err)
+		}
+		n, err := Current()
+		if err != nil {
+			return err
+		}
+		h, err = Open(n)
+		return err
+	})
+	t.Cleanup(func() { h.Close() })
+	return h
+}
+
+// inPrivateRun runs fn where /run is an empty directory of its own, that goes
+// with the thread. fn must not be left by t.FailNow.
+func inPrivateRun(t testing.TB, fn func() error) {
+	t.Helper()
+	onThread(t, func() error {
+		if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+			return fmt.Errorf("unshare mount namespace: %w", err)
+		}
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			return fmt.Errorf("make mounts private: %w", err)
+		}
+		if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, ""); err != nil {
+			return fmt.Errorf("mount /run: %w", err)
+		}
+		return fn()
+	})
+}
+
+// bind gives the handle's namespace a path.
+func bind(h *Handle, path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		return err
+	}
+	return unix.Mount(fmt.Sprintf("/proc/self/fd/%d", h.FD()), path, "", unix.MS_BIND, "")
+}
+
+// startIn starts a program inside and returns its process number. It waits for a
+// pipe that closes however the test ends.
+func startIn(t testing.TB, h *Handle) int {
+	t.Helper()
+	cmd := exec.Command("cat")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Do(cmd.Start); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stdin.Close()
+		cmd.Wait()
+	})
+	return cmd.Process.Pid
+}
+
+// openFiles counts the process's descriptors.
+func openFiles(t testing.TB) int {
+	t.Helper()
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(names)
+}
+
+// childNamespace is the namespace that a program started here finds itself in.
+func childNamespace() (string, error) {
+	out, err := exec.Command("readlink", "/proc/self/ns/net").Output()
+	return strings.TrimSpace(string(out)), err
+}

@@ -1,0 +1,98 @@
+package integration
+
+import (
+	"bytes"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/droptrace/droptrace/resolve"
+)
+
+// Rulesets of one rule each, whose places are the same whatever the port.
+const (
+	xt    = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p udp --dport %s -j DROP\nCOMMIT\n"
+	table = "flush ruleset\ntable ip a {\n chain in { type filter hook input priority 0\n udp dport %s counter drop\n }\n}"
+)
+
+// A ruleset that replaces another has the same handles and the same layout.
+// While droptrace is stopped it cannot read the first one after the drop.
+func TestReplacedRuleset(t *testing.T) {
+	for _, test := range []struct{ name, tool, text, then string }{
+		{"nft", "nft", table, table},
+		{"nft flushed", "nft", table, "flush ruleset\n"},
+		{"iptables-nft", "iptables-nft", xt, xt},
+		{"iptables-legacy", "iptables-legacy", xt, xt},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			first := ruleset{test.tool, strings.Replace(test.text, "%s", "4031", 1)}
+			second := ruleset{test.tool, strings.Replace(test.then, "%s", "4032", 1)}
+			l, trace := traceOne(t, first, "--netfilter")
+			trace.signal(t, syscall.SIGSTOP)
+			packet{port: 4031}.send(t, l)
+			kernel := counted(t, l, first, 1)
+			second.load(t, l.host)
+			trace.signal(t, syscall.SIGCONT)
+			drops := to(of(trace.stop(t), l.host), 4031)
+			if len(drops) != 1 {
+				t.Fatalf("%d records, want 1:\n%s", len(drops), show(drops))
+			}
+			d := drops[0]
+			if d.Hook != "input" || d.In == nil || d.In.Name != "eth0" {
+				t.Errorf("not at input from eth0:\n%s", show(drops))
+			}
+			if d.Rule == nil {
+				return
+			}
+			if strings.Contains(d.Rule.Text, "4032") {
+				t.Errorf("text of the rule that came later:\n%s", show(drops))
+			}
+			for r := range kernel {
+				if got := ruleOf(d.Rule); d.Attribution.Certainty == resolve.Certain &&
+					(got.Table != r.Table || got.Chain != r.Chain || got.Handle != r.Handle) {
+					t.Errorf("certain of %+v, the kernel counted in %+v", got, r)
+				}
+			}
+		})
+	}
+}
+
+// What was read for one drop is no answer to the next, after a replacement.
+func TestDropAfterReplacement(t *testing.T) {
+	for _, test := range []struct{ name, tool, text string }{
+		{"nft", "nft", table}, {"iptables-nft", "iptables-nft", xt}, {"iptables-legacy", "iptables-legacy", xt},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			first := ruleset{test.tool, strings.Replace(test.text, "%s", "4041", 1)}
+			second := ruleset{test.tool, strings.Replace(test.text, "%s", "4042", 1)}
+			l, trace := traceOne(t, first, "--netfilter")
+			packet{port: 4041}.send(t, l)
+			eventually(t, "the first drop is told", func() bool {
+				return bytes.Contains(trace.stdout.bytes(), []byte(`"destination_port":4041`))
+			})
+			second.load(t, l.host)
+			packet{port: 4042}.send(t, l)
+			kernel := counted(t, l, second, 1)
+			drops := to(of(trace.stop(t), l.host), 4042)
+			if len(drops) != 1 {
+				t.Fatalf("%d records, want 1:\n%s", len(drops), show(drops))
+			}
+			r := drops[0].Rule
+			if r == nil {
+				return
+			}
+			if strings.Contains(r.Text, "4041") {
+				t.Errorf("text of the rule that was there before:\n%s", show(drops))
+			}
+			// The kernel has just counted in it.
+			if strings.Contains(r.TextMissing, "removed") {
+				t.Errorf("a rule that is there is called removed:\n%s", show(drops))
+			}
+			for k := range kernel {
+				if drops[0].Attribution.Certainty == resolve.Certain && r.Engine != k.Engine {
+					t.Errorf("certain of engine %s, want %s", r.Engine, k.Engine)
+				}
+			}
+		})
+	}
+}

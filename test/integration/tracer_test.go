@@ -1,0 +1,176 @@
+package integration
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/droptrace/droptrace/resolve"
+)
+
+// A tracing is a droptrace that runs.
+type tracing struct {
+	cmd      *exec.Cmd
+	stdout   buffer
+	stderr   chan string // all of it, once it has ended
+	plan     string
+	finished bool
+}
+
+// A buffer can be read while it is written.
+type buffer struct {
+	mu   sync.Mutex
+	data []byte
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.data = append(b.data, p...)
+	return len(p), nil
+}
+
+func (b *buffer) bytes() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return bytes.Clone(b.data)
+}
+
+// start returns once droptrace is attached.
+func start(t *testing.T, labs []*lab, args ...string) *tracing {
+	t.Helper()
+	args = append([]string{"--json", "--probes", plan()}, args...)
+	for _, l := range labs {
+		args = append(args, "--netns", l.host)
+	}
+	r := &tracing{cmd: exec.Command(droptrace, args...), stderr: make(chan string, 1)}
+	r.cmd.Stdout = &r.stdout
+	pipe, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.cmd.Stderr = w
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	t.Cleanup(func() {
+		if !r.finished {
+			_ = r.cmd.Process.Kill()
+			_ = r.cmd.Wait()
+		}
+	})
+
+	heading := make(chan string, 1)
+	go func() {
+		var all strings.Builder
+		lines := bufio.NewReader(io.TeeReader(pipe, &all))
+		for {
+			line, err := lines.ReadString('\n')
+			if strings.HasPrefix(line, "tracing drops") {
+				heading <- line
+			}
+			if err != nil {
+				break
+			}
+		}
+		close(heading)
+		pipe.Close()
+		r.stderr <- all.String()
+	}()
+	select {
+	case line, ok := <-heading:
+		if !ok {
+			t.Fatalf("droptrace %s ended early:\n%s", strings.Join(args, " "), <-r.stderr)
+		}
+		line = strings.TrimSpace(line)
+		r.plan = line[strings.LastIndex(line, " ")+1:]
+		t.Logf("probes: %s", r.plan)
+	case <-time.After(limit):
+		t.Fatalf("droptrace is not attached after %v", limit)
+	}
+	return r
+}
+
+func (r *tracing) signal(t *testing.T, s os.Signal) {
+	t.Helper()
+	if err := r.cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stop interrupts droptrace and returns what it has told.
+func (r *tracing) stop(t *testing.T) []resolve.Drop {
+	t.Helper()
+	r.signal(t, os.Interrupt)
+	kill := time.AfterFunc(limit, func() { _ = r.cmd.Process.Kill() })
+	err := r.cmd.Wait()
+	kill.Stop()
+	r.finished = true
+	if stderr := <-r.stderr; err != nil {
+		t.Fatalf("droptrace: %v\n%s", err, stderr)
+	}
+	var drops []resolve.Drop
+	for line := range bytes.Lines(r.stdout.bytes()) {
+		var d resolve.Drop
+		if err := json.Unmarshal(line, &d); err != nil {
+			t.Fatalf("%v in %q", err, line)
+		}
+		switch d.Type {
+		case "drop":
+			for range d.Repeats + 1 {
+				drops = append(drops, d)
+			}
+		case "loss":
+			t.Fatalf("drops were lost: %s", line)
+		}
+	}
+	return drops
+}
+
+// mayNotKnow says whether nft rules are out of reach: there the kernel passes
+// no rule to what can be traced without kprobes.
+func (r *tracing) mayNotKnow() bool {
+	return linux510() && (r.plan == "tracepoint" || r.plan == "fentry")
+}
+
+// of returns the drops of one namespace.
+func of(drops []resolve.Drop, ns string) []resolve.Drop {
+	var own []resolve.Drop
+	for _, d := range drops {
+		if d.Netns.Name == ns {
+			own = append(own, d)
+		}
+	}
+	return own
+}
+
+// to returns the drops of packets that were sent to a port.
+func to(drops []resolve.Drop, port uint16) []resolve.Drop {
+	var own []resolve.Drop
+	for _, d := range drops {
+		if p := d.Packet.DestinationPort; p != nil && *p == port {
+			own = append(own, d)
+		}
+	}
+	return own
+}
+
+func show(drops []resolve.Drop) string {
+	var b strings.Builder
+	for _, d := range drops {
+		line, err := json.Marshal(d)
+		if err != nil {
+			return err.Error()
+		}
+		b.Write(append(line, '\n'))
+	}
+	return b.String()
+}
