@@ -1,13 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/link"
 	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/resolve/symbol"
 	"github.com/droptrace/droptrace/tracer"
@@ -33,6 +33,9 @@ type trace struct {
 	reasons  *symbol.Reasons
 	filter   *filter.Filter
 	all      bool
+
+	namespaces []netns.Namespace // asked for, else our own
+	interfaces []string          // asked for by name
 
 	event        event.Event
 	started      bool
@@ -73,7 +76,22 @@ func (t *trace) open(ctx context.Context, cfg Config) error {
 	if t.reasons, err = symbol.LoadReasons(spec); err != nil && !errors.Is(err, symbol.ErrNoReasons) {
 		return err
 	}
-	if t.filter, err = parseFilter(ctx, cfg.Filter, t.reasons); err != nil {
+	asked, err := parseNamespaces(ctx, cfg.Filter.Netns)
+	if err != nil {
+		return badUsage(err)
+	}
+	if t.filter, err = parseFilter(cfg.Filter, asked, t.reasons); err != nil {
+		return badUsage(err)
+	}
+	if t.namespaces = asked; len(asked) == 0 {
+		own, err := netns.Current()
+		if err != nil {
+			return err
+		}
+		t.namespaces = []netns.Namespace{own}
+	}
+	t.interfaces = slices.Concat(cfg.Filter.Iface, cfg.Filter.In, cfg.Filter.Out)
+	if err := checkInterfaces(ctx, t.interfaces, asked); err != nil {
 		return badUsage(err)
 	}
 	kernel, _ := t.filter.Kernel()
@@ -115,39 +133,6 @@ func explainFailure(err error) error {
 	return err
 }
 
-// parseFilter turns flags into a filter; namespaces and reasons have numbers
-// that only this machine knows.
-func parseFilter(ctx context.Context, f Filter, reasons *symbol.Reasons) (*filter.Filter, error) {
-	spec := filter.Spec{
-		Port: f.Port, Sport: f.Sport, Dport: f.Dport, Host: f.Host, Src: f.Src, Dst: f.Dst,
-		Proto: f.Proto, Iface: f.Iface, In: f.In, Out: f.Out, Hook: f.Hook, Table: f.Table,
-		Chain: f.Chain, CTState: f.CTState, Mark: f.Mark, Netfilter: f.Netfilter,
-		Netns: f.Netns, Reason: f.Reason,
-	}
-	for _, name := range f.Netns {
-		n, err := netns.Parse(ctx, name)
-		if err != nil {
-			return nil, fmt.Errorf("--netns: %w", err)
-		}
-		spec.NetnsInodes = append(spec.NetnsInodes, n.Inode)
-	}
-	for _, name := range f.Reason {
-		number, err := reasons.Number(name)
-		if err != nil {
-			return nil, fmt.Errorf("--reason: %w", err)
-		}
-		spec.ReasonNumbers = append(spec.ReasonNumbers, number)
-	}
-	return filter.Parse(spec)
-}
-
-// How often a quiet droptrace looks for legacy tables that came after its start:
-// their counters must be watched before they drop.
-const (
-	refreshEvery   = time.Second
-	refreshAtLeast = 5 * time.Second
-)
-
 // Next implements source.
 func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
 	if !t.started {
@@ -171,72 +156,6 @@ func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
 			return d, nil
 		}
 	}
-}
-
-// refresh looks for namespaces' tables for no more than a tenth of the time, but
-// at least every refreshAtLeast.
-func (t *trace) refresh(ctx context.Context) {
-	if ctx.Err() != nil {
-		return
-	}
-	err := t.refreshModules(ctx)
-	start := time.Now()
-	err = errors.Join(err, t.resolver.Prepare(ctx))
-	if err != nil && ctx.Err() == nil {
-		t.notice(err.Error())
-	}
-	pause := min(max(refreshEvery, 10*time.Since(start)), refreshAtLeast)
-	t.tracer.SetDeadline(time.Now().Add(pause))
-}
-
-// refreshModules looks whether modules came or went since the last time.
-func (t *trace) refreshModules(ctx context.Context) error {
-	modules, err := os.ReadFile("/proc/modules")
-	if err != nil {
-		return nil // a kernel without modules
-	}
-	// Use counts change all the time, names do not.
-	names := moduleNames(modules)
-	if names == t.modules {
-		return nil
-	}
-	t.modules = names
-	if err := t.symbols.Reload(); err != nil {
-		return err
-	}
-	err = t.tracer.Refresh(ctx, kernelSymbols{t.symbols.Table()})
-	t.modulesSince = time.Now()
-	for _, n := range t.tracer.Notices() {
-		t.notice(n)
-	}
-	return err
-}
-
-// probesComplete reports whether the modules were those that have their probes:
-// known before that time, and still the same now.
-func (t *trace) probesComplete(at time.Time) bool {
-	if !t.modulesSince.Before(at) {
-		return false
-	}
-	if t.modulesSeen.After(at) {
-		return true
-	}
-	modules, err := os.ReadFile("/proc/modules")
-	if err == nil && moduleNames(modules) != t.modules {
-		return false
-	}
-	t.modulesSeen = time.Now()
-	return true
-}
-
-func moduleNames(modules []byte) string {
-	var names strings.Builder
-	for line := range bytes.Lines(modules) {
-		name, _, _ := bytes.Cut(line, []byte(" "))
-		names.Write(name)
-		names.WriteByte(' ')
-	}
-	return names.String()
 }
 
 // resolve returns nil for what nobody asked for.
@@ -320,7 +239,25 @@ func (t *trace) About() string {
 }
 
 // Hidden implements source.
-func (t *trace) Hidden() []string { return nil }
+func (t *trace) Hidden() []string {
+	var out []string
+	for _, n := range t.namespaces {
+		h, err := netns.Open(n)
+		if err != nil {
+			continue // gone
+		}
+		err = h.Do(func() error {
+			hiding, err := link.Hiding(t.wantsInterface)
+			out = append(out, hiding...)
+			return err
+		})
+		if err != nil {
+			out = append(out, "not looked at: "+err.Error())
+		}
+		h.Close()
+	}
+	return out
+}
 
 // Close implements source.
 func (t *trace) Close() error {

@@ -103,7 +103,7 @@ func (m *Summary) counts(p *summaryPrinter) {
 // hidden answers silence: what droptrace cannot see may still drop packets.
 func (m *Summary) hidden(p *summaryPrinter) {
 	if len(m.Hidden) == 0 {
-		p.line(0, "nothing matched, and nothing known on this machine would hide drops from droptrace")
+		p.line(0, "nothing matched; no XDP, tc filter or IPVS that could hide drops was found")
 		return
 	}
 	p.line(0, "nothing matched; what could hide drops:")
