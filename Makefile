@@ -4,7 +4,8 @@
 GO       ?= go
 LDFLAGS   = -s -w
 KERNELS  ?= 5.10,6.1,6.12
-N        ?= 2000
+N        ?= 1500
+SEED     ?= 11
 
 export CGO_ENABLED = 0
 
@@ -19,7 +20,7 @@ demo: build
 
 test: build
 	scripts/install-deps test vm
-	$(MAKE) lint unit integration vm
+	$(MAKE) lint unit integration oracle vm N=300
 
 unit:
 	$(GO) test ./bpf/... ./cmd/... ./resolve/... ./tracer/... ./test/vm/...
@@ -38,7 +39,7 @@ test-newest: build
 
 oracle: build
 	scripts/install-deps test
-	$(GO) run ./test/oracle -n $(N) -droptrace ./droptrace
+	$(GO) run ./test/oracle -n $(N) -seed $(SEED) -droptrace $(CURDIR)/droptrace
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./tracer/... ./resolve/... ./cmd/...
