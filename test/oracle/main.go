@@ -62,10 +62,11 @@ func test(o options) error {
 		exec.Command("modprobe", "-q", m).Run() // built in, or loaded by use
 	}
 	l, err := openLab()
-	defer l.Close()
 	if err != nil {
+		l.Close() // what of it was made
 		return err
 	}
+	defer l.Close()
 	k := &kernel{lab: l}
 	if k.conn, err = netlink.Dial(unix.NETLINK_NETFILTER, nil); err != nil {
 		return fmt.Errorf("open nf_tables: %w", err)

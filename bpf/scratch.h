@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * scratch.h - the memory of one run, and the steps' way to it.
+ */
+#ifndef DROPTRACE_SCRATCH_H
+#define DROPTRACE_SCRATCH_H
+
+#include "filter.h"
+#include "frame.h"
+#include "notes.h"
+#include "xtables.h"
+
+#define LEVELS 3 /* a softirq may interrupt a run before 6.x; kernels since skip it */
+#define CALIBRATION_BYTES 48 /* of memory behind each word: holds a hook state */
+#define CALIBRATION_HOOKS 8
+
+/* What tracer/calibrate works on; mirrored there. */
+struct calibration {
+	struct event event;
+	u64 start;
+	u64 state;
+	u64 entries;
+	struct hook_entry hooks[CALIBRATION_HOOKS];
+	u64 words[WINDOW_WORDS];
+	u8 memory[WINDOW_WORDS][CALIBRATION_BYTES];
+};
+
+/*
+ * One run's memory. Pointers pass through it as numbers: the steps below are
+ * global functions, which the verifier checks each on its own and which take
+ * nothing but numbers on 5.10.
+ */
+struct scratch {
+	struct event event;
+	struct window window;
+	struct hook_scan scan;
+	struct xt_walk walk;
+	struct filter_work filter_work;
+	struct note note;
+	struct frame_site site; /* kind 0: not calibrated */
+	u64 context;		/* ctx */
+	u64 skb;
+	u64 net;
+	u64 state;
+	u64 entries;
+	u64 rule;  /* nft: header of a rule */
+	u64 chain; /* nft: the chain it stands in */
+	u32 kind; /* enum site_kind */
+	u32 calibrating;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LEVELS);
+	__type(key, u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct calibration);
+} calibrations SEC(".maps");
+
+struct per_cpu_state {
+	u32 level;   /* runs of the emitter under way */
+	u32 pad;
+	u64 member;  /* the next fragment to be freed with its head */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct per_cpu_state);
+} per_cpu SEC(".maps");
+
+static __always_inline struct scratch *get_scratch(u32 level)
+{
+	return bpf_map_lookup_elem(&scratches, &level);
+}
+
+#endif

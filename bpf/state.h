@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * state.h - steps that find where in netfilter a drop happened: the frame of the
+ * call that freed, the hook state in it, the functions on the hook.
+ */
+#ifndef DROPTRACE_STATE_H
+#define DROPTRACE_STATE_H
+
+#include "scratch.h"
+
+/* Window and calibration of the call that frees. */
+__noinline int step_read_frame(u32 level)
+{
+	struct scratch *s = get_scratch(level);
+	const struct frame_site *site;
+	struct frame_key key = {};
+
+	if (!s)
+		return 0;
+	read_near(&s->window, s->context);
+	s->site.kind = 0;
+	key.location = s->event.location;
+	key.distance = window_distance(&s->window, s->event.location);
+	site = bpf_map_lookup_elem(&frame_sites, &key);
+	if (site)
+		s->site = *site;
+	/*
+	 * Here and nowhere else: a register that nobody saved before lies in the
+	 * frame of the very helper that reads, so calibration must read as every
+	 * other run does, at the same depth of calls.
+	 */
+	if (!site || s->calibrating) {
+		read_window(&s->window, s->context);
+		return 0;
+	}
+	read_slot(&s->window, site->rule);
+	read_slot(&s->window, site->chain);
+	read_slot(&s->window, site->pkt);
+	read_slot(&s->window, site->state);
+	read_slot(&s->window, site->entries);
+	read_slot(&s->window, site->index);
+	return 0;
+}
+
+static __always_inline u64 calibrated_state(const struct scratch *s)
+{
+	u64 pkt;
+
+	if (s->site.kind == FRAME_HOOK)
+		return window_word(&s->window, s->site.state);
+	if (!s->site.kind)
+		return 0;
+	pkt = window_word(&s->window, s->site.pkt);
+	/* struct nft_pktinfo {skb, state}, 5.17 and later */
+	if (!on_stack(&s->window, pkt) || read_u64(pkt) != s->skb)
+		return 0;
+	return read_u64(pkt + 8);
+}
+
+static __always_inline bool good_state(const struct scratch *s, u64 net)
+{
+	return on_stack(&s->window, s->state) && has_state_shape(s->state, net);
+}
+
+/*
+ * Without calibration: the first word that points into the stack at something
+ * shaped like a hook state of our namespace. nf_hook_slow and its callees hold
+ * the true one in a register, hence nearest.
+ */
+__noinline int step_search_state(u32 level)
+{
+	struct scratch *s = get_scratch(level);
+
+	if (!s)
+		return 0;
+	for (int i = 0; i < WINDOW_WORDS; i++) {
+		s->state = s->window.words[i];
+		if (good_state(s, s->net))
+			return 0;
+	}
+	s->state = 0;
+	return 0;
+}
+
+/* The same for nft_do_chain: struct nft_pktinfo {skb, state} gives both. */
+__noinline int step_search_pktinfo(u32 level)
+{
+	struct scratch *s = get_scratch(level);
+
+	if (!s)
+		return 0;
+	for (int i = BELOW_WORDS + ARGUMENT_WORDS; i < WINDOW_WORDS - 1; i++) {
+		if (s->window.words[i] != s->skb)
+			continue;
+		s->state = s->window.words[i + 1];
+		if (good_state(s, s->net))
+			return 0;
+	}
+	s->state = 0;
+	return 0;
+}
+
+/* The hook state of the traversal that ends here. */
+__noinline int step_find_state(u32 level)
+{
+	struct scratch *s = get_scratch(level);
+
+	if (!s)
+		return 0;
+	s->event.flags |= FLAG_HOOK_PROBE;
+	s->state = take_hook_note(&s->window, s->skb);
+	if (good_state(s, 0))
+		return 0;
+	s->event.flags ^= FLAG_HOOK_PROBE | FLAG_HOOK_FRAME;
+	s->state = calibrated_state(s);
+	if (good_state(s, 0))
+		return 0;
+	if (s->site.kind && !s->calibrating)
+		read_window(&s->window, s->context); /* only its slots were read */
+	step_search_pktinfo(level);
+	if (!s->state && s->kind != SITE_NFT)
+		step_search_state(level);
+	return 0;
+}
+
+/* What stands on the hook. */
+__noinline int step_scan_hooks(u32 level)
+{
+	struct scratch *s = get_scratch(level);
+	struct event *e;
+	struct net *net;
+
+	if (!s)
+		return 0;
+	e = &s->event;
+	net = use_state(e, s->state);
+	s->net = (u64)net;
+	s->entries = 0;
+	if (s->site.kind == FRAME_HOOK && s->site.entries != NO_SLOT)
+		s->entries = window_word(&s->window, s->site.entries);
+	if (!s->entries)
+		s->entries = hook_entries(net, e->pf, e->hook, s->state);
+	__builtin_memset(&s->scan, 0, sizeof(s->scan));
+	scan_entries(&s->scan, net, s->entries, e->pf);
+	if (s->scan.nat_entries)
+		scan_entries(&s->scan, net, s->scan.nat_entries, e->pf);
+	if (s->scan.nft)
+		e->flags |= FLAG_NFT_HERE;
+	if (s->scan.policy)
+		e->flags |= FLAG_NFT_POLICY;
+	return 0;
+}
+
+#endif
