@@ -66,6 +66,44 @@ __noinline int step_find_dropper(u32 level)
 	return 0;
 }
 
+/* What a probe left about this packet; kind 0: nothing. */
+__noinline int step_take_note(u32 level)
+{
+	struct scratch *s = get_scratch(level);
+
+	if (s && !take_note(&s->note, s->skb, s->state))
+		s->note.kind = 0;
+	return 0;
+}
+
+/* The legacy table whose blob holds the target that a probe saw. */
+__noinline int step_find_target(u32 level)
+{
+	struct scratch *s = get_scratch(level);
+	const struct config *c = get_config();
+
+	if (!s || !c)
+		return 0;
+	for (u32 i = 0; i < MAX_XT_TABLES; i++) {
+		u64 private, entries;
+		u32 size;
+
+		if (i >= s->scan.xt)
+			break;
+		private = read_u64(s->scan.xt_table[i] + c->layout.xt_private);
+		size = (u32)read_u64(private + XT_INFO_SIZE);
+		entries = private + XT_INFO_ENTRIES;
+		if (s->note.expr < entries || s->note.expr >= entries + size)
+			continue;
+		name_xt_table(&s->event.rule, &c->layout, s->scan.xt_table[i]);
+		s->event.rule.kind = RULE_XT;
+		s->event.rule.method = METHOD_XT_TARGET;
+		s->event.rule.address = private;
+		s->event.rule.offset = s->note.expr - entries;
+	}
+	return 0;
+}
+
 /* Whether an nft chain may have returned the NF_DROP that nf_hook_slow saw. */
 static __always_inline bool may_be_nft(const struct hook_scan *scan)
 {
@@ -107,6 +145,8 @@ static __always_inline void attribute_hook(u32 level, struct scratch *s, bool lo
 			       : step_compare_table_unrolled(level, s->scan.xt_table[i]);
 	}
 	s->event.rule.candidates = moved > 255 ? 255 : moved;
+	if (s->note.kind == NOTE_XT_TARGET)
+		step_find_target(level);
 }
 
 /*
@@ -155,6 +195,7 @@ static __always_inline void attribute(u32 level, struct scratch *s, bool loops)
 	else
 		step_scan_hooks(level);
 	step_find_conntrack(level);
+	step_take_note(level);
 	if (s->kind == SITE_HOOK_SLOW)
 		attribute_hook(level, s, loops);
 	else if (s->kind == SITE_NFT && loops)

@@ -110,7 +110,7 @@ static __always_inline bool attribute_expression(u32 level, struct scratch *s,
 {
 	struct note *note = &s->note;
 
-	if (!take_note(note, s->skb, s->state) || note->kind == NOTE_XT_TARGET)
+	if (!note->kind || note->kind == NOTE_XT_TARGET)
 		return false;
 	s->rule = note->rule;
 	if (!s->rule && loops && c->layout.rule_blob)

@@ -22,7 +22,6 @@
 enum event_type {
 	EVENT_DROP = 1,
 	EVENT_CALIBRATION = 2,
-	EVENT_QUEUE_OVERFLOW = 3, /* SYN or accept queue: never reaches kfree_skb */
 };
 
 /* Facts about the record itself. */
@@ -59,8 +58,7 @@ enum rule_method {
 	METHOD_NONE = 0,
 	METHOD_NFT_EXPRESSION = 1,
 	METHOD_NFT_FRAME = 2,	      /* the calibrated slot held the rule */
-	METHOD_NFT_FRAME_GUESS = 3,   /* one structural candidate, not calibrated */
-	METHOD_XT_TARGET = 4,
+	METHOD_XT_TARGET = 4,	      /* offset is the target's data, not the entry */
 	METHOD_XT_COUNTER = 5,
 	METHOD_XT_COUNTER_MANY = 6,   /* several entries moved; this is one */
 	METHOD_POLICY_SITE = 7,	      /* calibrated call site and slot */

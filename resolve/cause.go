@@ -57,7 +57,7 @@ func methodName(m event.Method) string {
 	switch m {
 	case event.MethodNFTExpression:
 		return "nft-expression"
-	case event.MethodNFTFrame, event.MethodNFTFrameGuess:
+	case event.MethodNFTFrame:
 		return "nft-frame"
 	case event.MethodXTTarget:
 		return "xt-target"
@@ -298,6 +298,12 @@ func (r *Resolver) xtRule(ctx context.Context, n *namespace, e *event.Event, d *
 func xtEntry(n *namespace, e *event.Event) (*xtTable, *xtables.Entry) {
 	table := n.xt[xtables.TableID{Family: familyName(e.Rule.Family), Name: cString(e.Rule.Table[:])}]
 	if table == nil || table.address != e.Rule.Address {
+		return nil, nil
+	}
+	if e.Rule.Method == event.MethodXTTarget {
+		if entry, ok := table.Holding(e.Rule.Offset); ok && entry.Rule != nil {
+			return table, entry
+		}
 		return nil, nil
 	}
 	entry, ok := table.At(e.Rule.Offset)

@@ -24,9 +24,8 @@ const (
 type Type uint8
 
 const (
-	Drop          Type = 1
-	Calibration   Type = 2
-	QueueOverflow Type = 3 // SYN or accept queue: such a packet never reaches kfree_skb
+	Drop        Type = 1
+	Calibration Type = 2
 )
 
 // Flag holds facts about the record itself.
@@ -67,16 +66,15 @@ const (
 type Method uint8
 
 const (
-	MethodNone Method = iota
-	MethodNFTExpression
-	MethodNFTFrame
-	MethodNFTFrameGuess
-	MethodXTTarget
-	MethodXTCounter
-	MethodXTCounterMany
-	MethodPolicySite
-	MethodPolicyRest
-	MethodHook
+	MethodNone          Method = 0
+	MethodNFTExpression Method = 1
+	MethodNFTFrame      Method = 2
+	MethodXTTarget      Method = 4 // Offset is that of the target's data
+	MethodXTCounter     Method = 5
+	MethodXTCounterMany Method = 6
+	MethodPolicySite    Method = 7
+	MethodPolicyRest    Method = 8
+	MethodHook          Method = 9
 )
 
 // NoHook is Event.Hook where netfilter had no part in the drop.
