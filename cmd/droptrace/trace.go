@@ -117,7 +117,10 @@ func (t *trace) open(ctx context.Context, cfg Config) error {
 		return err
 	}
 	t.modulesSince = time.Now()
-	return t.resolver.Prepare(ctx)
+	if err := t.resolver.Prepare(ctx); err != nil {
+		t.notice("rules of iptables-legacy may stay unknown: " + err.Error())
+	}
+	return nil
 }
 
 // explainFailure adds what to do.

@@ -96,7 +96,7 @@ func pathReasonText(reason string) string {
 	case "NEIGH_QUEUEFULL":
 		return "too many packets wait for the next hop's address"
 	case "QDISC_DROP", "QDISC_OVERLIMIT", "QDISC_CONGESTED", "FQ_BAND_LIMIT", "FQ_FLOW_LIMIT":
-		return "the interface's queue is full"
+		return "the interface's queue refused it: full, or no carrier"
 	case "TC_INGRESS", "TC_EGRESS":
 		return "a tc filter dropped it"
 	case "XDP":

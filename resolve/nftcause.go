@@ -1,0 +1,178 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/droptrace/droptrace/resolve/nftables"
+	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/tracer/event"
+)
+
+// nftAt reads the ruleset that an event speaks of: again where the event's
+// generation, or that of what it names, is not the snapshot's.
+func (r *Resolver) nftAt(ctx context.Context, n *namespace, e *event.Event) *nftables.Snapshot {
+	current := func() bool {
+		if n.nft == nil {
+			return false
+		}
+		g := n.nft.Ruleset().Generation
+		return e.Rule.Generation == 0 || e.Rule.Generation == g
+	}
+	if !current() {
+		n.readNFT(ctx, r.now())
+	}
+	return n.nft
+}
+
+// removed says why a rule or chain that the kernel named is not in the ruleset.
+func removed(n *namespace, what string, changing bool) string {
+	if changing {
+		return "the ruleset changes too fast to be read"
+	}
+	return missing(n, "the "+what+" was removed since")
+}
+
+// nftRule names a rule by the handles of its table and of itself: both are
+// unique as long as the table lives, and a rule never changes its content.
+func (r *Resolver) nftRule(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
+	d.Cause, d.Attribution.Method = "rule", methodName(e.Rule.Method)
+	if e.Rule.TableHandle == 0 {
+		r.nftByHandle(ctx, n, e, d)
+		return
+	}
+	snapshot := r.nftAt(ctx, n, e)
+	rule, ok := lookupRule(snapshot, e)
+	changing := false
+	if !ok {
+		_, changing = n.readNFT(ctx, r.now())
+		snapshot = n.nft
+		rule, ok = lookupRule(snapshot, e)
+	}
+	if !ok {
+		d.Rule = nftNames(n, e)
+		d.Rule.Handle = e.Rule.RuleHandle
+		d.Rule.TextMissing = removed(n, "rule", changing)
+		rejectByProbe(e, d)
+		return
+	}
+	d.Rule = describe(rule.Chain, snapshot.Bases(rule.Chain), d.Hook)
+	d.Rule.Handle, d.Rule.Number = rule.Handle, rule.Number
+	if rule.Rejects || e.Rule.Reject != 0 {
+		d.Verdict = "reject"
+	}
+	r.nftText(ctx, snapshot, rule, d)
+}
+
+func rejectByProbe(e *event.Event, d *Drop) {
+	if e.Rule.Reject != 0 {
+		d.Verdict = "reject"
+	}
+}
+
+func lookupRule(s *nftables.Snapshot, e *event.Event) (*ruleset.Rule, bool) {
+	if s == nil {
+		return nil, false
+	}
+	return s.Rule(e.Rule.TableHandle, e.Rule.RuleHandle)
+}
+
+func (r *Resolver) nftText(ctx context.Context, s *nftables.Snapshot, rule *ruleset.Rule, d *Drop) {
+	text, err := s.Text(ctx, rule)
+	d.Rule.Text = text
+	switch {
+	case errors.Is(err, nftables.ErrNoProgram):
+		d.Rule.TextMissing = "nft is not installed"
+	case errors.Is(err, nftables.ErrChanged):
+		d.Rule.TextMissing = "the ruleset changed since"
+	case err != nil:
+		d.Rule.TextMissing = err.Error()
+	}
+}
+
+// missing says why a rule that the kernel named is not in the ruleset read.
+func missing(n *namespace, otherwise string) string {
+	if n.nftErr != nil {
+		return n.nftErr.Error()
+	}
+	if n.err != nil {
+		return n.err.Error()
+	}
+	return otherwise
+}
+
+// nftNames is what the kernel side itself read of a rule's surroundings. Which
+// program made the table only a ruleset tells: the last one that had it.
+func nftNames(n *namespace, e *event.Event) *Rule {
+	out := &Rule{
+		Engine: string(ruleset.NFTables), Family: familyName(e.Rule.Family),
+		Table: cString(e.Rule.Table[:]), Chain: cString(e.Rule.Chain[:]),
+	}
+	if n.nft == nil {
+		return out
+	}
+	for _, t := range n.nft.Ruleset().Tables {
+		if t.Family == out.Family && t.Name == out.Table {
+			out.Engine = string(t.Engine)
+		}
+	}
+	return out
+}
+
+// nftByHandle serves kernels where the rule's chain could not be found: the
+// handle alone names it if only one rule of this hook that can drop has it.
+func (r *Resolver) nftByHandle(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
+	snapshot := r.nftAt(ctx, n, e)
+	if snapshot == nil {
+		d.Attribution = Attribution{Certainty: Unknown, Note: missing(n, "the ruleset could not be read")}
+		return
+	}
+	rules := snapshot.Candidates(nftables.HookAt(e.PF, uint32(e.Hook), ""), e.Rule.RuleHandle)
+	for _, rule := range rules {
+		c := describe(rule.Chain, snapshot.Bases(rule.Chain), d.Hook)
+		c.Handle, c.Number = rule.Handle, rule.Number
+		d.Attribution.Candidates = append(d.Attribution.Candidates, *c)
+	}
+	switch len(rules) {
+	case 0:
+		d.Attribution = Attribution{Certainty: Unknown, Note: fmt.Sprintf(
+			"the rule with handle %d was removed since", e.Rule.RuleHandle)}
+	case 1:
+		d.Rule, d.Attribution.Candidates = &d.Attribution.Candidates[0], nil
+		d.Attribution.Certainty = Probable
+		r.nftText(ctx, snapshot, rules[0], d)
+	default:
+		d.Attribution.Certainty = Probable
+		d.Attribution.Note = "several tables have a rule with this handle"
+	}
+}
+
+func (r *Resolver) nftPolicy(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
+	d.Cause, d.Attribution.Method = "policy", methodName(e.Rule.Method)
+	if e.Rule.Method == event.MethodPolicyRest &&
+		(r.ProbesComplete == nil || !r.ProbesComplete(d.Time)) {
+		d.Attribution.Certainty = Probable
+		d.Attribution.Note = "a module was loaded about then whose rules had no probe yet"
+	}
+	find := func() (*ruleset.Chain, bool) {
+		if n.nft == nil {
+			return nil, false
+		}
+		return n.nft.Chain(e.Rule.TableHandle, e.Rule.ChainHandle)
+	}
+	r.nftAt(ctx, n, e)
+	chain, ok := find()
+	changing := false
+	if !ok {
+		_, changing = n.readNFT(ctx, r.now())
+		chain, ok = find()
+	}
+	if ok {
+		d.Rule = describe(chain, []*ruleset.Chain{chain}, d.Hook)
+	} else {
+		d.Rule = nftNames(n, e)
+		d.Rule.TextMissing = removed(n, "chain", changing)
+	}
+	d.Rule.Policy = "drop"
+}

@@ -1,0 +1,89 @@
+package resolve
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/xtables"
+	"github.com/droptrace/droptrace/tracer/event"
+)
+
+// xtRule names a legacy entry. The blob read must have the very bytes that the
+// kernel had at that offset: else the table was replaced.
+func (r *Resolver) xtRule(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
+	d.Cause, d.Attribution.Method = "rule", methodName(e.Rule.Method)
+	table, entry := xtEntry(n, e)
+	if entry == nil {
+		r.rereadXT(n)
+		d.Rule = xtNames(e)
+		d.Attribution = Attribution{Certainty: Unknown, Method: d.Attribution.Method,
+			Note: "the table was replaced since the drop"}
+		return
+	}
+	d.Rule = describe(entry.Chain, nil, d.Hook)
+	d.Rule.BaseChain, d.Rule.Priority = xtBase(table.Blob, d.Hook)
+	if e.Rule.Method == event.MethodXTCounterMany {
+		d.Attribution.Certainty = Probable
+		d.Attribution.Note = fmt.Sprintf("%d rules counted a packet just then; this one's fits", e.Rule.Candidates)
+	}
+	if entry.Policy {
+		d.Cause, d.Rule.Policy = "policy", "drop"
+		return
+	}
+	if entry.Target == "REJECT" {
+		d.Verdict = "reject"
+	}
+	d.Rule.Number = entry.Rule.Number
+	text, err := table.text(ctx, n, entry.Rule)
+	d.Rule.Text = text
+	if err != nil {
+		d.Rule.TextMissing = err.Error()
+	}
+}
+
+// xtEntry finds the entry in the very blob that the kernel had, by its address:
+// rules of one size can take each other's place.
+func xtEntry(n *namespace, e *event.Event) (*xtTable, *xtables.Entry) {
+	table := n.xt[xtables.TableID{Family: familyName(e.Rule.Family), Name: cString(e.Rule.Table[:])}]
+	if table == nil || table.address != e.Rule.Address {
+		return nil, nil
+	}
+	if e.Rule.Method == event.MethodXTTarget {
+		if entry, ok := table.Holding(e.Rule.Offset); ok && entry.Rule != nil {
+			return table, entry
+		}
+		return nil, nil
+	}
+	entry, ok := table.At(e.Rule.Offset)
+	if !ok || !entry.Drops() || entry.Chain == nil || !table.SameHead(entry, e.Rule.Entry[:]) {
+		return nil, nil
+	}
+	if entry.Rule == nil && !entry.Policy {
+		return nil, nil
+	}
+	return table, entry
+}
+
+func xtNames(e *event.Event) *Rule {
+	return &Rule{
+		Engine: string(ruleset.IPTablesLegacy), Family: familyName(e.Rule.Family),
+		Table: cString(e.Rule.Table[:]), Chain: cString(e.Rule.Chain[:]),
+	}
+}
+
+// xtBase is the built-in chain of the hook, from which the entry was reached.
+func xtBase(b *xtables.Blob, hook string) (string, *int32) {
+	for _, c := range b.Table.Chains {
+		if c.Hook == hook {
+			return c.Name, ref(c.Priority)
+		}
+	}
+	return "", nil
+}
+
+func (r *Resolver) rereadXT(n *namespace) {
+	if err := n.readXT(r.now(), r.Watcher); err != nil {
+		r.notify(err.Error())
+	}
+}
