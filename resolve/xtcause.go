@@ -27,6 +27,10 @@ func (r *Resolver) xtRule(ctx context.Context, n *namespace, e *event.Event, d *
 		d.Attribution.Certainty = Probable
 		d.Attribution.Note = fmt.Sprintf("%d rules counted a packet just then; this one's fits", e.Rule.Candidates)
 	}
+	if e.Flags&event.XTCapped != 0 && e.Rule.Method != event.MethodXTTarget {
+		d.Attribution.Certainty = Probable
+		d.Attribution.Note = "the table has more drop rules than can be compared; this one counted the packet"
+	}
 	if entry.Policy {
 		d.Cause, d.Rule.Policy = "policy", "drop"
 		return

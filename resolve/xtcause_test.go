@@ -1,0 +1,79 @@
+package resolve
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"github.com/droptrace/droptrace/resolve/xtables"
+	"github.com/droptrace/droptrace/tracer/event"
+)
+
+// Offsets of the one table that the tests below speak of: a drop rule, then the
+// policy of INPUT, then the end.
+const (
+	ruleAt    = 0
+	policyAt  = 152
+	blobAt    = 0xffff888000001000
+	entrySize = 152 // struct ipt_standard
+)
+
+// newTable is `*filter :INPUT DROP -A INPUT -j DROP` as the kernel hands it out.
+func newTable(t *testing.T) *xtTable {
+	t.Helper()
+	entry := func(target string, verdict int32) []byte {
+		b := make([]byte, entrySize)
+		binary.NativeEndian.PutUint16(b[88:], 112)
+		binary.NativeEndian.PutUint16(b[90:], entrySize)
+		copy(b[112+2:], target)
+		binary.NativeEndian.PutUint32(b[112+32:], uint32(verdict))
+		return b
+	}
+	raw := append(entry("", -1), entry("", -1)...)
+	raw = append(raw, entry("ERROR", 0)...)
+	info := xtables.Info{ValidHooks: 1 << 1, Number: 3, Size: uint32(len(raw))}
+	info.HookEntry[1], info.Underflow[1] = ruleAt, policyAt
+	blob, err := xtables.Parse(xtables.TableID{Family: "ip", Name: "filter"}, info, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &xtTable{Blob: blob, address: blobAt, read: true}
+}
+
+func TestLegacyAnswersAreNoSurerThanTheirEvidence(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(e *event.Event)
+		want   Certainty
+		cause  string
+		number int
+	}{
+		{"the rule that counted", func(e *event.Event) {}, Certain, "rule", 1},
+		{"the policy that counted", func(e *event.Event) { e.Rule.Offset = policyAt }, Certain, "policy", 0},
+		{"a blob that is gone", func(e *event.Event) { e.Rule.Address++ }, Unknown, "rule", 0},
+		{"other bytes at the offset", func(e *event.Event) { e.Rule.Entry[0] = 1 }, Unknown, "rule", 0},
+		{"no entry at the offset", func(e *event.Event) { e.Rule.Offset = 8 }, Unknown, "rule", 0},
+		{"several that counted", func(e *event.Event) { e.Rule.Method = event.MethodXTCounterMany }, Probable, "rule", 1},
+		{"more rules than were compared", func(e *event.Event) { e.Flags |= event.XTCapped }, Probable, "rule", 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			table := newTable(t)
+			n := &namespace{xt: map[xtables.TableID]*xtTable{table.ID: table}}
+			e := &event.Event{Hook: 1, PF: protoIPv4}
+			e.Rule = event.RuleInfo{Kind: event.RuleXT, Method: event.MethodXTCounter,
+				Family: protoIPv4, Address: blobAt, Offset: ruleAt}
+			copy(e.Rule.Table[:], "filter")
+			copy(e.Rule.Entry[:], table.Entries[0].Head)
+			c.change(e)
+			d := &Drop{Hook: "input", Attribution: Attribution{Certainty: Certain}}
+			r, err := New(Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.resolveCause(t.Context(), n, e, d)
+			if d.Attribution.Certainty != c.want || d.Cause != c.cause || d.Rule.Number != c.number {
+				t.Errorf("got %s, %s, rule %d; want %s, %s, rule %d", d.Attribution.Certainty,
+					d.Cause, d.Rule.Number, c.want, c.cause, c.number)
+			}
+		})
+	}
+}
