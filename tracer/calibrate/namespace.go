@@ -30,9 +30,25 @@ func NewNamespace() (*Namespace, error) {
 }
 
 // serve keeps its thread locked to the end: it is in another namespace and the
-// runtime must not use it again.
+// runtime must not use it again. The process's first thread is never taken: the
+// runtime cannot end that one, and /proc/self would show its namespace.
 func (n *Namespace) serve() {
 	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		started := make(chan struct{})
+		go func() {
+			runtime.LockOSThread() // another thread: the first is held until then
+			close(started)
+			n.run()
+		}()
+		<-started
+		runtime.UnlockOSThread()
+		return
+	}
+	n.run()
+}
+
+func (n *Namespace) run() {
 	for fn := range n.work {
 		n.done <- fn()
 	}
