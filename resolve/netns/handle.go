@@ -25,14 +25,14 @@ type Handle struct {
 // the error is [ErrNotFound]: names, process numbers and inodes are used again.
 // Another user's process needs CAP_SYS_PTRACE.
 func Open(n Namespace) (*Handle, error) {
-	h, err := open(n)
+	h, err := openPath(n)
 	if err != nil {
 		return nil, fmt.Errorf("open network namespace %d at %q: %w", n.Inode, n.Path, err)
 	}
 	return h, nil
 }
 
-func open(n Namespace) (*Handle, error) {
+func openPath(n Namespace) (*Handle, error) {
 	f, err := os.Open(n.Path)
 	if err != nil {
 		return nil, notFound(n.Path, errors.Unwrap(err))

@@ -62,17 +62,21 @@ func currentInode() (uint32, error) {
 	return inodeOf(threadPath)
 }
 
-// inodeOf reads /proc/…/ns/net. Reading the link spares the kernel the nsfs inode
-// that stat would make; both are refused alike without CAP_SYS_PTRACE.
+// inodeOf reads /proc/…/ns/net. Without CAP_SYS_PTRACE it is refused for other
+// processes. So is stat, but on 5.10 that answers with the link's own inode
+// number, which is no namespace's (seen on Debian 5.10.0-46).
 func inodeOf(path string) (uint32, error) {
 	var buf [64]byte
 	n, err := unix.Readlink(path, buf[:])
+	if err == nil && n == 0 {
+		err = unix.EACCES // as 6.1 says; 5.10 shows an empty link
+	}
 	if err != nil {
 		return 0, &os.PathError{Op: "readlink", Path: path, Err: err}
 	}
 	inode, ok := parseLink(string(buf[:n]))
 	if !ok {
-		return 0, &os.PathError{Op: "readlink", Path: path, Err: unix.EINVAL}
+		return 0, &os.PathError{Op: "readlink", Path: path, Err: errNotNamespace}
 	}
 	return inode, nil
 }

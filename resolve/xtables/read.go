@@ -1,54 +1,47 @@
 package xtables
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
-	"unsafe"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// Namespace is a network namespace to read in.
+var (
+	// ErrNoTable is returned for a table that the namespace does not have.
+	ErrNoTable = errors.New("no such table")
+	// ErrChanging is returned by [Read] for a table that changed each time it
+	// was read.
+	ErrChanging = errors.New("table keeps changing")
+)
+
+// Namespace is a network namespace to read in; [netns.Handle] is one.
+//
+// [netns.Handle]: https://pkg.go.dev/github.com/droptrace/droptrace/resolve/netns#Handle
 type Namespace interface {
-	// Do runs fn on a thread that is inside the namespace.
+	// Do runs fn on a thread that is inside the namespace, and returns its
+	// error.
 	Do(fn func() error) error
 }
 
-// ErrChanging is returned by Read for a table that changed each time it was read.
-var ErrChanging = errors.New("table keeps changing")
-
-// Socket options of both families (uapi linux/netfilter_ipv{4,6}/ip{,6}_tables.h).
-const (
-	optInfo    = 64 // IPT_SO_GET_INFO
-	optEntries = 65 // IPT_SO_GET_ENTRIES
-
-	infoSize    = 32 + 4 + 5*4 + 5*4 + 4 + 4
-	entriesHead = 40 // struct ipt_get_entries: name[32], size, padding
-
-	readTries = 5
-)
-
-// Tables lists the tables that exist in the namespace; /proc knows, and
-// answers without creating one.
+// Tables returns the tables that exist in the namespace, ip before ip6. None is
+// created by asking. Only the root user of the user namespace that owns the
+// network namespace may ask (the files in /proc/net have mode 0440).
 func Tables(ns Namespace) ([]TableID, error) {
-	var out []TableID
+	var ids []TableID
 	err := ns.Do(func() error {
-		for _, f := range []struct{ family, file string }{
-			{"ip", "/proc/thread-self/net/ip_tables_names"},
-			{"ip6", "/proc/thread-self/net/ip6_tables_names"},
-		} {
-			names, err := readLines(f.file)
-			if errors.Is(err, os.ErrNotExist) {
-				continue // x_tables is not in this kernel
-			}
+		for _, family := range []string{"ip", "ip6"} {
+			names, err := tableNames(family)
 			if err != nil {
 				return err
 			}
-			for _, n := range names {
-				out = append(out, TableID{Family: f.family, Name: n})
+			for _, name := range names {
+				ids = append(ids, TableID{Family: family, Name: name})
 			}
 		}
 		return nil
@@ -56,84 +49,130 @@ func Tables(ns Namespace) ([]TableID, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list iptables-legacy tables: %w", err)
 	}
-	return out, nil
+	return ids, nil
 }
 
-func readLines(path string) ([]string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+// tableNames lists the tables of one family in the thread's namespace.
+func tableNames(family string) ([]string, error) {
+	file := "ip_tables_names"
+	if family == "ip6" {
+		file = "ip6_tables_names"
 	}
-	defer f.Close()
-	var lines []string
-	s := bufio.NewScanner(f)
-	for s.Scan() {
-		lines = append(lines, s.Text())
+	// /proc/net would be the namespace of the process's first thread.
+	b, err := os.ReadFile("/proc/thread-self/net/" + file)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil // ip_tables is not in this kernel, or not loaded
 	}
-	return lines, s.Err()
+	return strings.Fields(string(b)), err
 }
 
-// Read reads one table that Tables listed. It needs CAP_NET_ADMIN.
+// listed returns ErrNoTable unless the thread's namespace has the table. It must
+// be asked right before anything that would create one.
+func (id TableID) listed() error {
+	names, err := tableNames(id.Family)
+	if err == nil && !slices.Contains(names, id.Name) {
+		err = ErrNoTable
+	}
+	return err
+}
+
+// Read reads one table. The error is [ErrNoTable] where the namespace does not
+// have it (it is not created), [ErrChanging] where it was replaced again and
+// again meanwhile, and [unix.EPERM] without CAP_NET_ADMIN in the user namespace
+// that owns the network namespace.
 func Read(ns Namespace, id TableID) (*Blob, error) {
-	var info Info
-	var raw []byte
+	var b *Blob
 	err := ns.Do(func() error {
-		for range readTries {
-			var err error
-			if info, raw, err = read(id); !errors.Is(err, unix.EAGAIN) {
-				return err
-			}
+		s, err := openSocket(id)
+		if err != nil {
+			return err
 		}
-		return ErrChanging
+		defer s.close()
+		b, err = read(id, s.getsockopt)
+		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read iptables-legacy table %s of %s: %w", id.Name, id.Family, err)
+		return nil, fmt.Errorf("read iptables-legacy table %q of %s: %w", id.Name, id.Family, err)
 	}
-	return Parse(id, info, raw)
+	return b, nil
 }
 
-// read asks for size and entries; EAGAIN says that the size changed in between.
-func read(id TableID) (Info, []byte, error) {
-	domain, level := unix.AF_INET, unix.IPPROTO_IP
-	if id.Family == "ip6" {
-		domain, level = unix.AF_INET6, unix.IPPROTO_IPV6
+// Of struct ipt_getinfo and ipt_get_entries, uapi linux/netfilter_ipv4/ip_tables.h.
+const (
+	tableNameSize = 32 // XT_TABLE_MAXNAMELEN
+	infoSize      = tableNameSize + 4 + 4*hookCount + 4*hookCount + 4 + 4
+	entriesHead   = tableNameSize + 8 // u32 size, and padding
+
+	readTries = 10
+)
+
+// getsockopt fills buf with a socket option of the family's level.
+type getsockopt func(option int, buf []byte) error
+
+// read asks for a table until its info and its entries belong together: the
+// kernel answers EAGAIN where the size became another in between, and nothing
+// where a table of the same size took its place. That one has another info, or
+// where it was there for the entries only, another comefrom: see agree.
+func read(id TableID, get getsockopt) (*Blob, error) {
+	if len(id.Name) >= tableNameSize {
+		return nil, ErrNoTable
 	}
-	fd, err := unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+	var malformed error
+	for range readTries {
+		info, raw, err := readOnce(id.Name, get)
+		if errors.Is(err, unix.EAGAIN) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		b, err := parse(id, info, raw)
+		if !errors.Is(err, ErrMalformed) {
+			return b, err
+		}
+		malformed = err
+	}
+	if malformed != nil {
+		return nil, fmt.Errorf("%w: %w", ErrChanging, malformed)
+	}
+	return nil, ErrChanging
+}
+
+// readOnce returns EAGAIN where the table changed before its end.
+func readOnce(name string, get getsockopt) (Info, []byte, error) {
+	info, err := readInfo(name, get)
 	if err != nil {
-		return Info{}, nil, fmt.Errorf("open raw socket: %w", err)
+		return Info{}, nil, err
 	}
-	defer unix.Close(fd)
+	raw, err := readEntries(name, info.Size, get)
+	if err != nil {
+		return Info{}, nil, err
+	}
+	after, err := readInfo(name, get)
+	if err == nil && after != info {
+		err = unix.EAGAIN
+	}
+	return info, raw, err
+}
+
+func readInfo(name string, get getsockopt) (Info, error) {
 	buf := make([]byte, infoSize)
-	copy(buf, id.Name)
-	if err := getsockopt(fd, level, optInfo, buf); err != nil {
-		return Info{}, nil, fmt.Errorf("get info: %w", err)
+	copy(buf, name)
+	if err := get(optInfo, buf); err != nil {
+		return Info{}, fmt.Errorf("get info: %w", err)
 	}
-	info := parseInfo(buf)
-	entries := make([]byte, entriesHead+int(info.Size))
-	copy(entries, id.Name)
-	binary.NativeEndian.PutUint32(entries[32:], info.Size)
-	if err := getsockopt(fd, level, optEntries, entries); err != nil {
-		return Info{}, nil, fmt.Errorf("get entries: %w", err)
-	}
-	return info, entries[entriesHead:], nil
+	// valid_hooks, hook_entry[5], underflow[5], num_entries, size
+	var info Info
+	err := binary.Read(bytes.NewReader(buf[tableNameSize:]), binary.NativeEndian, &info)
+	return info, err
 }
 
-func parseInfo(buf []byte) Info {
-	u32 := func(at int) uint32 { return binary.NativeEndian.Uint32(buf[at:]) }
-	info := Info{Name: cString(buf[:32]), ValidHooks: u32(32), Number: u32(76), Size: u32(80)}
-	for i := range 5 {
-		info.HookEntry[i] = u32(36 + 4*i)
-		info.Underflow[i] = u32(56 + 4*i)
+func readEntries(name string, size uint32, get getsockopt) ([]byte, error) {
+	buf := make([]byte, entriesHead+int(size))
+	copy(buf, name)
+	binary.NativeEndian.PutUint32(buf[tableNameSize:], size)
+	if err := get(optEntries, buf); err != nil {
+		return nil, fmt.Errorf("get entries: %w", err)
 	}
-	return info
-}
-
-func getsockopt(fd, level, opt int, buf []byte) error {
-	n := uint32(len(buf))
-	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), uintptr(level), uintptr(opt),
-		uintptr(unsafe.Pointer(&buf[0])), uintptr(unsafe.Pointer(&n)), 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
+	return buf[entriesHead:], nil
 }

@@ -1,99 +1,92 @@
 package xtables
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
-// ErrNoProgram is returned where no iptables-legacy-save is installed.
-var ErrNoProgram = errors.New("iptables-legacy-save is not installed")
-
 // ErrChanged is returned where the rules are no longer those of the blob.
 var ErrChanged = errors.New("rules have changed since they were read")
 
-const saveTimeout = 5 * time.Second
-
-// Texts returns the text of every rule of the blob, as iptables-legacy-save
-// prints it, in the order of each chain's rules. It runs that program inside
-// the namespace and refuses its answer where the kernel's rules are no longer the
-// blob's: ErrChanged.
+// Texts returns the text of every rule of the blob, exactly as
+// iptables-legacy-save or ip6tables-legacy-save prints it:
+// `-A INPUT -p tcp -m tcp --dport 80 -j DROP`. What it holds came from whoever
+// wrote the rules: escape it before a terminal. Policies have [PolicyText].
+//
+// It runs that program inside the namespace, then reads the table again: a text
+// is given only where the kernel still had the blob's rules after it was
+// printed, else the error is [ErrChanged]. It is [ErrNoProgram] where the program
+// is not installed and [ErrNoTable] where the table is gone.
 func Texts(ctx context.Context, ns Namespace, b *Blob) (map[*ruleset.Rule]string, error) {
-	program, err := saveProgram(b.ID.Family)
+	return newPrograms(ns).texts(ctx, b)
+}
+
+// PolicyText is the command that sets the chain's policy, `-P INPUT DROP`; ""
+// for a user-defined chain, which has none.
+func PolicyText(c *ruleset.Chain) string {
+	if c.Policy == "" {
+		return ""
+	}
+	return "-P " + c.Name + " " + strings.ToUpper(c.Policy)
+}
+
+func (p programs) texts(ctx context.Context, b *Blob) (map[*ruleset.Rule]string, error) {
+	texts, err := p.save(ctx, b)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("list iptables-legacy table %q of %s: %w", b.ID.Name, b.ID.Family, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, program, "-t", b.ID.Name)
-	cmd.Env = []string{"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
-	var out []byte
-	if err := ns.Do(func() error { out, err = cmd.Output(); return err }); err != nil {
-		return nil, fmt.Errorf("run %s: %w", filepath.Base(program), err)
-	}
-	now, err := Read(ns, b.ID)
+	now, err := Read(p.ns, b.ID)
 	if err != nil {
 		return nil, err
 	}
 	if now.Digest != b.Digest {
-		return nil, fmt.Errorf("table %s: %w", b.ID.Name, ErrChanged)
-	}
-	return join(b, out)
-}
-
-// join gives the nth -A line of a chain to the chain's nth rule.
-func join(b *Blob, save []byte) (map[*ruleset.Rule]string, error) {
-	lines := make(map[string][]string)
-	for line := range bytes.Lines(save) {
-		rest, ok := strings.CutPrefix(strings.TrimRight(string(line), "\n"), "-A ")
-		if !ok {
-			continue
-		}
-		chain, _, _ := strings.Cut(rest, " ")
-		lines[chain] = append(lines[chain], "-A "+rest)
-	}
-	texts := make(map[*ruleset.Rule]string)
-	for _, c := range b.Table.Chains {
-		if len(lines[c.Name]) != len(c.Rules) {
-			return nil, fmt.Errorf("chain %s: %w", c.Name, ErrChanged)
-		}
-		for i, r := range c.Rules {
-			texts[r] = lines[c.Name][i]
-		}
+		return nil, fmt.Errorf("list iptables-legacy table %q of %s: %w", b.ID.Name, b.ID.Family, ErrChanged)
 	}
 	return texts, nil
 }
 
-// saveProgram finds the legacy program, also on systems that have no other.
-func saveProgram(family string) (string, error) {
-	prefix := "iptables"
-	if family == "ip6" {
-		prefix = "ip6tables"
+// save lists the table and joins the nth line of each chain to its nth rule.
+func (p programs) save(ctx context.Context, b *Blob) (map[*ruleset.Rule]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	path, err := p.saveProgram(ctx, b.ID.Family)
+	if err != nil {
+		return nil, err
 	}
-	for _, name := range []string{prefix + "-legacy-save", prefix + "-save"} {
-		for _, dir := range []string{"/usr/sbin", "/sbin", "/usr/bin", "/usr/local/sbin"} {
-			path := filepath.Join(dir, name)
-			if st, err := os.Stat(path); err != nil || st.IsDir() {
-				continue
-			}
-			if strings.HasSuffix(name, "-legacy-save") || isLegacy(path) {
-				return path, nil
-			}
-		}
+	listing, err := p.run(ctx, b.ID.listed, path, "-t", b.ID.Name)
+	if err != nil {
+		return nil, err
 	}
-	return "", ErrNoProgram
+	lines, err := parseSave(string(listing), b.ID.Name)
+	if err != nil {
+		return nil, err
+	}
+	return join(b.Table, lines)
 }
 
-// isLegacy asks a program that may be either: `iptables-save v1.8.9 (legacy)`.
-func isLegacy(path string) bool {
-	out, err := exec.Command(path, "-V").Output()
-	return err == nil && !bytes.Contains(out, []byte("nf_tables"))
+// join gives each rule its line. It refuses lines of another number than rules,
+// and chains of one name, which iptables does not make and whose lines cannot
+// be told apart.
+func join(t *ruleset.Table, lines map[string][]string) (map[*ruleset.Rule]string, error) {
+	texts := make(map[*ruleset.Rule]string)
+	seen := make(map[string]bool, len(t.Chains))
+	for _, c := range t.Chains {
+		found, ok := lines[c.Name]
+		if !ok || len(found) != len(c.Rules) || seen[c.Name] {
+			return nil, fmt.Errorf("chain %q has %d rules, %d are listed: %w",
+				c.Name, len(c.Rules), len(found), ErrChanged)
+		}
+		seen[c.Name] = true
+		for i, r := range c.Rules {
+			texts[r] = found[i]
+		}
+	}
+	if len(lines) != len(t.Chains) {
+		return nil, fmt.Errorf("%d chains, %d are listed: %w", len(t.Chains), len(lines), ErrChanged)
+	}
+	return texts, nil
 }
