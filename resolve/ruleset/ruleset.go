@@ -34,6 +34,9 @@ type Table struct {
 	// the same name is made anew; 0 for iptables-legacy.
 	Handle uint64
 	Chains []*Chain
+	// Sets are the table's sets and maps, the anonymous ones included; nil
+	// where statements were not read.
+	Sets []*Set
 }
 
 // Chain is a base chain (Hook is set) or a user-defined one.
@@ -77,4 +80,13 @@ type Rule struct {
 	Queues bool
 	// Comment is the rule's own comment, empty where it has none.
 	Comment string
+	// Statements are what the rule does, in the kernel's order; empty where
+	// they were not read, which Read tells apart from a rule of none.
+	Statements []Statement
+	Read       bool
+	// Text is the rule as its own tool prints it; empty where not known.
+	Text string
+	// Packets is the rule's own counter when it was read, if Counts.
+	Packets uint64
+	Counts  bool
 }
