@@ -65,6 +65,9 @@ func open(ctx context.Context, cfg Config) (source, error) {
 		t.Close()
 		return nil, explainFailure(err)
 	}
+	if err := dropPrivileges(); err != nil {
+		t.notice("it goes on with all its privileges: " + err.Error())
+	}
 	return t, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -46,11 +47,18 @@ func (b *buffer) bytes() []byte {
 // start returns once droptrace is attached.
 func start(t *testing.T, labs []*lab, args ...string) *tracing {
 	t.Helper()
+	return startBy(t, nil, labs, args...)
+}
+
+// startBy has another program, with its own arguments, start droptrace.
+func startBy(t *testing.T, by []string, labs []*lab, args ...string) *tracing {
+	t.Helper()
 	args = append([]string{"--json", "--probes", plan()}, args...)
 	for _, l := range labs {
 		args = append(args, "--netns", l.host)
 	}
-	r := &tracing{cmd: exec.Command(droptrace, args...), stderr: make(chan string, 1)}
+	args = slices.Concat(by, []string{droptrace}, args)
+	r := &tracing{cmd: exec.Command(args[0], args[1:]...), stderr: make(chan string, 1)}
 	r.cmd.Stdout = &r.stdout
 	pipe, w, err := os.Pipe()
 	if err != nil {
@@ -88,7 +96,7 @@ func start(t *testing.T, labs []*lab, args ...string) *tracing {
 	select {
 	case line, ok := <-heading:
 		if !ok {
-			t.Fatalf("droptrace %s ended early:\n%s", strings.Join(args, " "), <-r.stderr)
+			t.Fatalf("%s ended early:\n%s", strings.Join(args, " "), <-r.stderr)
 		}
 		line = strings.TrimSpace(line)
 		r.plan = line[strings.LastIndex(line, " ")+1:]
