@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -18,20 +20,48 @@ import (
 
 // programs are those of bpf/droptrace.bpf.c that every plan needs.
 type programs struct {
-	Free       *ebpf.Program
-	XTFind     *ebpf.Program
-	XTBaseline *ebpf.Program
-	Companion  *ebpf.Program
+	Free      *ebpf.Program
+	Companion *ebpf.Program
 }
+
+// legacyPrograms are for iptables-legacy.
+type legacyPrograms struct{ Find, Baseline *ebpf.Program }
 
 // kernelSide is the loaded collection.
 type kernelSide struct {
 	coll *ebpf.Collection
 	spec *ebpf.CollectionSpec // with all programs, maps sized and constants set
 	programs
+	// legacy loads its programs when it is first called: the verifier needs as
+	// long for them as for all the rest.
+	legacy  func() (legacyPrograms, error)
+	ahead   sync.WaitGroup
+	entered atomic.Bool // legacy was called
 }
 
-func (k *kernelSide) Close() { k.coll.Close() }
+func (k *kernelSide) Close() {
+	k.ahead.Wait()
+	if k.entered.Load() {
+		p, _ := k.legacy()
+		p.Find.Close()
+		p.Baseline.Close()
+	}
+	k.coll.Close()
+}
+
+// loadAhead loads the programs for iptables-legacy beside what else is to be done.
+func (k *kernelSide) loadAhead() {
+	k.ahead.Go(func() { _, _ = k.legacy() })
+}
+
+func (k *kernelSide) loadLegacy() (p legacyPrograms, err error) {
+	k.entered.Store(true)
+	if p.Find, err = k.loadProbe("xt_find", ""); err != nil {
+		return p, err
+	}
+	p.Baseline, err = k.loadProbe("xt_baseline", "")
+	return p, err
+}
 
 func (k *kernelSide) table(name string) *ebpf.Map { return k.coll.Maps[name] }
 
@@ -62,12 +92,12 @@ func load(o *Options, spec *btf.Spec) (*kernelSide, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load programs: %w", err)
 	}
-	return &kernelSide{coll: loaded, spec: all, programs: programs{
-		Free:       loaded.Programs[free],
-		XTFind:     loaded.Programs["xt_find"],
-		XTBaseline: loaded.Programs["xt_baseline"],
-		Companion:  loaded.Programs["companion"],
-	}}, nil
+	k := &kernelSide{coll: loaded, spec: all, programs: programs{
+		Free:      loaded.Programs[free],
+		Companion: loaded.Programs["companion"],
+	}}
+	k.legacy = sync.OnceValues(k.loadLegacy)
+	return k, nil
 }
 
 // chooseFree keeps one of the two forms of the emitter: bpf_loop came with 5.17.
@@ -82,8 +112,8 @@ func chooseFree(coll *ebpf.CollectionSpec) (string, error) {
 		return "", fmt.Errorf("probe for bpf_loop: %w", err)
 	}
 	for name := range coll.Programs {
-		if name != keep && name != "xt_find" && name != "xt_baseline" && name != "companion" {
-			delete(coll.Programs, name) // probes are loaded one by one
+		if name != keep && name != "companion" {
+			delete(coll.Programs, name) // these are loaded one by one
 		}
 	}
 	return keep, nil

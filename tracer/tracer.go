@@ -104,6 +104,9 @@ func (t *Tracer) start(ctx context.Context, o *Options) error {
 	if err := t.configure(o); err != nil {
 		return err
 	}
+	if len(o.Symbols.Ranges("ipt_do_table"))+len(o.Symbols.Ranges("ip6t_do_table")) > 0 {
+		t.kernel.loadAhead()
+	}
 	if t.reader, err = ringbuf.NewReader(t.kernel.table("events")); err != nil {
 		return fmt.Errorf("open ring buffer: %w", err)
 	}
