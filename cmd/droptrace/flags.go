@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/droptrace/droptrace/resolve/near"
 )
 
 // The headings of --help.
@@ -168,7 +170,7 @@ func oneOf(c *cli.Context, flag string, values ...string) (string, error) {
 		return v, nil
 	}
 	hint := "want " + either(values)
-	if n := near(v, values); len(n) > 0 {
+	if n := near.Names(v, values); len(n) > 0 {
 		hint = "did you mean " + either(n) + "?"
 	}
 	return "", badUsage(fmt.Errorf("--%s %q is not known", flag, v), hint)

@@ -205,18 +205,6 @@ func TestTerminalPace(t *testing.T) {
 	}
 }
 
-func TestNear(t *testing.T) {
-	names := []string{"port", "sport", "dport", "proto", "probes", "output", "in", "out", "iface"}
-	for _, tt := range []struct{ name, want string }{
-		{"prot", "proto port"}, {"ports", "port"}, {"outpt", "output"}, {"xyzzy", ""},
-		{"ifaces", "iface"}, {"pr", "proto probes"}, {"ni", "in"}, {"", ""},
-	} {
-		if got := strings.Join(near(tt.name, names), " "); got != tt.want {
-			t.Errorf("near(%q) = %q, want %q", tt.name, got, tt.want)
-		}
-	}
-}
-
 func TestUTF8Locale(t *testing.T) {
 	for _, tt := range []struct {
 		env  map[string]string
