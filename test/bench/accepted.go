@@ -37,25 +37,26 @@ func (b *bench) accepted(ctx context.Context) error {
 	if _, err := n.program(acceptedRules(), "nft", "-f", "-"); err != nil {
 		return err
 	}
-	b.row("instructions of a packet that passes, under -icount (else ns)\tmedian\tmore than untouched")
-	var untouched time.Duration
-	for _, c := range b.acceptedCases() {
+	b.row("instructions of a packet, under -icount (else ns)\tthat passes\tmore than untouched\tthat is dropped\tmore than untouched")
+	var untouched cost
+	for _, c := range b.acceptedCases(n) {
 		stop, err := c.start(ctx, n)
 		if err != nil {
 			b.row("%s\tnot measured: %v", c.name, firstLine(err))
 			continue
 		}
-		cost, err := n.passing()
+		cost, err := n.packets()
 		if err := stop(); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
-		if untouched == 0 {
+		if untouched.passing == 0 {
 			untouched = cost
 		}
-		b.row("%s\t%d\t%+d", c.name, cost.Nanoseconds(), (cost - untouched).Nanoseconds())
+		b.row("%s\t%d\t%+d\t%d\t%+d", c.name, cost.passing.Nanoseconds(), (cost.passing - untouched.passing).Nanoseconds(),
+			cost.dropped.Nanoseconds(), (cost.dropped - untouched.dropped).Nanoseconds())
 	}
 	return nil
 }
@@ -72,11 +73,12 @@ func acceptedRules() string {
 	for i := range chain {
 		fmt.Fprintf(&s, "udp dport %d drop\n", 10000+i)
 	}
+	fmt.Fprintf(&s, "udp dport %d drop\n", dropped)
 	s.WriteString("}\n}\n")
 	return s.String()
 }
 
-func (b *bench) acceptedCases() []acceptedCase {
+func (b *bench) acceptedCases(n namespace) []acceptedCase {
 	tool := func(words, name string, args ...string) func(context.Context, namespace) (func() error, error) {
 		return func(ctx context.Context, _ namespace) (func() error, error) {
 			w, err := watch(ctx, io.Discard, words, name, args...)
@@ -95,6 +97,8 @@ func (b *bench) acceptedCases() []acceptedCase {
 	return []acceptedCase{
 		{"untouched", nothing},
 		{"droptrace (auto)", trace("auto")},
+		{"droptrace, filtered out", tool("tracing drops", b.droptrace, "--json", "--port", "1")},
+		{"tcpdump -w", tool("listening on", "ip", "netns", "exec", string(n), "tcpdump", "-i", "lo", "-w", "/dev/null")},
 		{"droptrace --probes fentry", trace("fentry")},
 		{"droptrace --probes kprobe", trace("kprobe")},
 		{"nft rule that traces other packets", traceRule},
@@ -125,8 +129,11 @@ func traceRule(_ context.Context, n namespace) (func() error, error) {
 	}, nil
 }
 
-// passing is the median time from a packet's sendto to the end of its recv.
-func (n namespace) passing() (median time.Duration, err error) {
+// cost is the median time of a packet: from sendto to the end of recv, or until
+// the drop's sendto returns.
+type cost struct{ passing, dropped time.Duration }
+
+func (n namespace) packets() (c cost, err error) {
 	err = n.do(func() error {
 		receiver, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
@@ -136,28 +143,40 @@ func (n namespace) passing() (median time.Duration, err error) {
 		if err := unix.Bind(receiver, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 			return err
 		}
-		out, err := sender(port)
+		buf := make([]byte, 64)
+		c.passing, err = median(port, buf, func() error {
+			_, err := unix.Read(receiver, buf)
+			return err
+		})
 		if err != nil {
 			return err
 		}
-		defer unix.Close(out)
-		buf := make([]byte, 64)
-		var took []time.Duration
-		for i := range warm + packets {
-			start := time.Now()
-			if _, err := unix.Write(out, buf); err != nil {
-				return err
-			}
-			if _, err := unix.Read(receiver, buf); err != nil {
-				return err
-			}
-			if i >= warm {
-				took = append(took, time.Since(start))
-			}
-		}
-		slices.Sort(took)
-		median = took[len(took)/2]
-		return nil
+		c.dropped, err = median(dropped, buf, func() error { return nil })
+		return err
 	})
-	return median, err
+	return c, err
+}
+
+// median sends packets one by one, each with what is to be done after it.
+func median(port int, buf []byte, then func() error) (time.Duration, error) {
+	out, err := sender(port)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(out)
+	var took []time.Duration
+	for i := range warm + packets {
+		start := time.Now()
+		if _, err := unix.Write(out, buf); err != nil && err != unix.EPERM {
+			return 0, err
+		}
+		if err := then(); err != nil {
+			return 0, err
+		}
+		if i >= warm {
+			took = append(took, time.Since(start))
+		}
+	}
+	slices.Sort(took)
+	return took[len(took)/2], nil
 }
