@@ -67,6 +67,11 @@ func (k *kernelSide) table(name string) *ebpf.Map { return k.coll.Maps[name] }
 
 // load loads the kernel side as this kernel can take it.
 func load(o *Options, spec *btf.Spec) (*kernelSide, error) {
+	// Kernels before 5.11 charge programs and maps to the user's memlock limit,
+	// other programs' too: before the first probe.
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("raise memlock limit: %w", err)
+	}
 	coll, err := bpf.LoadKernel()
 	if err != nil {
 		return nil, fmt.Errorf("read embedded programs: %w", err)
@@ -81,10 +86,6 @@ func load(o *Options, spec *btf.Spec) (*kernelSide, error) {
 	free, err := chooseFree(coll)
 	if err != nil {
 		return nil, err
-	}
-	// Kernels before 5.11 charge maps to the memlock limit.
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return nil, fmt.Errorf("raise memlock limit: %w", err)
 	}
 	loaded, err := ebpf.NewCollectionWithOptions(coll, ebpf.CollectionOptions{
 		Programs: ebpf.ProgramOptions{KernelTypes: spec},
