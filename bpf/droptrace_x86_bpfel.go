@@ -286,6 +286,13 @@ type KernelPerCpuState struct {
 	Member uint64
 }
 
+type KernelRuleKey struct {
+	_           structs.HostLayout
+	Rule        uint64
+	NetnsCookie uint64
+	Generation  uint64
+}
+
 type KernelScratch struct {
 	_      structs.HostLayout
 	Event  KernelEvent
@@ -398,6 +405,7 @@ const (
 	KernelMapFrameSites        = "frame_sites"
 	KernelMapHookFns           = "hook_fns"
 	KernelMapHookNoteRings     = "hook_note_rings"
+	KernelMapKnownChains       = "known_chains"
 	KernelMapNotes             = "notes"
 	KernelMapPendings          = "pendings"
 	KernelMapPerCpu            = "per_cpu"
@@ -503,6 +511,7 @@ type KernelMapSpecs struct {
 	FrameSites    *ebpf.MapSpec `ebpf:"frame_sites"`
 	HookFns       *ebpf.MapSpec `ebpf:"hook_fns"`
 	HookNoteRings *ebpf.MapSpec `ebpf:"hook_note_rings"`
+	KnownChains   *ebpf.MapSpec `ebpf:"known_chains"`
 	Notes         *ebpf.MapSpec `ebpf:"notes"`
 	Pendings      *ebpf.MapSpec `ebpf:"pendings"`
 	PerCpu        *ebpf.MapSpec `ebpf:"per_cpu"`
@@ -554,6 +563,7 @@ type KernelMaps struct {
 	FrameSites    *ebpf.Map `ebpf:"frame_sites"`
 	HookFns       *ebpf.Map `ebpf:"hook_fns"`
 	HookNoteRings *ebpf.Map `ebpf:"hook_note_rings"`
+	KnownChains   *ebpf.Map `ebpf:"known_chains"`
 	Notes         *ebpf.Map `ebpf:"notes"`
 	Pendings      *ebpf.Map `ebpf:"pendings"`
 	PerCpu        *ebpf.Map `ebpf:"per_cpu"`
@@ -576,6 +586,7 @@ func (m *KernelMaps) Close() error {
 		m.FrameSites,
 		m.HookFns,
 		m.HookNoteRings,
+		m.KnownChains,
 		m.Notes,
 		m.Pendings,
 		m.PerCpu,

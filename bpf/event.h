@@ -43,6 +43,7 @@ enum event_flag {
 	FLAG_NFT_POLICY = 1 << 14,  /* an nft base chain with policy drop does */
 	FLAG_HEAD_FRAGS = 1 << 15,  /* the head of a reassembled datagram */
 	FLAG_CONNTRACK = 1 << 16,   /* conntrack looks at this namespace's packets */
+	FLAG_UNCALIBRATED = 1 << 19, /* netfilter's frame stood as calibration never saw it */
 };
 
 enum rule_kind {

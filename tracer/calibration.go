@@ -51,6 +51,38 @@ func (t *Tracer) calibrate(ctx context.Context, symbols Symbols) {
 	t.learn(samples)
 }
 
+// Intervals between two calibrations.
+const (
+	recalibrateFirst = 100 * time.Millisecond
+	recalibrateMost  = time.Minute // where one did not help
+)
+
+// checkFrame notices frames that calibration did not see of calls that it knows: beside another
+// program on the tracepoint, which came or went since, the stack is another.
+func (t *Tracer) checkFrame(e *event.Event) {
+	if e.Flags&event.Uncalibrated == 0 || t.stale {
+		return
+	}
+	t.stale = slices.Contains(t.sites[t.siteKind(e.Location)], e.Location)
+}
+
+// Recalibrate finds the homes of variables again where drops have shown that they
+// moved; else it does nothing and returns false. Drops that come meanwhile are
+// kept. The deadline that was set is no longer.
+func (t *Tracer) Recalibrate(ctx context.Context) bool {
+	if !t.stale || time.Now().Before(t.calibrateNext) {
+		return false
+	}
+	t.stale = false
+	t.calibrate(ctx, t.options.Symbols)
+	t.calibratePause = min(max(2*t.calibratePause, recalibrateFirst), recalibrateMost)
+	t.calibrateNext = time.Now().Add(t.calibratePause)
+	if err := t.writeConfig(); err != nil {
+		t.notice("not calibrated again: %v", err)
+	}
+	return true
+}
+
 func (t *Tracer) dropAll(ctx context.Context, c *calibrate.Dropper) []calibrate.Sample {
 	samples, err := c.Hooks(ctx)
 	if err != nil {

@@ -58,22 +58,26 @@ func (o *Options) xtCapacity() uint32 {
 
 // Tracer is an attached kernel side.
 type Tracer struct {
-	kernel    *kernelSide
-	reader    *ringbuf.Reader
-	record    ringbuf.Record
-	links     []link.Link
-	config    bpf.KernelConfig
-	notices   []string // taken by Notices
-	xt        xtAllocator
-	sites     map[uint32][]uint64 // calibrated call sites by kind
-	plan      string
-	used      map[Plan]int // probes attached, by kind
-	options   Options
-	knowsNFT  bool
-	attached  map[string]bool // functions that have their probe
-	early     []*event.Event  // drops read while calibrating
-	earlyLost atomic.Uint64
-	offset    time.Duration // CLOCK_REALTIME - CLOCK_MONOTONIC
+	kernel   *kernelSide
+	reader   *ringbuf.Reader
+	record   ringbuf.Record
+	links    []link.Link
+	config   bpf.KernelConfig
+	notices  []string // taken by Notices
+	xt       xtAllocator
+	sites    map[uint32][]uint64 // calibrated call sites by kind
+	plan     string
+	used     map[Plan]int // probes attached, by kind
+	options  Options
+	knowsNFT bool
+	attached map[string]bool // functions that have their probe
+	early    []*event.Event  // drops read while calibrating
+	stale    bool            // calibration must be done again
+	// Not before this time, and how long after the one before.
+	calibrateNext  time.Time
+	calibratePause time.Duration
+	earlyLost      atomic.Uint64
+	offset         time.Duration // CLOCK_REALTIME - CLOCK_MONOTONIC
 }
 
 // ErrNoBTF says that the kernel describes its types nowhere.
@@ -206,7 +210,9 @@ func (t *Tracer) Read(e *event.Event) error {
 	if err := t.reader.ReadInto(&t.record); err != nil {
 		return fmt.Errorf("read ring buffer: %w", err)
 	}
-	return e.Decode(t.record.RawSample)
+	err := e.Decode(t.record.RawSample)
+	t.checkFrame(e)
+	return err
 }
 
 // SetDeadline lets Read return os.ErrDeadlineExceeded at that time.

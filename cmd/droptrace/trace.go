@@ -40,6 +40,7 @@ type trace struct {
 	event        event.Event
 	started      bool
 	notice       func(message string)
+	refreshNext  time.Time
 	modules      string    // names of the loaded ones
 	modulesSince time.Time // when they had got their probes
 	modulesSeen  time.Time // when they were still the same
@@ -105,9 +106,7 @@ func (t *trace) open(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	for _, n := range t.tracer.Notices() {
-		t.notice(n)
-	}
+	t.tellNotices()
 	if errors.Is(err, symbol.ErrNoReasons) {
 		t.notice(err.Error())
 	}
@@ -145,16 +144,17 @@ func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
 		t.started = true
 		// Detaching ends a Read that waits, once it has drained the ring.
 		context.AfterFunc(ctx, func() { t.tracer.Detach() })
-		t.tracer.SetDeadline(time.Now().Add(refreshEvery))
+		t.refreshNext = time.Now().Add(refreshEvery)
+		t.tracer.SetDeadline(t.refreshNext)
 	}
 	for {
+		t.maintain(ctx)
 		err := t.tracer.Read(&t.event)
 		switch {
 		case errors.Is(err, ringbuf.ErrFlushed):
 			return nil, io.EOF
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			t.refresh(ctx)
-			continue
+			continue // for maintain
 		case err != nil:
 			return nil, err
 		}

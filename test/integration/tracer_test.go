@@ -125,8 +125,17 @@ func (r *tracing) stop(t *testing.T) []resolve.Drop {
 	if stderr := <-r.stderr; err != nil {
 		t.Fatalf("droptrace: %v\n%s", err, stderr)
 	}
+	return r.told(t)
+}
+
+// told returns the drops told so far.
+func (r *tracing) told(t *testing.T) []resolve.Drop {
+	t.Helper()
 	var drops []resolve.Drop
 	for line := range bytes.Lines(r.stdout.bytes()) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			break // the rest of it is on its way
+		}
 		var d resolve.Drop
 		if err := json.Unmarshal(line, &d); err != nil {
 			t.Fatalf("%v in %q", err, line)

@@ -49,6 +49,9 @@ const (
 	NFTPolicy                    // an nft base chain with policy drop does
 	HeadFrags                    // the head of a reassembled datagram
 	Conntrack                    // conntrack looks at this namespace's packets
+	_
+	_
+	Uncalibrated // the frame of netfilter stood as calibration never saw it
 )
 
 // RuleKind says what RuleInfo names.
