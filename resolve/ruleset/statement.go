@@ -34,6 +34,9 @@ type Match struct {
 	Ranges []Range
 	Set    *Set
 	Negate bool
+	// Implied is true where the tool added the match for the sake of a later
+	// one and does not show it: nft's "meta l4proto tcp" of `tcp dport 22`.
+	Implied bool
 	// Text is the match as its own tool writes it, for people: `--dport 80`,
 	// `ip saddr 10.0.0.0/8`.
 	Text string
@@ -87,6 +90,7 @@ type Range struct{ From, To []byte }
 // element the rule goes on.
 type VerdictMap struct {
 	Fields []Field
+	Mask   []byte // as in Match
 	Set    *Set
 	Text   string
 }
