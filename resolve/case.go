@@ -15,7 +15,7 @@ import (
 // caseOf is what a diagnosis is told of a drop, without its ruleset.
 func (r *Resolver) caseOf(n *namespace, e *event.Event, d *Drop) *diagnose.Case {
 	c := &diagnose.Case{
-		Packet: replayPacket(e, d),
+		Packet:  replayPacket(e, d),
 		Verdict: d.Verdict, Cause: d.Cause, Reason: d.Reason, Function: d.Function,
 		Conntrack: d.Conntrack,
 		Namespace: diagnose.Namespace{Name: n.info.Name, PID: n.info.PID, Own: n.info.Own},

@@ -130,13 +130,13 @@ func inserted(in []*ruleset.Ruleset, chain *ruleset.Chain, index int, r *ruleset
 	})
 }
 
-// relaxed is the ruleset with one match taken out of a rule.
-func relaxed(in []*ruleset.Ruleset, r *ruleset.Rule, m *ruleset.Match) *edit {
+// relaxed is the ruleset with one condition taken out of a rule.
+func relaxed(in []*ruleset.Ruleset, r *ruleset.Rule, step ruleset.Statement) *edit {
 	return change(in, r.Chain, func(rules []*ruleset.Rule) []*ruleset.Rule {
 		i := slices.Index(rules, r)
 		copied := *r
 		copied.Statements = slices.DeleteFunc(slices.Clone(r.Statements), func(s ruleset.Statement) bool {
-			return s == ruleset.Statement(m)
+			return s == step
 		})
 		rules[i] = &copied
 		return rules

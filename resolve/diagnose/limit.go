@@ -25,7 +25,7 @@ func limitOf(s *shape) *ruleset.Opaque {
 func (d *diagnosis) rateLimit() []Why {
 	if r := d.c.Place.Rule; r != nil {
 		s := shapeOf(r)
-		if l := limitOf(&s); l != nil && !s.odd && d.holds(s.matches) {
+		if l := limitOf(&s); l != nil && !s.odd && d.holds(&s) {
 			return []Why{{Code: RateLimit,
 				Message: fmt.Sprintf("it is more than %s lets through (%s); choose a higher LIMIT", d.ruleName(r), l.Text),
 				Fix:     d.raised(r)}}
@@ -37,7 +37,7 @@ func (d *diagnosis) rateLimit() []Why {
 			continue
 		}
 		s := shapeOf(step.Rule)
-		if l := limitOf(&s); l != nil && s.is(ruleset.Accept) && !s.odd && d.holds(s.matches) {
+		if l := limitOf(&s); l != nil && s.is(ruleset.Accept) && !s.odd && d.holds(&s) {
 			return []Why{{Code: RateLimit,
 				Message: fmt.Sprintf("%s accepts it only up to a limit, which was exceeded (%s); choose a higher LIMIT",
 					d.ruleName(step.Rule), l.Text),

@@ -95,7 +95,7 @@ func (d *diagnosis) natMiss(r *ruleset.Rule) (Why, bool) {
 	if s.nat == nil || s.nat.Kind != ruleset.DNAT && s.nat.Kind != ruleset.Redirect || s.odd || len(s.doubts) > 0 || !s.anchored() {
 		return Why{}, false
 	}
-	failed := d.onlyFailure(s.matches)
+	failed := single(d.onlyFailure(s.conditions))
 	if failed == nil || len(failed.Fields) != 1 {
 		return Why{}, false
 	}

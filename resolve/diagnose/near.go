@@ -91,7 +91,7 @@ func (d *diagnosis) notMember(m miss, name string) (Why, bool) {
 	}
 	w := Why{Code: SetMember, Message: fmt.Sprintf("%s accepts only what is in the set %s, and %s is not",
 		name, m.match.Set.Name, element)}
-	if d.accepts(relaxed(d.c.Rulesets, m.rule, m.match).rulesets, &d.c.Packet) && ownerOf(m.rule.Chain, m.rule) == "" {
+	if d.accepts(relaxed(d.c.Rulesets, m.rule, m.step).rulesets, &d.c.Packet) && ownerOf(m.rule.Chain, m.rule) == "" {
 		w.Fix = d.setCommand(m.match, "add", element)
 	}
 	return w, true
@@ -108,6 +108,9 @@ func (d *diagnosis) specLike(m miss) (spec, bool) {
 	s := spec{family: d.f.family()}
 	for _, r := range rules {
 		sh := shapeOf(r)
+		if !sh.simple() {
+			return s, false
+		}
 		for _, match := range sh.matches {
 			for _, f := range match.Fields {
 				if !d.copyField(&s, f) {
@@ -265,11 +268,12 @@ func (d *diagnosis) acceptsOther(c *ruleset.Chain) *ruleset.Rule {
 		}
 		familyFails := c.Table.Family != "inet"
 		holds := true
-		for _, m := range s.matches {
+		for _, c := range s.conditions {
+			m := single(c)
 			switch {
-			case looksAt(m, ruleset.NFProto, ruleset.EtherType):
-				familyFails = familyFails || d.match(m) == replay.No
-			case networkField(m) || d.match(m) != replay.Yes:
+			case m != nil && looksAt(m, ruleset.NFProto, ruleset.EtherType):
+				familyFails = familyFails || d.truth(c) == replay.No
+			case m != nil && networkField(m) || d.truth(c) != replay.Yes:
 				holds = false
 			}
 		}

@@ -207,7 +207,7 @@ func (d *diagnosis) firewalldSites(p replay.Place) []site {
 	if p.Chain.Table.Engine == ruleset.NFTables {
 		prefix = "filter_IN_"
 	}
-	for _, step := range slices.Backward(d.result.Steps) {
+	for _, step := range slices.Backward(d.steps()) {
 		zone, ok := strings.CutPrefix(step.Chain.Name, prefix)
 		if !ok {
 			continue

@@ -13,7 +13,7 @@ type diagnosis struct {
 	f facts
 	// result is the replay at the case's hook. Its steps are told only where
 	// agrees.
-	result replay.Result
+	result *replay.Result
 	agrees bool
 }
 
@@ -74,19 +74,27 @@ func (d *diagnosis) acceptedBy(rulesets []*ruleset.Ruleset, base *ruleset.Chain,
 
 // shape is a rule read for what it asks.
 type shape struct {
-	matches []*ruleset.Match
-	doubts  []*ruleset.Opaque
-	verdict *ruleset.Verdict
-	nat     *ruleset.NAT
-	odd     bool // steps that are none of these and not marks
+	// conditions are all steps that can fail and can be told; matches those of
+	// them that are matches, or the negation of a single one.
+	conditions []ruleset.Statement
+	matches    []*ruleset.Match
+	doubts     []*ruleset.Opaque
+	verdict    *ruleset.Verdict
+	nat        *ruleset.NAT
+	odd        bool // steps that are none of these and not marks
 }
 
 func shapeOf(r *ruleset.Rule) shape {
-	var s shape
+	s := shape{odd: !r.Read}
 	for _, st := range r.Statements {
 		switch st := st.(type) {
-		case *ruleset.Match:
-			s.matches = append(s.matches, st)
+		case *ruleset.Match, *ruleset.Any:
+			s.conditions = append(s.conditions, st)
+			if m := single(st); m != nil {
+				s.matches = append(s.matches, m)
+			}
+		case *ruleset.Header:
+			s.conditions = append(s.conditions, st)
 		case *ruleset.Opaque:
 			s.doubts = append(s.doubts, st)
 		case *ruleset.Verdict:
@@ -99,6 +107,40 @@ func shapeOf(r *ruleset.Rule) shape {
 		}
 	}
 	return s
+}
+
+// single is the match that a condition is, or the one that it negates; nil where
+// it is more.
+func single(st ruleset.Statement) *ruleset.Match {
+	switch st := st.(type) {
+	case *ruleset.Match:
+		return st
+	case *ruleset.Any:
+		if len(st.Of) != 1 || len(st.Of[0]) != 1 {
+			return nil
+		}
+		m, ok := st.Of[0][0].(*ruleset.Match)
+		if !ok || !st.Negate {
+			return m
+		}
+		negated := *m
+		negated.Negate = !m.Negate
+		if st.Text != "" {
+			negated.Text = st.Text
+		}
+		return &negated
+	}
+	return nil
+}
+
+// simple reports whether all conditions are matches or look for a header.
+func (s *shape) simple() bool {
+	for _, c := range s.conditions {
+		if _, ok := c.(*ruleset.Header); !ok && single(c) == nil {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *shape) is(kinds ...ruleset.VerdictKind) bool {
@@ -129,7 +171,7 @@ func (s *shape) anchored() bool {
 // broad reports whether the rule speaks of no service, host or state: the drop
 // at the end of a chain.
 func (s *shape) broad() bool {
-	if s.odd || len(s.doubts) > 0 {
+	if s.odd || len(s.doubts) > 0 || !s.simple() {
 		return false
 	}
 	for _, m := range s.matches {
@@ -163,6 +205,7 @@ type miss struct {
 	rule   *ruleset.Rule // that has the match
 	accept *ruleset.Rule // that accepts: rule, or one that rule leads to
 	match  *ruleset.Match
+	step   ruleset.Statement // the match as it stands in the rule
 }
 
 // maxRelaxed bounds the jumps that are tried with a match less.
@@ -172,52 +215,52 @@ const maxRelaxed = 8
 func (d *diagnosis) misses() []miss {
 	var out []miss
 	relaxations := 0
-	for i := range d.result.Steps {
-		step := &d.result.Steps[i]
-		if step.Base != d.c.Place.Base || step.Truth != replay.No || step.Rule == nil {
-			continue
-		}
-		s := shapeOf(step.Rule)
-		if s.verdict == nil || s.odd || len(s.doubts) > 0 {
-			continue
-		}
-		failed := d.onlyFailure(s.matches)
+	for _, m := range d.failedOnce() {
+		s := shapeOf(m.rule)
 		switch {
-		case failed == nil:
 		case s.is(ruleset.Accept):
-			out = append(out, miss{step.Rule, step.Rule, failed})
-		case s.is(ruleset.Jump, ruleset.Goto) && relaxations < maxRelaxed:
+			m.accept = m.rule
+			out = append(out, m)
+		case relaxations < maxRelaxed:
 			relaxations++
-			e := relaxed(d.c.Rulesets, step.Rule, failed)
+			e := relaxed(d.c.Rulesets, m.rule, m.step)
 			if r := d.acceptedBy(e.rulesets, e.chains[d.c.Place.Base], &d.c.Packet); r != nil {
-				out = append(out, miss{step.Rule, e.known(r), failed})
+				m.accept = e.known(r)
+				out = append(out, m)
 			}
 		}
 	}
 	return out
 }
 
-// onlyFailure is the one match that fails while all others hold; nil where there
-// is none.
-func (d *diagnosis) onlyFailure(matches []*ruleset.Match) *ruleset.Match {
-	var failed *ruleset.Match
-	for _, m := range matches {
-		switch d.match(m) {
-		case replay.Yes:
-		case replay.No:
-			if failed != nil {
-				return nil
-			}
-			failed = m
-		default:
-			return nil
+// failedOnce are the rules that accept or jump, and of whose conditions all hold
+// but one.
+func (d *diagnosis) failedOnce() []miss {
+	var candidates []miss
+	var rest [][]ruleset.Statement
+	for i := range d.result.Steps {
+		step := &d.result.Steps[i]
+		if step.Base != d.c.Place.Base || step.Truth != replay.No || step.Rule == nil {
+			continue
+		}
+		s := shapeOf(step.Rule)
+		m := single(step.At)
+		if m == nil || s.odd || len(s.doubts) > 0 || !s.is(ruleset.Accept, ruleset.Jump, ruleset.Goto) {
+			continue
+		}
+		candidates = append(candidates, miss{rule: step.Rule, match: m, step: step.At})
+		rest = append(rest, slices.DeleteFunc(s.conditions, func(c ruleset.Statement) bool { return c == step.At }))
+	}
+	if len(candidates) == 0 {
+		return nil
+	}
+	var out []miss
+	for i, t := range d.evaluate(rest) {
+		if t == replay.Yes {
+			out = append(out, candidates[i])
 		}
 	}
-	return failed
-}
-
-func (d *diagnosis) holds(matches []*ruleset.Match) bool {
-	return !slices.ContainsFunc(matches, func(m *ruleset.Match) bool { return d.match(m) != replay.Yes })
+	return out
 }
 
 // jumpIn is the rule of chain that the walk to the drop went through; the
@@ -233,7 +276,7 @@ func (d *diagnosis) jumpIn(chain *ruleset.Chain) (index int, ok bool) {
 	}
 	// The way back: the last step of each depth less.
 	depth := -1
-	for _, step := range slices.Backward(d.result.Steps) {
+	for _, step := range slices.Backward(d.steps()) {
 		switch {
 		case step.Base != p.Base || step.Rule == nil:
 			continue
@@ -250,4 +293,11 @@ func (d *diagnosis) jumpIn(chain *ruleset.Chain) (index int, ok bool) {
 		}
 	}
 	return 0, false
+}
+
+func (d *diagnosis) steps() []replay.Step {
+	if d.result == nil {
+		return nil
+	}
+	return d.result.Steps
 }
