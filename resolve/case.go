@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 
 	"github.com/droptrace/droptrace/resolve/diagnose"
-	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/resolve/symbol"
