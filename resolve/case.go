@@ -8,7 +8,6 @@ import (
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/resolve/symbol"
 	"github.com/droptrace/droptrace/tracer/event"
-	"github.com/droptrace/droptrace/tracer/packet"
 )
 
 // caseOf is what a diagnosis is told of a drop, without its ruleset.
