@@ -81,8 +81,17 @@ type KernelEvent struct {
 	OutName       [16]int8
 	DevName       [16]int8
 	Comm          [16]int8
-	HookFn        uint64
-	Ct            struct {
+	Bytes         struct {
+		_          structs.HostLayout
+		Captured   uint32
+		Original   uint32
+		LinkLength uint16
+		DeviceType uint16
+		VlanProto  uint16
+		Pad        uint16
+	}
+	HookFn uint64
+	Ct     struct {
 		_        structs.HostLayout
 		Present  uint8
 		Ctinfo   uint8
@@ -286,6 +295,12 @@ type KernelPerCpuState struct {
 	Member uint64
 }
 
+type KernelRecord struct {
+	_     structs.HostLayout
+	Event KernelEvent
+	Bytes [8]uint8
+}
+
 type KernelScratch struct {
 	_      structs.HostLayout
 	Event  KernelEvent
@@ -326,8 +341,11 @@ type KernelScratch struct {
 	Entries     uint64
 	Rule        uint64
 	Chain       uint64
+	Bytes       uint64
 	Kind        uint32
 	Calibrating uint32
+	Linear      uint32
+	Pad         uint32
 }
 
 type KernelSiteRange struct {
@@ -401,6 +419,7 @@ const (
 	KernelMapNotes             = "notes"
 	KernelMapPendings          = "pendings"
 	KernelMapPerCpu            = "per_cpu"
+	KernelMapRecords           = "records"
 	KernelMapScratches         = "scratches"
 	KernelMapSettings          = "settings"
 	KernelMapXtQueries         = "xt_queries"
@@ -428,6 +447,7 @@ const (
 	KernelVarAddressShift      = "address_shift"
 	KernelVarFilter            = "filter"
 	KernelVarHasReason         = "has_reason"
+	KernelVarSnaplen           = "snaplen"
 	KernelVarWithStack         = "with_stack"
 	KernelVarXtCapacity        = "xt_capacity"
 )
@@ -506,6 +526,7 @@ type KernelMapSpecs struct {
 	Notes         *ebpf.MapSpec `ebpf:"notes"`
 	Pendings      *ebpf.MapSpec `ebpf:"pendings"`
 	PerCpu        *ebpf.MapSpec `ebpf:"per_cpu"`
+	Records       *ebpf.MapSpec `ebpf:"records"`
 	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
 	Settings      *ebpf.MapSpec `ebpf:"settings"`
 	XtQueries     *ebpf.MapSpec `ebpf:"xt_queries"`
@@ -523,6 +544,7 @@ type KernelVariableSpecs struct {
 	AddressShift *ebpf.VariableSpec `ebpf:"address_shift"`
 	Filter       *ebpf.VariableSpec `ebpf:"filter"`
 	HasReason    *ebpf.VariableSpec `ebpf:"has_reason"`
+	Snaplen      *ebpf.VariableSpec `ebpf:"snaplen"`
 	WithStack    *ebpf.VariableSpec `ebpf:"with_stack"`
 	XtCapacity   *ebpf.VariableSpec `ebpf:"xt_capacity"`
 }
@@ -557,6 +579,7 @@ type KernelMaps struct {
 	Notes         *ebpf.Map `ebpf:"notes"`
 	Pendings      *ebpf.Map `ebpf:"pendings"`
 	PerCpu        *ebpf.Map `ebpf:"per_cpu"`
+	Records       *ebpf.Map `ebpf:"records"`
 	Scratches     *ebpf.Map `ebpf:"scratches"`
 	Settings      *ebpf.Map `ebpf:"settings"`
 	XtQueries     *ebpf.Map `ebpf:"xt_queries"`
@@ -579,6 +602,7 @@ func (m *KernelMaps) Close() error {
 		m.Notes,
 		m.Pendings,
 		m.PerCpu,
+		m.Records,
 		m.Scratches,
 		m.Settings,
 		m.XtQueries,
@@ -597,6 +621,7 @@ type KernelVariables struct {
 	AddressShift *ebpf.Variable `ebpf:"address_shift"`
 	Filter       *ebpf.Variable `ebpf:"filter"`
 	HasReason    *ebpf.Variable `ebpf:"has_reason"`
+	Snaplen      *ebpf.Variable `ebpf:"snaplen"`
 	WithStack    *ebpf.Variable `ebpf:"with_stack"`
 	XtCapacity   *ebpf.Variable `ebpf:"xt_capacity"`
 }

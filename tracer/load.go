@@ -97,6 +97,7 @@ func setConstants(coll *ebpf.CollectionSpec, o *Options, spec *btf.Spec) error {
 	for name, value := range map[string]any{
 		"has_reason":    arguments >= 3,
 		"with_stack":    o.Stack,
+		"snaplen":       o.snaplen(),
 		"xt_capacity":   o.xtCapacity(),
 		"address_shift": addressShift(),
 	} {
@@ -139,6 +140,12 @@ func sizeMaps(coll *ebpf.CollectionSpec, o *Options) error {
 	coll.Maps["events"].MaxEntries = o.bufferSize()
 	coll.Maps["xt_watch"].MaxEntries = o.xtCapacity()
 	coll.Maps["xt_values"].MaxEntries = o.xtCapacity() * uint32(cpus)
+	if n := o.snaplen(); n > 0 {
+		records := coll.Maps["records"]
+		records.MaxEntries = bpf.Levels * uint32(cpus)
+		records.ValueSize += n                // the kernel rounds up to eight
+		records.Key, records.Value = nil, nil // they tell another size
+	}
 	return nil
 }
 

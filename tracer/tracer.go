@@ -35,17 +35,28 @@ type Options struct {
 	Plan Plan
 	// Stack adds the kernel stack to each event.
 	Stack bool
+	// Snaplen is how many bytes of a packet an event carries in Data, from the
+	// link-layer header on where the packet has one, at most MaxSnaplen; 0: none.
+	Snaplen int
 	// XTCapacity bounds the legacy entries watched on the whole machine;
 	// 0 is 16,384. Each costs 40 bytes, and 24 more per CPU.
 	XTCapacity int
 }
 
+// MaxSnaplen is tcpdump's: no packet is longer but for BIG TCP's.
+const MaxSnaplen = 1 << 18
+
+func (o *Options) snaplen() uint32 {
+	return uint32(min(max(o.Snaplen, 0), MaxSnaplen))
+}
+
 func (o *Options) bufferSize() uint32 {
+	const records = 4 // of the longest that must find room
 	size := o.BufferSize
 	if size <= 0 {
 		size = 16 << 20
 	}
-	size = max(size, os.Getpagesize())
+	size = max(size, os.Getpagesize(), records*int(o.snaplen()))
 	return 1 << bits.Len32(uint32(size-1))
 }
 

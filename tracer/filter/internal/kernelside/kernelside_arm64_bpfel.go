@@ -111,8 +111,17 @@ type ProgramsInput struct {
 		OutName       [16]int8
 		DevName       [16]int8
 		Comm          [16]int8
-		HookFn        uint64
-		Ct            struct {
+		Bytes         struct {
+			_          structs.HostLayout
+			Captured   uint32
+			Original   uint32
+			LinkLength uint16
+			DeviceType uint16
+			VlanProto  uint16
+			Pad        uint16
+		}
+		HookFn uint64
+		Ct     struct {
 			_        structs.HostLayout
 			Present  uint8
 			Ctinfo   uint8
