@@ -107,8 +107,9 @@ func readOptions(c *cli.Context) (options, error) {
 	o := options{quiet: c.Bool("quiet"), cfg: Config{
 		All: c.Bool("all"), Stack: c.Bool("stack"), NoWhy: c.Bool("no-why"),
 	}}
-	if c.Args().Present() {
-		return o, refuseExpression(c.Args().Slice())
+	var err error
+	if o.cfg.Expression, err = readExpression(c); err != nil {
+		return o, err
 	}
 	o.cfg.Filter.Netfilter = c.Bool("netfilter")
 	for _, f := range filters(&o.cfg.Filter) {
@@ -131,19 +132,24 @@ func readOptions(c *cli.Context) (options, error) {
 	return o, nil
 }
 
-// refuseExpression is for words that are no flags. A flag after them was not
-// read as one: nothing of the line is acted on.
-func refuseExpression(words []string) error {
+// readExpression joins the words that are no flags, as tcpdump does. One that
+// looks like a command is not taken for a host's name.
+func readExpression(c *cli.Context) (string, error) {
+	words := c.Args().Slice()
+	if len(words) != 1 {
+		return strings.Join(words, " "), nil
+	}
 	if words[0] == "help" {
-		return badUsage(errors.New(`"help" is no command`), "droptrace --help lists the flags")
+		return "", badUsage(errors.New(`"help" is no command`), "droptrace --help lists the flags")
 	}
-	line := strings.Join(words, " ")
-	hint := "flags do it: --port, --host, --proto, -i and others, see --help"
-	if i := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, "-") }); i >= 0 {
-		line = strings.Join(words[:i], " ")
-		hint += "; " + words[i] + " after it was not read"
+	var commands []string
+	for _, command := range c.App.Commands {
+		commands = append(commands, command.Names()...)
 	}
-	return badUsage(fmt.Errorf("%q is no flag, and expressions are not understood yet", line), hint)
+	if n := near(words[0], commands); len(n) > 0 {
+		return "", badUsage(fmt.Errorf("%q is no command", words[0]), "did you mean "+either(n)+"?")
+	}
+	return words[0], nil
 }
 
 // readFormat takes --json as the short form of --output json.

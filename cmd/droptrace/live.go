@@ -168,6 +168,9 @@ func (s *session) heading() {
 	}
 	style := s.t.style(s.t.stderr)
 	facts := append([]string{"tracing drops"}, s.o.cfg.Filter.words()...)
+	if s.o.cfg.Expression != "" {
+		facts = append(facts, s.o.cfg.Expression)
+	}
 	if about := s.src.About(); about != "" {
 		facts = append(facts, about)
 	}

@@ -23,7 +23,8 @@ func main() {
 func run(args []string, t terminal, open opener) int {
 	ctx, stop := signals(context.Background())
 	defer stop()
-	err := newApp(t, open).RunContext(ctx, args)
+	app := newApp(t, open)
+	err := app.RunContext(ctx, flagsFirst(app, args))
 	if exit, ok := err.(cli.ExitCoder); ok { // cli's own: --help with a topic
 		err = badUsage(errors.New(exit.Error()), "droptrace --help lists the flags")
 	}
@@ -37,16 +38,19 @@ func run(args []string, t terminal, open opener) int {
 func newApp(t terminal, open opener) *cli.App {
 	app := &cli.App{
 		Name:      "droptrace",
-		UsageText: "droptrace [flags]",
+		UsageText: "droptrace [flags] [expression]",
 		Description: `Shows every packet that the kernel drops, with the rule that dropped it:
 
     droptrace --port 80               drops of one service
+    droptrace 'tcp port 80 and host 10.0.0.1'      the same as for tcpdump
     droptrace -i eth0 --json          all on one interface, for programs
 
 It changes nothing on the machine that it watches. It needs root. Filters narrow
 what is shown: the values of one flag (repeated, or with commas) are
 alternatives, and all flags must match. Ports and hosts match the packet, its
-conntrack entry in both directions, and the header quoted in an ICMP error.
+conntrack entry in both directions, and the header quoted in an ICMP error. An
+expression of tcpdump's (man pcap-filter) narrows further and sees the packet
+only, as it was when it was dropped; tcpdump must be installed to compile it.
 
 Exit codes: 0 ended as asked, 1 failed, 2 bad usage.`,
 		Flags:           liveFlags(),
