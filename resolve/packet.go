@@ -7,17 +7,23 @@ import (
 
 // packetOf reads the packet's own bytes.
 func packetOf(e *event.Event) Packet {
-	var p packet.Packet
-	packet.Parse(packet.EtherType(e.Protocol), e.Packet(), &p)
-	out := headerOf(&p.Header)
+	out := ReadPacket(e.Protocol, e.Packet())
 	out.Mark = e.Mark
 	if e.GSOSegs > 1 {
 		out.Segments = int(e.GSOSegs)
 	}
-	switch {
-	case e.Flags&event.VLAN != 0:
+	if e.Flags&event.VLAN != 0 {
 		out.VLAN = ref(e.VLANTCI & 0xfff)
-	case p.Tagged > 0:
+	}
+	return out
+}
+
+// ReadPacket reads bytes that begin at the network header; etherType tells which.
+func ReadPacket(etherType uint16, b []byte) Packet {
+	var p packet.Packet
+	packet.Parse(packet.EtherType(etherType), b, &p)
+	out := headerOf(&p.Header)
+	if p.Tagged > 0 {
 		out.VLAN = ref(p.Tags[0] & 0xfff)
 	}
 	if p.HasInner {

@@ -15,6 +15,7 @@ import (
 const (
 	filterFlags = "Filters:"
 	outputFlags = "Output:"
+	recordFlags = "Recording:"
 	tracerFlags = "Tracing:"
 )
 
@@ -41,6 +42,7 @@ func liveFlags() []cli.Flag {
 	on(outputFlags, "accepted for habit: addresses are always numbers", "numeric", "n")
 	on(outputFlags, "accepted: causes are not told yet", "no-why")
 	on(outputFlags, "print the JSON schema of --output json and end", "schema")
+	flags = append(flags, recordingFlags()...)
 	text(tracerFlags, "`PLAN` auto, fentry, kprobe or tracepoint", "probes")
 	text(tracerFlags, "`SIZE` the buffer in the kernel: 8M", "buffer-size")
 	on(tracerFlags, "also what the kernel frees without losing a packet", "all")
@@ -99,6 +101,7 @@ type options struct {
 	quiet    bool
 	limit    uint64 // 0 for none
 	duration time.Duration
+	record   recordOptions
 }
 
 // readOptions reads the flags. What only the tracer can judge (names, addresses)
@@ -118,12 +121,14 @@ func readOptions(c *cli.Context) (options, error) {
 			return o, badUsage(fmt.Errorf("--%s has an empty value", f.name), "values are parted by one comma, without spaces")
 		}
 	}
-	var errs [5]error
+	var errs [6]error
 	o.json, errs[0] = readFormat(c)
 	o.cfg.Probes, errs[1] = oneOf(c, "probes", "auto", "fentry", "kprobe", "tracepoint")
 	o.limit, errs[2] = readCount(c)
 	o.duration, errs[3] = readDuration(c)
 	o.cfg.BufferSize, errs[4] = readSize(c)
+	o.record, errs[5] = readRecordOptions(c)
+	o.cfg.Snaplen = o.record.snaplen
 	for _, err := range errs {
 		if err != nil {
 			return o, err

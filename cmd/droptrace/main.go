@@ -75,10 +75,13 @@ Exit codes: 0 ended as asked, 1 failed, 2 bad usage.`,
 
 // printVersion also names the JSON schema: scripts depend on both.
 func printVersion(w io.Writer) error {
-	version := "unknown version"
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		version = info.Main.Version
-	}
-	_, err := fmt.Fprintf(w, "droptrace %s, JSON schema %d\n", version, resolve.Schema)
+	_, err := fmt.Fprintf(w, "droptrace %s, JSON schema %d\n", programVersion(), resolve.Schema)
 	return err
+}
+
+func programVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown version"
 }

@@ -173,6 +173,8 @@ func (f *fake) Next(ctx context.Context) (*resolve.Drop, error) {
 	return f.drop(i), nil
 }
 
+func (f *fake) Capture() *resolve.Capture { return nil }
+
 func (f *fake) Stats() output.Counts {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -41,6 +41,7 @@ type trace struct {
 	interfaces []string          // asked for by name
 
 	event        event.Event
+	capture      resolve.Capture
 	started      bool
 	notice       func(message string)
 	modules      string    // names of the loaded ones
@@ -106,6 +107,7 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 	t.tracer, err = tracer.Open(ctx, tracer.Options{
 		Filter: kernel, Symbols: kernelSymbols{t.symbols.Table()}, BufferSize: cfg.BufferSize,
 		Stack: cfg.Stack, Plan: tracer.Plan(cfg.Probes), BTF: spec, Expression: program,
+		Snaplen: cfg.Snaplen,
 	})
 	if err != nil {
 		return err
@@ -173,6 +175,12 @@ func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
 			return d, nil
 		}
 	}
+}
+
+// Capture implements source.
+func (t *trace) Capture() *resolve.Capture {
+	t.capture.Read(&t.event)
+	return &t.capture
 }
 
 // resolve returns nil for what nobody asked for.

@@ -129,7 +129,7 @@ func (w *writer) print(b *batch) (done bool, err error) {
 // enough counts what is printed and not yet flushed: -c is never exceeded.
 func (w *writer) enough() bool {
 	limit := w.s.o.limit
-	return limit > 0 && w.shown.Load()+w.pendingShown >= limit
+	return limit > 0 && w.s.rec == nil && w.shown.Load()+w.pendingShown >= limit
 }
 
 // prepare makes room on the terminal and learns its width.
@@ -158,6 +158,9 @@ func (w *writer) notice(n output.Notice) error {
 	if !w.s.o.quiet {
 		printNotice(w.s.t.stderr, w.s.t.style(w.s.t.stderr), n)
 	}
+	if w.s.rec.silent() {
+		return nil
+	}
 	return w.out.Notice(n)
 }
 
@@ -166,6 +169,9 @@ func (w *writer) losses() error {
 	lost := w.s.src.Stats().Lost
 	if lost <= w.lost {
 		return nil
+	}
+	if w.s.rec.silent() {
+		return nil // it stands in the recording
 	}
 	w.prepare()
 	l := output.Loss{Time: time.Now(), Lost: lost - w.lost, Total: lost}
@@ -183,6 +189,9 @@ func (w *writer) tick() error {
 	}
 	if w.wide == nil && hungUp(w.s.t.stdout) {
 		return syscall.EPIPE
+	}
+	if w.s.rec.failed() {
+		w.s.cancel(errRecording)
 	}
 	if !w.busy {
 		c := w.s.src.Stats()
