@@ -37,9 +37,12 @@ func newWriter(s *session) *writer {
 	if _, ok := width(t.stdout); ok {
 		w.wide = t.stdout
 	}
-	if s.o.json {
+	switch s.o.format {
+	case "json":
 		w.out = output.NewJSON(w)
-	} else {
+	case "tcpdump":
+		w.out = output.NewTcpdump(w, t.style(t.stdout), t.zone, s.o.stamp)
+	default:
 		w.out = output.NewText(w, t.style(t.stdout), t.zone)
 	}
 	if _, ok := width(t.stderr); ok && !s.o.quiet && !t.dumb() {

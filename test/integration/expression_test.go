@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -142,4 +143,59 @@ func TestExpressionsSeeThePacketsOfTheHostItself(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Lines of droptrace are those of a tcpdump beside it, but for the time and for
+// the drop behind.
+func TestTcpdumpLinesAreThoseOfTcpdump(t *testing.T) {
+	s := ruleset{"nft", "table inet a {\n chain in { type filter hook input priority 0; tcp dport 4321 counter drop\n udp dport 4322 counter reject\n icmp type echo-request counter drop\n }\n}"}
+	l := newLab(t)
+	s.load(t, l.host)
+	l.ready(t)
+	cmd := exec.Command("ip", "netns", "exec", l.host, "tcpdump", "-n", "-S", "-l", "-t", "-Q", "in", "-i", "eth0", "--immediate-mode",
+		"tcp port 4321 or udp port 4322 or icmp[icmptype] = icmp-echo")
+	var stdout, stderr buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	eventually(t, "tcpdump listens", func() bool { return bytes.Contains(stderr.bytes(), []byte("listening on")) })
+	trace := start(t, []*lab{l}, "--output", "tcpdump", "-t", "--netfilter")
+	packet{port: 4321, tcp: true}.send(t, l)
+	packet{port: 4321, tcp: true, to: hostIP6}.send(t, l)
+	packet{port: 4322, size: 77}.send(t, l)
+	within(t, l.client, func() error {
+		_ = exec.Command("ping", "-c1", "-W1", hostIP).Run() // no answer is what is wanted
+		return nil
+	})
+	counted(t, l, s, 4)
+	var want []string
+	eventually(t, "tcpdump prints four packets", func() bool {
+		want = lines(stdout.bytes())
+		return len(want) >= 4
+	})
+	trace.end(t)
+	_ = cmd.Process.Signal(os.Interrupt)
+	_ = cmd.Wait()
+	var got []string
+	for _, line := range lines(trace.stdout.bytes()) {
+		wire, drop, ok := strings.Cut(line, " [drop input eth0")
+		if !ok {
+			wire, drop, ok = strings.Cut(line, " [reject input eth0")
+		}
+		if !ok || !strings.Contains(drop, "nft inet a in") || !strings.HasSuffix(drop, "]") {
+			t.Errorf("no drop behind: %s", line)
+		}
+		got = append(got, wire)
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("droptrace\n%s\ntcpdump\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func lines(b []byte) []string {
+	return strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
 }
