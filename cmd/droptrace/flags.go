@@ -33,6 +33,7 @@ func liveFlags() []cli.Flag {
 	on := func(category, usage, name string, aliases ...string) {
 		flags = append(flags, &cli.BoolFlag{Name: name, Aliases: aliases, Category: category, Usage: usage})
 	}
+	text(outputFlags, "`FILE` show a recording again: droptrace read FILE", "read", "r")
 	text(outputFlags, "`FORMAT` text or json", "output")
 	on(outputFlags, "the same as --output json: one object a line", "json")
 	text(outputFlags, "`N` end after so many drops were shown", "count", "c")
@@ -110,9 +111,6 @@ func readOptions(c *cli.Context) (options, error) {
 	o := options{quiet: c.Bool("quiet"), cfg: Config{
 		All: c.Bool("all"), Stack: c.Bool("stack"), NoWhy: c.Bool("no-why"),
 	}}
-	if c.Args().Present() {
-		return o, refuseExpression(c.Args().Slice())
-	}
 	o.cfg.Filter.Netfilter = c.Bool("netfilter")
 	for _, f := range filters(&o.cfg.Filter) {
 		*f.values = c.StringSlice(f.name)

@@ -53,6 +53,12 @@ func liveAction(c *cli.Context, t terminal, open opener) error {
 		_, err := io.WriteString(t.stdout, output.Schema())
 		return err
 	}
+	if c.IsSet("read") {
+		return readAction(c, t, []string{c.String("read")})
+	}
+	if c.Args().Present() {
+		return refuseExpression(c.Args().Slice())
+	}
 	o, err := readOptions(c)
 	if err != nil {
 		return err

@@ -23,7 +23,8 @@ func main() {
 func run(args []string, t terminal, open opener) int {
 	ctx, stop := signals(context.Background())
 	defer stop()
-	err := newApp(t, open).RunContext(ctx, args)
+	app := newApp(t, open)
+	err := app.RunContext(ctx, flagsFirst(app, args))
 	if exit, ok := err.(cli.ExitCoder); ok { // cli's own: --help with a topic
 		err = badUsage(errors.New(exit.Error()), "droptrace --help lists the flags")
 	}
@@ -37,11 +38,13 @@ func run(args []string, t terminal, open opener) int {
 func newApp(t terminal, open opener) *cli.App {
 	app := &cli.App{
 		Name:      "droptrace",
-		UsageText: "droptrace [flags]",
+		UsageText: "droptrace [flags]\n       droptrace read [flags] FILE...",
 		Description: `Shows every packet that the kernel drops, with the rule that dropped it:
 
     droptrace --port 80               drops of one service
     droptrace -i eth0 --json          all on one interface, for programs
+    droptrace -w drops.pcapng         recorded, for Wireshark and for later
+    droptrace read drops.pcapng       a recording again (droptrace read --help)
 
 It changes nothing on the machine that it watches. It needs root. Filters narrow
 what is shown: the values of one flag (repeated, or with commas) are
@@ -59,6 +62,7 @@ Exit codes: 0 ended as asked, 1 failed, 2 bad usage.`,
 		ExitErrHandler:         func(*cli.Context, error) {},
 		OnUsageError:           func(c *cli.Context, err error, _ bool) error { return usageError(c.App.Flags, err) },
 	}
+	app.Commands = []*cli.Command{readCommand(t)}
 	app.CustomAppHelpTemplate = helpText(app) // a template with no actions
 	app.Action = func(c *cli.Context) error {
 		if c.Bool("version") {

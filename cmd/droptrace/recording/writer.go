@@ -270,6 +270,10 @@ func (w *Writer) askLost() {
 // there were since its start, and is called from another goroutine.
 func (w *Writer) CountLosses(lost func() uint64) { w.lost.Store(&lost) }
 
+// AddLost tells of losses before the next drop, where they are known from another
+// recording.
+func (w *Writer) AddLost(n uint64) { w.seen.Add(n) }
+
 // Name returns the name of the first file.
 func (w *Writer) Name() string { return w.first }
 
