@@ -98,7 +98,7 @@ func Create(name string, o Options) (*Writer, error) {
 // begin puts the section header in front; the caller holds the lock, or nobody
 // else knows w.
 func (w *Writer) begin(now time.Time) {
-	w.chunk.data = w.encoder.Begin(w.chunk.data)
+	w.chunk.data = w.encoder.Begin(w.chunk.data, now)
 	w.size = int64(len(w.chunk.data))
 	if w.names.Every > 0 {
 		w.next = now.Add(w.names.Every)
@@ -291,7 +291,7 @@ func (w *Writer) Close(counts output.Counts) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true
-	data, err := w.encoder.End(w.chunk.data, counts)
+	data, err := w.encoder.End(w.chunk.data, counts, time.Now())
 	w.chunk.data = data
 	w.full <- w.chunk
 	close(w.full)
