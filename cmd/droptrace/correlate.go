@@ -99,7 +99,7 @@ func (r *correlation) run(ctx context.Context) error {
 		_ = output.WriteCorrelationSummary(r.t.stderr, r.t.style(r.t.stderr), &counts)
 		r.notes()
 	}
-	return errors.Join(err, r.problem)
+	return errors.Join(err, r.problem, r.drops.problem)
 }
 
 // notes tells what makes the answers less than they seem.
@@ -155,6 +155,7 @@ type dropChain struct {
 	lost    uint64
 	noBytes uint64
 	to      time.Time
+	problem error // of a recording that could not be read to its end
 }
 
 // next opens the next file, io.EOF where there is none.
@@ -200,7 +201,8 @@ func (d *dropChain) read(out *correlate.Drop) error {
 			return err
 		}
 		if err != nil {
-			return unreadable(d.name, err, d.number)
+			d.problem = unreadable(d.name, err, d.number)
+			return io.EOF
 		}
 		d.number++
 		c := &d.record.Capture
