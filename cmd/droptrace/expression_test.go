@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/droptrace/droptrace/resolve"
 )
 
 func TestFlagsThatDoWhatAnExpressionSays(t *testing.T) {
@@ -106,6 +108,51 @@ func TestFlagsBehindAnExpressionAreFlags(t *testing.T) {
 		wantArgs := append([]string{"droptrace"}, strings.Fields(want)...)
 		if got := flagsFirst(app, args); !slices.Equal(got, wantArgs) {
 			t.Errorf("%q: %q, want %q", line, got[1:], want)
+		}
+	}
+}
+
+// However a packet was recorded, an expression sees the same frame.
+func TestRecordedPacketsAsFrames(t *testing.T) {
+	ip := []byte{0x45, 0, 0, 20, 0, 0, 0, 0, 64, 253, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2}
+	macs := []byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2}
+	tag := []byte{0x81, 0, 0, 7}
+	none := make([]byte, 12)
+	type0 := []byte{8, 0}
+	for _, tt := range []struct {
+		name   string
+		c      resolve.Capture
+		tags   bool
+		want   []byte
+		length int
+	}{
+		{"ethernet", resolve.Capture{Link: resolve.LinkEthernet, Data: slices.Concat(macs, type0, ip), Original: 60}, false, slices.Concat(macs, type0, ip), 60},
+		{"tag beside it", resolve.Capture{Link: resolve.LinkEthernet, Tagged: true, Data: slices.Concat(macs, tag, type0, ip), Original: 64}, false, slices.Concat(macs, type0, ip), 60},
+		{"tag asked for", resolve.Capture{Link: resolve.LinkEthernet, Tagged: true, Data: slices.Concat(macs, tag, type0, ip), Original: 64}, true, slices.Concat(macs, tag, type0, ip), 64},
+		{"raw", resolve.Capture{Link: resolve.LinkRaw, Data: ip, Original: 46}, false, slices.Concat(none, type0, ip), 60},
+		{"raw ip6", resolve.Capture{Link: resolve.LinkRaw, Data: []byte{0x60}, Original: 40}, false, slices.Concat(none, []byte{0x86, 0xdd, 0x60}), 54},
+		{"cooked", resolve.Capture{Link: resolve.LinkCooked, Data: slices.Concat(make([]byte, 14), []byte{8, 6}, ip), Original: 36}, false, slices.Concat(none, []byte{8, 6}, ip), 34},
+	} {
+		frame, length := ethernetFrame(&tt.c, tt.tags)
+		if !slices.Equal(frame, tt.want) || length != tt.length {
+			t.Errorf("%s: %x of %d, want %x of %d", tt.name, frame, length, tt.want, tt.length)
+		}
+	}
+}
+
+func TestFilesComeBeforeAnExpression(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"a", "b"} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for line, want := range map[string]string{
+		"a": "a|", "a b": "a b|", "a tcp port 80": "a|tcp port 80", "a b - tcp": "a b -|tcp", "missing": "missing|", "missing tcp": "missing|tcp",
+	} {
+		files, text := filesFirst(strings.Fields(line))
+		if got := strings.Join(files, " ") + "|" + text; got != want {
+			t.Errorf("%q: %q, want %q", line, got, want)
 		}
 	}
 }

@@ -35,6 +35,7 @@ func liveFlags() []cli.Flag {
 	on := func(category, usage, name string, aliases ...string) {
 		flags = append(flags, &cli.BoolFlag{Name: name, Aliases: aliases, Category: category, Usage: usage})
 	}
+	text(outputFlags, "`FILE` show a recording again: droptrace read FILE", "read", "r")
 	text(outputFlags, "`FORMAT` text, json, or tcpdump: its lines with the drop behind", "output")
 	on(outputFlags, "the same as --output json: one object a line", "json")
 	text(outputFlags, "`N` end after so many drops were shown", "count", "c")
@@ -114,10 +115,6 @@ func readOptions(c *cli.Context) (options, error) {
 	o := options{quiet: c.Bool("quiet"), cfg: Config{
 		All: c.Bool("all"), Stack: c.Bool("stack"), NoWhy: c.Bool("no-why"),
 	}}
-	var err error
-	if o.cfg.Expression, err = readExpression(c); err != nil {
-		return o, err
-	}
 	o.cfg.Filter.Netfilter = c.Bool("netfilter")
 	for _, f := range filters(&o.cfg.Filter) {
 		*f.values = c.StringSlice(f.name)
@@ -139,26 +136,6 @@ func readOptions(c *cli.Context) (options, error) {
 		}
 	}
 	return o, nil
-}
-
-// readExpression joins the words that are no flags, as tcpdump does. One that
-// looks like a command is not taken for a host's name.
-func readExpression(c *cli.Context) (string, error) {
-	words := c.Args().Slice()
-	if len(words) != 1 {
-		return strings.Join(words, " "), nil
-	}
-	if words[0] == "help" {
-		return "", badUsage(errors.New(`"help" is no command`), "droptrace --help lists the flags")
-	}
-	var commands []string
-	for _, command := range c.App.Commands {
-		commands = append(commands, command.Names()...)
-	}
-	if n := near(words[0], commands); len(n) > 0 {
-		return "", badUsage(fmt.Errorf("%q is no command", words[0]), "did you mean "+either(n)+"?")
-	}
-	return words[0], nil
 }
 
 // readFormat takes --json as the short form of --output json. The time of a line

@@ -38,12 +38,14 @@ func run(args []string, t terminal, open opener) int {
 func newApp(t terminal, open opener) *cli.App {
 	app := &cli.App{
 		Name:      "droptrace",
-		UsageText: "droptrace [flags] [expression]",
+		UsageText: "droptrace [flags] [expression]\n       droptrace read [flags] FILE... [expression]",
 		Description: `Shows every packet that the kernel drops, with the rule that dropped it:
 
     droptrace --port 80               drops of one service
-    droptrace 'tcp port 80 and host 10.0.0.1'      the same as for tcpdump
+    droptrace 'tcp port 80 and not net 10'         as tcpdump has it
     droptrace -i eth0 --json          all on one interface, for programs
+    droptrace -w drops.pcapng         recorded, for Wireshark and for later
+    droptrace read drops.pcapng       a recording again (droptrace read --help)
 
 It changes nothing on the machine that it watches. It needs root. Filters narrow
 what is shown: the values of one flag (repeated, or with commas) are
@@ -63,6 +65,7 @@ Exit codes: 0 ended as asked, 1 failed, 2 bad usage.`,
 		ExitErrHandler:         func(*cli.Context, error) {},
 		OnUsageError:           func(c *cli.Context, err error, _ bool) error { return usageError(c.App.Flags, err) },
 	}
+	app.Commands = []*cli.Command{readCommand(t)}
 	app.CustomAppHelpTemplate = helpText(app) // a template with no actions
 	app.Action = func(c *cli.Context) error {
 		if c.Bool("version") {

@@ -31,12 +31,12 @@ func recordingFlags() []cli.Flag {
 		return &cli.StringFlag{Name: name, Aliases: aliases, Category: recordFlags, Usage: usage}
 	}
 	return []cli.Flag{
-		text("`FILE` record to a pcapng file, or - for a pipe; nothing is printed", "write", "w"),
+		text("`FILE` record to pcapng, or - for a pipe; print nothing", "write", "w"),
 		&cli.BoolFlag{Name: "print", Category: recordFlags, Usage: "print as well"},
 		text("`BYTES` of each packet at most: 65535", "snaplen", "s"),
-		text("`SIZE` begin another file after so many million bytes, or 64K, 1M, 1G", "rotate-size", "C"),
-		text("`SECONDS` begin another file after so long; FILE may hold %Y%m%d-%H%M%S", "rotate-seconds", "G"),
-		text("`N` with -C: keep so many files, the oldest is overwritten; with -G: end after N", "rotate-files", "W"),
+		text("`SIZE` a new file past so many million bytes, or 64K, 1G", "rotate-size", "C"),
+		text("`SECONDS` a new file after so long; FILE has %H%M%S", "rotate-seconds", "G"),
+		text("`N` with -C: keep so many files; with -G: end after N", "rotate-files", "W"),
 	}
 }
 

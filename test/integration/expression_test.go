@@ -199,3 +199,24 @@ func TestTcpdumpLinesAreThoseOfTcpdump(t *testing.T) {
 func lines(b []byte) []string {
 	return strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
 }
+
+// The same expression picks the same drops live and from a recording.
+func TestExpressionsOnARecording(t *testing.T) {
+	s := ruleset{"nft", "table ip a {\n chain in { type filter hook input priority 0; udp dport 4331-4339 counter drop\n }\n chain out { type filter hook output priority 0; udp dport 4331-4339 counter drop\n }\n}"}
+	file := filepath.Join(t.TempDir(), "drops.pcapng")
+	l, trace := traceOne(t, s, "--output", "text", "--netfilter", "-w", file)
+	for port := uint16(4331); port <= 4333; port++ {
+		packet{port: port, size: int(port - 4231)}.send(t, l)
+		packet{port: port, to: clientIP, local: true}.send(t, l)
+	}
+	counted(t, l, s, 6)
+	trace.end(t)
+	for text, want := range map[string]int{
+		"udp dst port 4332": 2, "src host 192.0.2.2": 3, "not udp port 4332 and greater 143": 1, "udp[50] = 0": 3, "ether[0] != 0 and dst port 4331": 1,
+	} {
+		out := command(t, "", droptrace, "read", file, "-q", "--output", "tcpdump", text)
+		if got := strings.Count(out, "\n"); got != want {
+			t.Errorf("%q: %d drops, want %d\n%s", text, got, want, out)
+		}
+	}
+}

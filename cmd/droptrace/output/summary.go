@@ -21,6 +21,8 @@ type Summary struct {
 	Unshown   uint64 // drops that came after the end, or that nobody read
 	Elapsed   time.Duration
 	Tally     *Tally
+	// Recorded: the drops were read from a file, where nothing can hide.
+	Recorded bool
 	// Hidden says what could hide drops from droptrace; told when nothing
 	// matched.
 	Hidden []string
@@ -133,6 +135,10 @@ func (m *Summary) counts(p *summaryPrinter) {
 
 // hidden answers silence: what droptrace cannot see may still drop packets.
 func (m *Summary) hidden(p *summaryPrinter) {
+	if m.Recorded {
+		p.line(0, "nothing matched")
+		return
+	}
 	if len(m.Hidden) == 0 {
 		p.line(0, "nothing matched; no XDP, tc filter or IPVS that could hide drops was found")
 		return

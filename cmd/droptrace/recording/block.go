@@ -25,6 +25,7 @@ const (
 	optDrops    = 4
 	optVersion  = 0x8d70
 	optRecord   = 0x8d71
+	optStarted  = 0x8d72
 
 	nanoseconds = 9 // as tsresol: powers of ten
 

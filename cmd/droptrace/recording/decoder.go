@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve"
 )
 
@@ -16,7 +15,8 @@ type decoder struct {
 	known      bool // a section of droptrace's was begun
 	interfaces []capturedAt
 	verdicts   map[uint32]*resolve.Drop
-	counts     *output.Counts
+	started    time.Time
+	ending     *ending
 }
 
 // capturedAt is what an interface block says.
@@ -40,7 +40,7 @@ func (d *decoder) section(b []byte) error {
 	if len(b) < fixed {
 		return errBlock
 	}
-	*d = decoder{verdicts: make(map[uint32]*resolve.Drop), counts: d.counts}
+	*d = decoder{verdicts: make(map[uint32]*resolve.Drop), started: d.started}
 	app, comment := "", ""
 	for o := (options{b: b[fixed:]}); o.next(); {
 		switch o.code {
@@ -49,6 +49,10 @@ func (d *decoder) section(b []byte) error {
 				return errors.New("it was written by a newer droptrace")
 			}
 			d.known = true
+		case optStarted:
+			if len(o.value) == 8 && d.started.IsZero() {
+				d.started = time.Unix(0, int64(order.Uint64(o.value)))
+			}
 		case optApp:
 			app = string(o.value)
 		case optComment:
@@ -162,11 +166,11 @@ func (d *decoder) drop(record []byte, at time.Time, r *Record) error {
 }
 
 func (d *decoder) end(b []byte) error {
-	var c output.Counts
-	if err := json.Unmarshal([]byte(strings.TrimRight(string(b), "\x00")), &c); err != nil {
+	var e ending
+	if err := json.Unmarshal([]byte(strings.TrimRight(string(b), "\x00")), &e); err != nil {
 		return fmt.Errorf("the counters are damaged: %w", err)
 	}
-	d.counts = &c
+	d.ending = &e
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"strconv"
+	"time"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve"
@@ -30,8 +31,8 @@ type interfaceKey struct {
 	device resolve.Interface
 }
 
-// Begin appends the section header.
-func (e *Encoder) Begin(dst []byte) []byte {
+// Begin appends the section header. Drops from now on will follow.
+func (e *Encoder) Begin(dst []byte, now time.Time) []byte {
 	e.interfaces = make(map[interfaceKey]uint32)
 	e.verdicts = verdicts{}
 	dst, start := beginBlock(dst, blockSection)
@@ -43,6 +44,7 @@ func (e *Encoder) Begin(dst []byte) []byte {
 	dst = appendOption(dst, optOS, e.OS)
 	dst = appendOption(dst, optApp, e.Application)
 	dst = appendOption(dst, optVersion, []byte{version})
+	dst = appendOption(dst, optStarted, order.AppendUint64(nil, uint64(now.UnixNano())))
 	return endBlock(appendEnd(dst), start)
 }
 
@@ -151,9 +153,15 @@ func interfaceAbout(n *resolve.Netns, index uint32) string {
 		", network namespace " + strconv.FormatUint(uint64(n.Inode), 10)
 }
 
-// End appends the counters of the run.
-func (e *Encoder) End(dst []byte, counts output.Counts) ([]byte, error) {
-	b, err := json.Marshal(counts)
+// ending is the last block.
+type ending struct {
+	output.Counts
+	Ended time.Time
+}
+
+// End appends the counters of the run, which ends now.
+func (e *Encoder) End(dst []byte, counts output.Counts, now time.Time) ([]byte, error) {
+	b, err := json.Marshal(ending{counts, now})
 	if err != nil {
 		return dst, fmt.Errorf("encode counters: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve"
@@ -191,8 +192,17 @@ func (r *Reader) block() (kind uint32, body []byte, err error) {
 // Counts returns the counters that the recorded run ended with; ok is false where
 // it did not end by itself, or the end was not read yet.
 func (r *Reader) Counts() (c output.Counts, ok bool) {
-	if r.pcapng.counts == nil {
+	if r.pcapng.ending == nil {
 		return c, false
 	}
-	return *r.pcapng.counts, true
+	return r.pcapng.ending.Counts, true
+}
+
+// Span returns since when and until when drops were recorded; zero times are not
+// known. The end is known only once it was read.
+func (r *Reader) Span() (from, to time.Time) {
+	if r.pcapng.ending != nil {
+		to = r.pcapng.ending.Ended
+	}
+	return r.pcapng.started, to
 }

@@ -27,7 +27,7 @@ func same(t *testing.T, want, got *resolve.Drop) {
 func oneDrop(t *testing.T, d *resolve.Drop, c *resolve.Capture) Record {
 	t.Helper()
 	var e Encoder
-	b, err := e.Drop(e.Begin(nil), d, c, 3)
+	b, err := e.Drop(e.Begin(nil, sampleTime), d, c, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestVerdictsAreNotMixedUp(t *testing.T) {
 	const n = 3*maxVerdicts + 100
 	var e Encoder
 	var err error
-	b := e.Begin(nil)
+	b := e.Begin(nil, sampleTime)
 	want := func(i int) *resolve.Drop {
 		d, _ := udpDrop(i)
 		r := *d.Rule
@@ -123,7 +123,7 @@ func TestVerdictsAreNotMixedUp(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if b, err = e.End(b, output.Counts{Seen: n, Delivered: n}); err != nil {
+	if b, err = e.End(b, output.Counts{Seen: n, Delivered: n}, sampleTime); err != nil {
 		t.Fatal(err)
 	}
 	r, err := NewReader(bytes.NewReader(b))

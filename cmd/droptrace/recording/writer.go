@@ -98,7 +98,7 @@ func Create(name string, o Options) (*Writer, error) {
 // begin puts the section header in front; the caller holds the lock, or nobody
 // else knows w.
 func (w *Writer) begin(now time.Time) {
-	w.chunk.data = w.encoder.Begin(w.chunk.data)
+	w.chunk.data = w.encoder.Begin(w.chunk.data, now)
 	w.size = int64(len(w.chunk.data))
 	if w.names.Every > 0 {
 		w.next = now.Add(w.names.Every)
@@ -270,6 +270,10 @@ func (w *Writer) askLost() {
 // there were since its start, and is called from another goroutine.
 func (w *Writer) CountLosses(lost func() uint64) { w.lost.Store(&lost) }
 
+// AddLost tells of losses before the next drop, where they are known from another
+// recording.
+func (w *Writer) AddLost(n uint64) { w.seen.Add(n) }
+
 // Name returns the name of the first file.
 func (w *Writer) Name() string { return w.first }
 
@@ -287,7 +291,7 @@ func (w *Writer) Close(counts output.Counts) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true
-	data, err := w.encoder.End(w.chunk.data, counts)
+	data, err := w.encoder.End(w.chunk.data, counts, time.Now())
 	w.chunk.data = data
 	w.full <- w.chunk
 	close(w.full)
