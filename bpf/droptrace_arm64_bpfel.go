@@ -81,8 +81,17 @@ type KernelEvent struct {
 	OutName       [16]int8
 	DevName       [16]int8
 	Comm          [16]int8
-	HookFn        uint64
-	Ct            struct {
+	Bytes         struct {
+		_          structs.HostLayout
+		Captured   uint32
+		Original   uint32
+		LinkLength uint16
+		DeviceType uint16
+		VlanProto  uint16
+		Pad        uint16
+	}
+	HookFn uint64
+	Ct     struct {
 		_        structs.HostLayout
 		Present  uint8
 		Ctinfo   uint8
@@ -135,6 +144,14 @@ type KernelEvent struct {
 	}
 	Header [160]uint8
 	Stack  [20]uint64
+}
+
+type KernelExpressionFrame struct {
+	_      structs.HostLayout
+	Start  uint32
+	End    uint32
+	Length uint32
+	Bytes  [20]uint8
 }
 
 type KernelFilterConfig struct {
@@ -286,6 +303,12 @@ type KernelPerCpuState struct {
 	Member uint64
 }
 
+type KernelRecord struct {
+	_     structs.HostLayout
+	Event KernelEvent
+	Bytes [8]uint8
+}
+
 type KernelRuleKey struct {
 	_           structs.HostLayout
 	Rule        uint64
@@ -333,8 +356,11 @@ type KernelScratch struct {
 	Entries     uint64
 	Rule        uint64
 	Chain       uint64
+	Bytes       uint64
 	Kind        uint32
 	Calibrating uint32
+	Linear      uint32
+	Pad         uint32
 }
 
 type KernelSiteRange struct {
@@ -403,12 +429,14 @@ const (
 	KernelMapCpuAnchors        = "cpu_anchors"
 	KernelMapEvents            = "events"
 	KernelMapFrameSites        = "frame_sites"
+	KernelMapFrames            = "frames"
 	KernelMapHookFns           = "hook_fns"
 	KernelMapHookNoteRings     = "hook_note_rings"
 	KernelMapKnownChains       = "known_chains"
 	KernelMapNotes             = "notes"
 	KernelMapPendings          = "pendings"
 	KernelMapPerCpu            = "per_cpu"
+	KernelMapRecords           = "records"
 	KernelMapScratches         = "scratches"
 	KernelMapSettings          = "settings"
 	KernelMapXtQueries         = "xt_queries"
@@ -434,8 +462,11 @@ const (
 	KernelProgXtBaseline       = "xt_baseline"
 	KernelProgXtFind           = "xt_find"
 	KernelVarAddressShift      = "address_shift"
+	KernelVarExpressionDepth   = "expression_depth"
+	KernelVarExpressionTags    = "expression_tags"
 	KernelVarFilter            = "filter"
 	KernelVarHasReason         = "has_reason"
+	KernelVarSnaplen           = "snaplen"
 	KernelVarWithStack         = "with_stack"
 	KernelVarXtCapacity        = "xt_capacity"
 )
@@ -509,12 +540,14 @@ type KernelMapSpecs struct {
 	CpuAnchors    *ebpf.MapSpec `ebpf:"cpu_anchors"`
 	Events        *ebpf.MapSpec `ebpf:"events"`
 	FrameSites    *ebpf.MapSpec `ebpf:"frame_sites"`
+	Frames        *ebpf.MapSpec `ebpf:"frames"`
 	HookFns       *ebpf.MapSpec `ebpf:"hook_fns"`
 	HookNoteRings *ebpf.MapSpec `ebpf:"hook_note_rings"`
 	KnownChains   *ebpf.MapSpec `ebpf:"known_chains"`
 	Notes         *ebpf.MapSpec `ebpf:"notes"`
 	Pendings      *ebpf.MapSpec `ebpf:"pendings"`
 	PerCpu        *ebpf.MapSpec `ebpf:"per_cpu"`
+	Records       *ebpf.MapSpec `ebpf:"records"`
 	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
 	Settings      *ebpf.MapSpec `ebpf:"settings"`
 	XtQueries     *ebpf.MapSpec `ebpf:"xt_queries"`
@@ -529,11 +562,14 @@ type KernelMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type KernelVariableSpecs struct {
-	AddressShift *ebpf.VariableSpec `ebpf:"address_shift"`
-	Filter       *ebpf.VariableSpec `ebpf:"filter"`
-	HasReason    *ebpf.VariableSpec `ebpf:"has_reason"`
-	WithStack    *ebpf.VariableSpec `ebpf:"with_stack"`
-	XtCapacity   *ebpf.VariableSpec `ebpf:"xt_capacity"`
+	AddressShift    *ebpf.VariableSpec `ebpf:"address_shift"`
+	ExpressionDepth *ebpf.VariableSpec `ebpf:"expression_depth"`
+	ExpressionTags  *ebpf.VariableSpec `ebpf:"expression_tags"`
+	Filter          *ebpf.VariableSpec `ebpf:"filter"`
+	HasReason       *ebpf.VariableSpec `ebpf:"has_reason"`
+	Snaplen         *ebpf.VariableSpec `ebpf:"snaplen"`
+	WithStack       *ebpf.VariableSpec `ebpf:"with_stack"`
+	XtCapacity      *ebpf.VariableSpec `ebpf:"xt_capacity"`
 }
 
 // KernelObjects contains all objects after they have been loaded into the kernel.
@@ -561,12 +597,14 @@ type KernelMaps struct {
 	CpuAnchors    *ebpf.Map `ebpf:"cpu_anchors"`
 	Events        *ebpf.Map `ebpf:"events"`
 	FrameSites    *ebpf.Map `ebpf:"frame_sites"`
+	Frames        *ebpf.Map `ebpf:"frames"`
 	HookFns       *ebpf.Map `ebpf:"hook_fns"`
 	HookNoteRings *ebpf.Map `ebpf:"hook_note_rings"`
 	KnownChains   *ebpf.Map `ebpf:"known_chains"`
 	Notes         *ebpf.Map `ebpf:"notes"`
 	Pendings      *ebpf.Map `ebpf:"pendings"`
 	PerCpu        *ebpf.Map `ebpf:"per_cpu"`
+	Records       *ebpf.Map `ebpf:"records"`
 	Scratches     *ebpf.Map `ebpf:"scratches"`
 	Settings      *ebpf.Map `ebpf:"settings"`
 	XtQueries     *ebpf.Map `ebpf:"xt_queries"`
@@ -584,12 +622,14 @@ func (m *KernelMaps) Close() error {
 		m.CpuAnchors,
 		m.Events,
 		m.FrameSites,
+		m.Frames,
 		m.HookFns,
 		m.HookNoteRings,
 		m.KnownChains,
 		m.Notes,
 		m.Pendings,
 		m.PerCpu,
+		m.Records,
 		m.Scratches,
 		m.Settings,
 		m.XtQueries,
@@ -605,11 +645,14 @@ func (m *KernelMaps) Close() error {
 //
 // It can be passed to LoadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type KernelVariables struct {
-	AddressShift *ebpf.Variable `ebpf:"address_shift"`
-	Filter       *ebpf.Variable `ebpf:"filter"`
-	HasReason    *ebpf.Variable `ebpf:"has_reason"`
-	WithStack    *ebpf.Variable `ebpf:"with_stack"`
-	XtCapacity   *ebpf.Variable `ebpf:"xt_capacity"`
+	AddressShift    *ebpf.Variable `ebpf:"address_shift"`
+	ExpressionDepth *ebpf.Variable `ebpf:"expression_depth"`
+	ExpressionTags  *ebpf.Variable `ebpf:"expression_tags"`
+	Filter          *ebpf.Variable `ebpf:"filter"`
+	HasReason       *ebpf.Variable `ebpf:"has_reason"`
+	Snaplen         *ebpf.Variable `ebpf:"snaplen"`
+	WithStack       *ebpf.Variable `ebpf:"with_stack"`
+	XtCapacity      *ebpf.Variable `ebpf:"xt_capacity"`
 }
 
 // KernelPrograms contains all programs after they have been loaded into the kernel.

@@ -150,7 +150,7 @@ func (t *Tracer) keepForLater() {
 	}
 	e := new(event.Event)
 	if e.Decode(t.record.RawSample) == nil {
-		t.early = append(t.early, e)
+		t.early = append(t.early, e.Clone())
 	}
 }
 

@@ -65,6 +65,20 @@ func (k *kernelSide) loadLegacy() (p legacyPrograms, err error) {
 
 func (k *kernelSide) table(name string) *ebpf.Map { return k.coll.Maps[name] }
 
+// loadWithExpression loads the kernel side, without the expression where the
+// kernel refuses that one: it is long, or of a kind that no verifier follows.
+func loadWithExpression(o *Options) (k *kernelSide, refused, err error) {
+	k, err = load(o, o.BTF)
+	if err == nil || o.Expression == nil {
+		return k, nil, err
+	}
+	refused = err
+	o.Snaplen = max(o.Snaplen, o.Expression.Depth())
+	o.Expression = nil
+	k, err = load(o, o.BTF)
+	return k, refused, err
+}
+
 // load loads the kernel side as this kernel can take it.
 func load(o *Options, spec *btf.Spec) (*kernelSide, error) {
 	// Kernels before 5.11 charge programs and maps to the user's memlock limit,
@@ -81,6 +95,15 @@ func load(o *Options, spec *btf.Spec) (*kernelSide, error) {
 	}
 	if err := sizeMaps(coll, o); err != nil {
 		return nil, err
+	}
+	if o.Expression != nil {
+		cpus, err := ebpf.PossibleCPU()
+		if err != nil {
+			return nil, fmt.Errorf("count possible CPUs: %w", err)
+		}
+		if err := o.Expression.Inject(coll, bpf.Levels*uint32(cpus)); err != nil {
+			return nil, err
+		}
 	}
 	all := coll.Copy()
 	free, err := chooseFree(coll)
@@ -128,6 +151,7 @@ func setConstants(coll *ebpf.CollectionSpec, o *Options, spec *btf.Spec) error {
 	for name, value := range map[string]any{
 		"has_reason":    arguments >= 3,
 		"with_stack":    o.Stack,
+		"snaplen":       o.snaplen(),
 		"xt_capacity":   o.xtCapacity(),
 		"address_shift": addressShift(),
 	} {
@@ -170,6 +194,12 @@ func sizeMaps(coll *ebpf.CollectionSpec, o *Options) error {
 	coll.Maps["events"].MaxEntries = o.bufferSize()
 	coll.Maps["xt_watch"].MaxEntries = o.xtCapacity()
 	coll.Maps["xt_values"].MaxEntries = o.xtCapacity() * uint32(cpus)
+	if n := o.snaplen(); n > 0 {
+		records := coll.Maps["records"]
+		records.MaxEntries = bpf.Levels * uint32(cpus)
+		records.ValueSize += n                // the kernel rounds up to eight
+		records.Key, records.Value = nil, nil // they tell another size
+	}
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/near"
 )
 
@@ -17,6 +18,7 @@ import (
 const (
 	filterFlags = "Filters:"
 	outputFlags = "Output:"
+	recordFlags = "Recording:"
 	tracerFlags = "Tracing:"
 )
 
@@ -34,15 +36,18 @@ func liveFlags() []cli.Flag {
 	on := func(category, usage, name string, aliases ...string) {
 		flags = append(flags, &cli.BoolFlag{Name: name, Aliases: aliases, Category: category, Usage: usage})
 	}
-	text(outputFlags, "`FORMAT` text or json", "output")
+	text(outputFlags, "`FILE` show a recording again: droptrace read FILE", "read", "r")
+	text(outputFlags, "`FORMAT` text, json, or tcpdump: its lines with the drop behind", "output")
 	on(outputFlags, "the same as --output json: one object a line", "json")
 	text(outputFlags, "`N` end after so many drops were shown", "count", "c")
 	text(outputFlags, "`TIME` end after so long: 30s, 5m", "duration")
+	on(outputFlags, "with tcpdump's lines: its -t to -ttttt", "stamp", "t")
 	on(outputFlags, "no heading, status line, notes or closing summary", "quiet", "q")
 	on(outputFlags, "with the kernel's stack", "stack")
 	on(outputFlags, "accepted for habit: addresses are always numbers", "numeric", "n")
 	on(outputFlags, "without causes and fixes", "no-why")
 	on(outputFlags, "print the JSON schema of --output json and end", "schema")
+	flags = append(flags, recordingFlags()...)
 	text(tracerFlags, "`PLAN` auto, fentry, kprobe or tracepoint", "probes")
 	text(tracerFlags, "`SIZE` the buffer in the kernel: 8M", "buffer-size")
 	on(tracerFlags, "also what the kernel frees without losing a packet", "all")
@@ -97,10 +102,12 @@ func (l filterList) flags() []cli.Flag {
 // options are what the command line asks of the live command.
 type options struct {
 	cfg      Config
-	json     bool
+	format   string // text, json or tcpdump
+	stamp    output.Stamp
 	quiet    bool
 	limit    uint64 // 0 for none
 	duration time.Duration
+	record   recordOptions
 }
 
 // readOptions reads the flags. What only the tracer can judge (names, addresses)
@@ -109,9 +116,6 @@ func readOptions(c *cli.Context) (options, error) {
 	o := options{quiet: c.Bool("quiet"), cfg: Config{
 		All: c.Bool("all"), Stack: c.Bool("stack"), NoWhy: c.Bool("no-why"),
 	}}
-	if c.Args().Present() {
-		return o, refuseExpression(c.Args().Slice())
-	}
 	o.cfg.Filter.Netfilter = c.Bool("netfilter")
 	for _, f := range filters(&o.cfg.Filter) {
 		*f.values = c.StringSlice(f.name)
@@ -119,12 +123,14 @@ func readOptions(c *cli.Context) (options, error) {
 			return o, badUsage(fmt.Errorf("--%s has an empty value", f.name), "values are parted by one comma, without spaces")
 		}
 	}
-	var errs [5]error
-	o.json, errs[0] = readFormat(c)
+	var errs [6]error
+	o.format, o.stamp, errs[0] = readFormat(c)
 	o.cfg.Probes, errs[1] = oneOf(c, "probes", "auto", "fentry", "kprobe", "tracepoint")
 	o.limit, errs[2] = readCount(c)
 	o.duration, errs[3] = readDuration(c)
 	o.cfg.BufferSize, errs[4] = readSize(c)
+	o.record, errs[5] = readRecordOptions(c)
+	o.cfg.Snaplen = o.record.snaplen
 	for _, err := range errs {
 		if err != nil {
 			return o, err
@@ -133,31 +139,27 @@ func readOptions(c *cli.Context) (options, error) {
 	return o, nil
 }
 
-// refuseExpression is for words that are no flags. A flag after them was not
-// read as one: nothing of the line is acted on.
-func refuseExpression(words []string) error {
-	if words[0] == "help" {
-		return badUsage(errors.New(`"help" is no command`), "droptrace --help lists the flags")
-	}
-	line := strings.Join(words, " ")
-	hint := "flags do it: --port, --host, --proto, -i and others, see --help"
-	if i := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, "-") }); i >= 0 {
-		line = strings.Join(words[:i], " ")
-		hint += "; " + words[i] + " after it was not read"
-	}
-	return badUsage(fmt.Errorf("%q is no flag, and expressions are not understood yet", line), hint)
-}
-
-// readFormat takes --json as the short form of --output json.
-func readFormat(c *cli.Context) (json bool, err error) {
-	format, err := oneOf(c, "output", "text", "json")
+// readFormat takes --json as the short form of --output json. The time of a line
+// can be had as tcpdump gives it, where the line is tcpdump's.
+func readFormat(c *cli.Context) (format string, stamp output.Stamp, err error) {
+	format, err = oneOf(c, "output", "text", "json", "tcpdump")
 	if err != nil {
-		return false, err
+		return "", 0, err
 	}
-	if c.Bool("json") && format == "text" && c.IsSet("output") {
-		return false, badUsage(errors.New("--json and --output text exclude each other"), "give one of them")
+	if c.Bool("json") {
+		if c.IsSet("output") && format != "json" {
+			return "", 0, badUsage(fmt.Errorf("--json and --output %s exclude each other", format), "give one of them")
+		}
+		format = "json"
 	}
-	return c.Bool("json") || format == "json", nil
+	stamp = output.Stamp(c.Count("stamp"))
+	switch {
+	case stamp > 0 && format != "tcpdump":
+		return "", 0, badUsage(errors.New("-t is for lines as tcpdump has them"), "give --output tcpdump too")
+	case stamp > output.StampFirst:
+		return "", 0, badUsage(errors.New("-t is given too often"), "tcpdump knows -t to -ttttt")
+	}
+	return format, stamp, nil
 }
 
 // oneOf reads a flag that knows few values; the first is the default.

@@ -53,7 +53,10 @@ func start(t *testing.T, labs []*lab, args ...string) *tracing {
 // startBy has another program, with its own arguments, start droptrace.
 func startBy(t *testing.T, by []string, labs []*lab, args ...string) *tracing {
 	t.Helper()
-	args = append([]string{"--json", "--probes", plan()}, args...)
+	if !slices.Contains(args, "--output") {
+		args = append([]string{"--json"}, args...)
+	}
+	args = append([]string{"--probes", plan()}, args...)
 	for _, l := range labs {
 		args = append(args, "--netns", l.host)
 	}
@@ -117,14 +120,7 @@ func (r *tracing) signal(t *testing.T, s os.Signal) {
 // stop interrupts droptrace and returns what it has told.
 func (r *tracing) stop(t *testing.T) []resolve.Drop {
 	t.Helper()
-	r.signal(t, os.Interrupt)
-	kill := time.AfterFunc(limit, func() { _ = r.cmd.Process.Kill() })
-	err := r.cmd.Wait()
-	kill.Stop()
-	r.finished = true
-	if stderr := <-r.stderr; err != nil {
-		t.Fatalf("droptrace: %v\n%s", err, stderr)
-	}
+	r.end(t)
 	return r.told(t)
 }
 
@@ -150,6 +146,19 @@ func (r *tracing) told(t *testing.T) []resolve.Drop {
 		}
 	}
 	return drops
+}
+
+// end interrupts droptrace and waits for it.
+func (r *tracing) end(t *testing.T) {
+	t.Helper()
+	r.signal(t, os.Interrupt)
+	kill := time.AfterFunc(limit, func() { _ = r.cmd.Process.Kill() })
+	err := r.cmd.Wait()
+	kill.Stop()
+	r.finished = true
+	if stderr := <-r.stderr; err != nil {
+		t.Fatalf("droptrace: %v\n%s", err, stderr)
+	}
 }
 
 // mayNotKnow says whether nft rules are out of reach: there the kernel passes

@@ -7,6 +7,7 @@
 package event
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"structs"
@@ -44,7 +45,7 @@ const (
 	XTStale                      // a tracked table was replaced since it was tracked
 	XTUntracked                  // x_tables hooks here that nobody tracks
 	XTCapped                     // more drop entries than one drop may read
-	XTUnsure                     // an earlier drop was ambiguous on this CPU
+	Nonlinear                    // part of the packet lies in pages that were not read
 	NFTHere                      // nft base chains stand on this hook
 	NFTPolicy                    // an nft base chain with policy drop does
 	HeadFrags                    // the head of a reassembled datagram
@@ -141,6 +142,21 @@ type RuleInfo struct {
 	Entry       [entryBytes]byte
 }
 
+// PacketBytes says what of the packet follows the record: bytes from its
+// link-layer header on, if it still had one.
+type PacketBytes struct {
+	_          structs.HostLayout
+	Captured   uint32 // bytes that follow
+	Original   uint32 // bytes that the packet had; a GSO packet is one
+	LinkLength uint16 // of the link-layer header; 0: it begins at the network header
+	DeviceType uint16 // ARPHRD_* of the device, NoDevice where it had none
+	VLANProto  uint16 // EtherType of the tag in VLANTCI
+	_          uint16
+}
+
+// NoDevice is PacketBytes.DeviceType of a packet without a device: ARPHRD_VOID.
+const NoDevice = 0xffff
+
 // Event is one record.
 type Event struct {
 	_             structs.HostLayout
@@ -172,30 +188,64 @@ type Event struct {
 	OutName       [16]byte
 	DevName       [16]byte
 	Comm          [16]byte
+	Bytes         PacketBytes
 	HookFn        uint64
 	CT            CTInfo
 	Rule          RuleInfo
 	Header        [headerBytes]byte
 	Stack         [stackDepth]uint64 // only with HasStack
+
+	// Data is the packet as Bytes describes it, without a tag that only VLANTCI
+	// holds. After Decode it is part of the raw record and lives no longer.
+	Data []byte
 }
 
 // ErrShort is returned for a record too short to be an Event.
 var ErrShort = errors.New("record too short")
 
 const (
-	size      = unsafe.Sizeof(Event{})
+	size      = unsafe.Offsetof(Event{}.Data) // of struct event
 	shortSize = size - stackDepth*8
 )
 
-// Decode fills e from a raw record. It allocates nothing.
+// Decode fills e from a raw record. It allocates nothing, and e.Data is part of
+// raw.
 func (e *Event) Decode(raw []byte) error {
 	if uintptr(len(raw)) < shortSize {
 		return fmt.Errorf("decode event of %d bytes: %w", len(raw), ErrShort)
 	}
-	dst := unsafe.Slice((*byte)(unsafe.Pointer(e)), size)
-	n := copy(dst, raw)
+	dst := e.raw()
+	n := copy(dst[:shortSize], raw)
+	if e.Flags&HasStack != 0 {
+		n += copy(dst[n:], raw[n:])
+	}
 	clear(dst[n:])
+	e.Data = raw[n:]
+	if want := int(e.Bytes.Captured); len(e.Data) > want {
+		e.Data = e.Data[:want]
+	}
 	return nil
+}
+
+// Clone returns a copy that holds its own Data.
+func (e *Event) Clone() *Event {
+	c := *e
+	c.Data = bytes.Clone(e.Data)
+	return &c
+}
+
+// raw is the part of e that the kernel side writes.
+func (e *Event) raw() []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(e)), size)
+}
+
+// AppendRaw appends e as Decode reads it.
+func (e *Event) AppendRaw(dst []byte) []byte {
+	raw := e.raw()
+	if e.Flags&HasStack == 0 {
+		raw = raw[:shortSize]
+	}
+	return append(append(dst, raw...), e.Data...)
 }
 
 // Packet returns the packet's bytes from its network header on.
