@@ -244,10 +244,10 @@ func TestTcpdumpLinesOfFoldedDrops(t *testing.T) {
 		shown uint64
 		want  string
 	}{
-		{Folded{Scope: ScopeFlow, Count: 1205, Drop: d, Last: last}, 1, packet + "[drop kernel | NO_SOCKET | no socket for this port | and 1,204 more since 18:44:02.117835]"},
-		{Folded{Scope: ScopeFlow, Count: 1, Drop: d, Last: last}, 1, packet + "[drop kernel | NO_SOCKET | no socket for this port]"},
-		{Folded{Scope: ScopeFlow, Count: 7, Drop: d, Last: last, Shown: true}, 0, packet + "[drop kernel | NO_SOCKET | no socket for this port | 7 more since 18:44:02.117835]"},
-		{Folded{Scope: ScopeRule, Count: 7, Drop: d, Last: last}, 0, "[7 more drops of other flows: drop kernel | NO_SOCKET | no socket for this port]"},
+		{Folded{Scope: ScopeFlow, Count: 1205, Drop: d, Last: last}, 1, packet + "[drop kernel | NO_SOCKET | no socket for this address and port | and 1,204 more since 18:44:02.117835]"},
+		{Folded{Scope: ScopeFlow, Count: 1, Drop: d, Last: last}, 1, packet + "[drop kernel | NO_SOCKET | no socket for this address and port]"},
+		{Folded{Scope: ScopeFlow, Count: 7, Drop: d, Last: last, Shown: true}, 0, packet + "[drop kernel | NO_SOCKET | no socket for this address and port | 7 more since 18:44:02.117835]"},
+		{Folded{Scope: ScopeRule, Count: 7, Drop: d, Last: last}, 0, "[7 more drops of other flows: drop kernel | NO_SOCKET | no socket for this address and port]"},
 		{Folded{Scope: ScopeAll, Count: 7, Drop: d, Last: last}, 0, "[7 more drops by other rules]"},
 	} {
 		var b bytes.Buffer
