@@ -164,10 +164,35 @@ static __always_inline void finish_failure(u32 level, struct scratch *s)
 		p->level = level;
 }
 
+/*
+ * Without a packet at hand its headers are made up from the tuple, as far as
+ * filters and people need them: addresses, protocol, ports.
+ */
 static __always_inline void use_tuple(struct event *e)
 {
+	const struct ct_tuple *t = &e->ct.original;
+	u8 *h = e->header;
+
 	e->flags |= FLAG_TUPLE_ONLY;
-	e->protocol = e->ct.original.l3num == NFPROTO_IPV6 ? ETH_P_IPV6 : ETH_P_IP;
+	if (t->l3num == NFPROTO_IPV6) {
+		e->protocol = ETH_P_IPV6;
+		h[0] = 0x60;
+		h[6] = t->protonum;
+		__builtin_memcpy(h + 8, t->src, 16);
+		__builtin_memcpy(h + 24, t->dst, 16);
+		h += 40;
+		e->header_len = 44;
+	} else {
+		e->protocol = ETH_P_IP;
+		h[0] = 0x45;
+		h[9] = t->protonum;
+		__builtin_memcpy(h + 12, t->src, 4);
+		__builtin_memcpy(h + 16, t->dst, 4);
+		h += 20;
+		e->header_len = 24;
+	}
+	__builtin_memcpy(h, &t->src_port, 2);
+	__builtin_memcpy(h + 2, &t->dst_port, 2);
 }
 
 /* int nf_ct_resolve_clash(skb, h, reply_hash): h is who was there first. */

@@ -46,7 +46,7 @@ enum event_flag {
 	FLAG_HEAD_FRAGS = 1 << 15,  /* the head of a reassembled datagram */
 	FLAG_CONNTRACK = 1 << 16,   /* conntrack looks at this namespace's packets */
 	FLAG_FAILURE = 1 << 17,	    /* failure follows */
-	FLAG_TUPLE_ONLY = 1 << 18,  /* no packet at hand: ct.original is all there is */
+	FLAG_TUPLE_ONLY = 1 << 18,  /* header[] was made up from ct.original */
 };
 
 enum rule_kind {

@@ -28,6 +28,8 @@ type Config struct {
 	// ProbesComplete reports whether at that time every function that can end
 	// a packet in nftables had its probe. nil: never.
 	ProbesComplete func(at time.Time) bool
+	// Ctnetlink is in the kernel: asking it for an entry loads no module.
+	Ctnetlink bool
 	// Notify takes what the user should know, once each. May be nil.
 	Notify func(message string)
 }
@@ -150,6 +152,7 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time) *D
 		r.resolveHook(e, d)
 	}
 	r.resolveCause(ctx, n, e, d)
+	r.dropFailure(ctx, n, e, d)
 	if e.Flags&event.Sender != 0 && d.Hook == "output" {
 		d.Process = &Process{PID: int(e.PID), Command: cString(e.Comm[:])}
 	}

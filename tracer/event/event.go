@@ -53,7 +53,7 @@ const (
 	HeadFrags                    // the head of a reassembled datagram
 	Conntrack                    // conntrack looks at this namespace's packets
 	HasFailure                   // Failure is valid
-	TupleOnly                    // no packet was at hand: CT.Original is all there is
+	TupleOnly                    // no packet was at hand: Header was made up from CT.Original
 )
 
 // RuleKind says what RuleInfo names.

@@ -74,13 +74,13 @@ func (r *Reader) Lookup(ctx context.Context, t *Tuple, zone uint16) (*Entry, err
 	if t.Source.Is6() {
 		family = unix.AF_INET6
 	}
-	var found *Entry
-	err := r.execute(ctx, msgGet, family, request, 0, func(_, b []byte) error {
-		found = new(Entry)
-		return found.parse(b)
-	})
+	found := new(Entry)
+	attrs, err := r.ask(ctx, msgGet, family, request)
+	if err == nil {
+		err = found.parse(attrs)
+	}
 	switch {
-	case errors.Is(err, unix.ENOENT), err == nil && found == nil:
+	case errors.Is(err, unix.ENOENT):
 		return nil, ErrNoEntry
 	case err != nil:
 		return nil, fmt.Errorf("look up conntrack entry: %w", err)
