@@ -270,5 +270,11 @@ func (f *Failure) FindOther(loser *event.CTInfo, lookup func(*table.Tuple, uint1
 	}
 	if e, err := lookup(tableTuple(&loser.Reply), loser.Zone); err == nil {
 		f.Cause, f.Other = NATPortCollision, entryOfTable(e)
+		return
+	}
+	if len(nat(loser)) == 0 {
+		// Its reply tuple is its original one turned round: who had the one
+		// had the other, or was translated to it, which is rare.
+		f.Cause = SameFlowRace
 	}
 }
