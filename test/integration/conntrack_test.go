@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"strconv"
@@ -361,3 +362,140 @@ chain input { type filter hook input priority 0; ct state invalid counter drop
 
 // hasKprobes: the log functions are variadic, so that nothing else reaches them.
 func hasKprobes() bool { return plan() == "kprobe" || plan() == "auto" }
+
+// guest skips what must change settings of the whole machine: nf_conntrack_max
+// and the hash belong to the first namespace. scripts/vm-test runs these.
+func guest(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat("/init"); err != nil {
+		t.Skip("only in a virtual machine of its own: make vm")
+	}
+}
+
+// setConntrack writes a setting of the machine and takes it back afterwards.
+func setConntrack(t *testing.T, name, value string) {
+	t.Helper()
+	path := "/proc/sys/net/netfilter/nf_conntrack_" + name
+	before, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, []byte(value), 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.WriteFile(path, bytes.TrimSpace(before), 0); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// manyFlows sends one datagram from each of so many ports of the client.
+func manyFlows(t *testing.T, l *lab, from, n int, dport uint16) {
+	t.Helper()
+	within(t, l.client, func() error {
+		_, to := address(serverIP, dport)
+		for i := range n {
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				return err
+			}
+			if err = unix.Bind(fd, &unix.SockaddrInet4{Port: from + i}); err == nil {
+				err = unix.Sendto(fd, []byte("droptrace"), 0, to)
+			}
+			unix.Close(fd)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// settled waits until the sums stay as they are.
+func settled(t *testing.T, ns string) map[string]int {
+	t.Helper()
+	last := conntrackSums(t, ns)
+	for end := time.Now().Add(limit); time.Now().Before(end); {
+		time.Sleep(300 * time.Millisecond)
+		now := conntrackSums(t, ns)
+		if maps.Equal(last, now) {
+			return now
+		}
+		last = now
+	}
+	t.Fatal("counters never settle")
+	return nil
+}
+
+// TestConntrackTableFull: more flows than the table takes. Some are dropped, for
+// some another connection is evicted.
+func TestConntrackTableFull(t *testing.T) {
+	guest(t)
+	l := newLab(t)
+	rules(t, l.host, "table ip f {\nchain forward { type filter hook forward priority 0; ct state new accept\n}\n}\n")
+	rules(t, l.server, "table ip f {\nchain input { type filter hook input priority 0; drop\n}\n}\n")
+	l.ready(t)
+	f := startConntrack(t, l.host)
+	const flows, most = 600, 200
+	setConntrack(t, "max", strconv.Itoa(most))
+	manyFlows(t, l, 10000, flows, 9999)
+	sums := settled(t, l.host)
+	list := f.stop(t)
+	causes, lost := counts(list)
+	t.Logf("causes %v, kernel %v", causes, sums)
+	if sums["drop"] == 0 || sums["early_drop"] == 0 {
+		t.Fatalf("the table was not full: %v", sums)
+	}
+	evicted := sums["early_drop"]
+	if !f.probes {
+		evicted = 0 // no packet was lost: the tracepoint cannot know
+	}
+	if causes[conntrack.TableFull] != sums["drop"] || lost != sums["drop"] || causes[conntrack.EarlyDrop] != evicted {
+		t.Fatalf("causes %v, lost %d, kernel %v\n%s", causes, lost, sums, showFailures(list))
+	}
+	for i := range list {
+		c := &list[i]
+		f.isCertain(t, c)
+		if c.Failure.Table == nil || c.Failure.Table.Max != most {
+			t.Errorf("table %+v, want a maximum of %d", c.Failure.Table, most)
+		}
+		if c.Packet.DestinationPort == nil || *c.Packet.DestinationPort != 9999 {
+			t.Errorf("packet %+v", c.Packet)
+		}
+		if c.Failure.Cause != conntrack.EarlyDrop {
+			continue
+		}
+		if o := c.Failure.Other; o == nil || o.Original.SourcePort == *c.Packet.SourcePort {
+			t.Errorf("evicted: %s", showFailures(list[i:i+1]))
+		}
+	}
+}
+
+// TestConntrackChainTooLong: a hash so small that chains grow past what the
+// kernel walks (50 to 80 entries).
+func TestConntrackChainTooLong(t *testing.T) {
+	guest(t)
+	l := newLab(t)
+	rules(t, l.host, "table ip f {\nchain forward { type filter hook forward priority 0; ct state new accept\n}\n}\n")
+	rules(t, l.server, "table ip f {\nchain input { type filter hook input priority 0; drop\n}\n}\n")
+	if _, ok := conntrackSums(t, l.host)["chaintoolong"]; !ok || linux510() {
+		return // this kernel walks on
+	}
+	l.ready(t)
+	setConntrack(t, "buckets", "512")
+	setConntrack(t, "max", "100000")
+	f := startConntrack(t, l.host)
+	manyFlows(t, l, 2000, 25000, 9999)
+	sums := settled(t, l.host)
+	list := f.stop(t)
+	causes, lost := counts(list)
+	t.Logf("causes %v, kernel %v", causes, sums)
+	if sums["chaintoolong"] == 0 {
+		t.Fatalf("no chain was too long: %v", sums)
+	}
+	if causes[conntrack.ChainTooLong] != sums["chaintoolong"] || lost != sums["insert_failed"] {
+		t.Fatalf("causes %v, lost %d, kernel %v\n%s", causes, lost, sums, showFailures(list))
+	}
+	f.isCertain(t, &list[0])
+}
