@@ -94,10 +94,10 @@ static __always_inline void read_skb_slow(struct event *e, u64 address)
 }
 
 /*
- * A record of its own, begun on a level of scratch memory: finish_failure sends
- * it. NULL where too many runs are under way.
+ * A record that no kfree_skb emits, begun on a level of scratch memory;
+ * end_record gives that back. NULL where too many runs are under way.
  */
-static __always_inline struct scratch *begin_failure(u32 *level, u32 saw)
+static __always_inline struct scratch *begin_record(u32 *level)
 {
 	u32 zero = 0;
 	struct per_cpu_state *p = bpf_map_lookup_elem(&per_cpu, &zero);
@@ -116,13 +116,32 @@ static __always_inline struct scratch *begin_failure(u32 *level, u32 saw)
 	p->level = *level + 1;
 	e = &s->event;
 	clear_event(e);
-	e->type = EVENT_CONNTRACK;
-	e->flags = FLAG_FAILURE;
 	e->hook = NO_HOOK;
 	e->time = bpf_ktime_get_ns();
 	e->cpu = bpf_get_smp_processor_id();
-	e->failure.saw = saw;
-	e->failure.hooked = c->ct_hooked;
+	return s;
+}
+
+static __always_inline void end_record(u32 level)
+{
+	u32 zero = 0;
+	struct per_cpu_state *p = bpf_map_lookup_elem(&per_cpu, &zero);
+
+	if (p)
+		p->level = level;
+}
+
+static __always_inline struct scratch *begin_failure(u32 *level, u32 saw)
+{
+	const struct config *c = get_config();
+	struct scratch *s = begin_record(level);
+
+	if (!s || !c)
+		return NULL;
+	s->event.type = EVENT_CONNTRACK;
+	s->event.flags = FLAG_FAILURE;
+	s->event.failure.saw = saw;
+	s->event.failure.hooked = c->ct_hooked;
 	count(COUNT_CT_SEEN);
 	return s;
 }
@@ -150,9 +169,6 @@ __noinline int step_filter_failure(u32 level)
 
 static __always_inline void finish_failure(u32 level, struct scratch *s)
 {
-	u32 zero = 0;
-	struct per_cpu_state *p = bpf_map_lookup_elem(&per_cpu, &zero);
-
 	if (!step_filter_failure(level))
 		count(COUNT_CT_FILTERED);
 	else if (bpf_ringbuf_output(&events, &s->event,
@@ -160,8 +176,7 @@ static __always_inline void finish_failure(u32 level, struct scratch *s)
 		count(COUNT_CT_LOST);
 	else
 		count(COUNT_CT_DELIVERED);
-	if (p)
-		p->level = level;
+	end_record(level);
 }
 
 /*

@@ -55,13 +55,15 @@ func (t *Tracer) attachConntrack(plan Plan, symbols Symbols) (string, error) {
 			continue
 		}
 		err := errNoFunction
-		if len(symbols.Ranges(p.function)) > 0 {
+		// One that has neither is a kernel that has none: each try takes 20 ms.
+		if len(symbols.Ranges(p.function)) > 0 && !t.refused {
 			var how Plan
 			if how, err = t.attachPair(plan, p.probe); err == nil {
 				used[how]++
 				t.attached[p.function] = true
 				continue
 			}
+			t.refused = len(used) == 0
 		}
 		hooked &^= p.hooked
 		failed = errors.Join(failed, err)

@@ -76,6 +76,7 @@ type Tracer struct {
 	options   Options
 	knowsNFT  bool
 	attached  map[string]bool // functions that have their probe
+	refused   bool            // the kernel takes neither fentry nor kprobes
 	early     []*event.Event  // drops read while calibrating
 	earlyLost atomic.Uint64
 	offset    time.Duration // CLOCK_REALTIME - CLOCK_MONOTONIC
