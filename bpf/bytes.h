@@ -66,7 +66,7 @@ __noinline int step_send_bytes(u32 level)
 	struct scratch *s = get_scratch(level);
 	u32 slot = bpf_get_smp_processor_id() * LEVELS + level;
 	struct record *r = bpf_map_lookup_elem(&records, &slot);
-	u64 front = sizeof(r->event) - sizeof(r->event.stack);
+	u64 front = EVENT_NO_STACK;
 	u32 len;
 
 	if (!s || !r)
@@ -83,10 +83,11 @@ __noinline int step_send_bytes(u32 level)
 	if (bpf_probe_read_kernel((u8 *)r + front, len, (void *)s->bytes))
 		len = 0;
 	s->event.bytes.captured = len;
+	s->event.bytes.front = front;
 	if (with_stack)
 		bpf_probe_read_kernel(&r->event, sizeof(r->event), &s->event);
 	else
-		bpf_probe_read_kernel(&r->event, sizeof(r->event) - sizeof(r->event.stack), &s->event);
+		bpf_probe_read_kernel(&r->event, EVENT_NO_STACK, &s->event);
 	return bpf_ringbuf_output(&events, r, front + len, 0) ? -1 : 0;
 }
 

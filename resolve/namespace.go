@@ -36,6 +36,8 @@ type namespace struct {
 	xt     map[xtables.TableID]*xtTable
 	xtRead time.Time
 
+	ct ctView
+
 	// model is what the rules do, read for diagnoses; modelXT is the xtRead that
 	// it belongs to.
 	model     *model.Model
@@ -80,6 +82,7 @@ func openNamespace(ctx context.Context, inode, own uint32) *namespace {
 }
 
 func (n *namespace) close() error {
+	n.ct.close()
 	if n.handle == nil {
 		return nil
 	}

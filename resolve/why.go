@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/droptrace/droptrace/resolve/conntrack"
 	"github.com/droptrace/droptrace/resolve/diagnose"
 	"github.com/droptrace/droptrace/resolve/model"
 	"github.com/droptrace/droptrace/resolve/replay"
@@ -48,6 +49,8 @@ type whyKey struct {
 	status           uint32
 	state, dir       string
 	original         event.CTTuple
+	failure          conntrack.Cause
+	complaint        string
 }
 
 type diagnosed struct {
@@ -120,6 +123,9 @@ func (r *Resolver) whyKey(n *namespace, e *event.Event, d *Drop) whyKey {
 	}
 	if d.Conntrack != nil {
 		k.state, k.dir = d.Conntrack.State, d.Conntrack.Dir
+		if f := d.Conntrack.Failure; f != nil {
+			k.failure, k.complaint = f.Cause, f.Reason
+		}
 	}
 	// A client's port is another one each time, and rules seldom ask for it:
 	// those that do ask for one below 1024.

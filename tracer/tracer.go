@@ -43,6 +43,11 @@ type Options struct {
 	// Snaplen is how many bytes of a packet an event carries in Data, from the
 	// link-layer header on where the packet has one, at most MaxSnaplen; 0: none.
 	Snaplen int
+	// Conntrack traces only conntrack failures, with the probes that tell who
+	// evicted whom.
+	Conntrack bool
+	// Resolved adds clashes that the kernel resolved: nothing was lost.
+	Resolved bool
 	// XTCapacity bounds the legacy entries watched on the whole machine;
 	// 0 is 16,384. Each costs 40 bytes, and 24 more per CPU.
 	XTCapacity int
@@ -74,22 +79,23 @@ func (o *Options) xtCapacity() uint32 {
 
 // Tracer is an attached kernel side.
 type Tracer struct {
-	kernel   *kernelSide
-	refused  error // why the expression does not run in the kernel
-	reader   *ringbuf.Reader
-	record   ringbuf.Record
-	links    []link.Link
-	config   bpf.KernelConfig
-	notices  []string // taken by Notices
-	xt       xtAllocator
-	sites    map[uint32][]uint64 // calibrated call sites by kind
-	plan     string
-	used     map[Plan]int // probes attached, by kind
-	options  Options
-	knowsNFT bool
-	attached map[string]bool // functions that have their probe
-	early    []*event.Event  // drops read while calibrating
-	stale    bool            // calibration must be done again
+	kernel    *kernelSide
+	refused   error // why the expression does not run in the kernel
+	reader    *ringbuf.Reader
+	record    ringbuf.Record
+	links     []link.Link
+	config    bpf.KernelConfig
+	notices   []string // taken by Notices
+	xt        xtAllocator
+	sites     map[uint32][]uint64 // calibrated call sites by kind
+	plan      string
+	used      map[Plan]int // probes attached, by kind
+	options   Options
+	knowsNFT  bool
+	attached  map[string]bool // functions that have their probe
+	probeless bool            // the kernel takes neither fentry nor kprobes
+	early     []*event.Event  // drops read while calibrating
+	stale     bool            // calibration must be done again
 	// Not before this time, and how long after the one before.
 	calibrateNext  time.Time
 	calibratePause time.Duration

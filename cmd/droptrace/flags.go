@@ -123,14 +123,15 @@ func readOptions(c *cli.Context) (options, error) {
 			return o, badUsage(fmt.Errorf("--%s has an empty value", f.name), "values are parted by one comma, without spaces")
 		}
 	}
-	var errs [6]error
-	o.format, o.stamp, errs[0] = readFormat(c)
+	var errs [7]error
+	o.format, errs[0] = readFormat(c, "text", "json", "tcpdump")
 	o.cfg.Probes, errs[1] = oneOf(c, "probes", "auto", "fentry", "kprobe", "tracepoint")
 	o.limit, errs[2] = readCount(c)
 	o.duration, errs[3] = readDuration(c)
 	o.cfg.BufferSize, errs[4] = readSize(c)
 	o.record, errs[5] = readRecordOptions(c)
 	o.cfg.Snaplen = o.record.snaplen
+	o.stamp, errs[6] = readStamp(c, o.format)
 	for _, err := range errs {
 		if err != nil {
 			return o, err
@@ -139,27 +140,31 @@ func readOptions(c *cli.Context) (options, error) {
 	return o, nil
 }
 
-// readFormat takes --json as the short form of --output json. The time of a line
-// can be had as tcpdump gives it, where the line is tcpdump's.
-func readFormat(c *cli.Context) (format string, stamp output.Stamp, err error) {
-	format, err = oneOf(c, "output", "text", "json", "tcpdump")
+// readFormat takes --json as the short form of --output json.
+func readFormat(c *cli.Context, formats ...string) (string, error) {
+	format, err := oneOf(c, "output", formats...)
 	if err != nil {
-		return "", 0, err
+		return "", err
 	}
-	if c.Bool("json") {
-		if c.IsSet("output") && format != "json" {
-			return "", 0, badUsage(fmt.Errorf("--json and --output %s exclude each other", format), "give one of them")
-		}
-		format = "json"
+	if !c.Bool("json") {
+		return format, nil
 	}
-	stamp = output.Stamp(c.Count("stamp"))
+	if c.IsSet("output") && format != "json" {
+		return "", badUsage(fmt.Errorf("--json and --output %s exclude each other", format), "give one of them")
+	}
+	return "json", nil
+}
+
+// readStamp is the time of a line as tcpdump gives it, where the line is tcpdump's.
+func readStamp(c *cli.Context, format string) (output.Stamp, error) {
+	stamp := output.Stamp(c.Count("stamp"))
 	switch {
 	case stamp > 0 && format != "tcpdump":
-		return "", 0, badUsage(errors.New("-t is for lines as tcpdump has them"), "give --output tcpdump too")
+		return 0, badUsage(errors.New("-t is for lines as tcpdump has them"), "give --output tcpdump too")
 	case stamp > output.StampFirst:
-		return "", 0, badUsage(errors.New("-t is given too often"), "tcpdump knows -t to -ttttt")
+		return 0, badUsage(errors.New("-t is given too often"), "tcpdump knows -t to -ttttt")
 	}
-	return format, stamp, nil
+	return stamp, nil
 }
 
 // oneOf reads a flag that knows few values; the first is the default.

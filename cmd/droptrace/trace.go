@@ -28,14 +28,15 @@ import (
 
 // trace is the source that traces this machine.
 type trace struct {
-	tracer   *tracer.Tracer
-	resolver *resolve.Resolver
-	symbols  *symbol.Live
-	reasons  *symbol.Reasons
-	filter   *filter.Filter
-	// The expression, where the kernel does not run it.
+	tracer     *tracer.Tracer
+	resolver   *resolve.Resolver
+	symbols    *symbol.Live
+	reasons    *symbol.Reasons
+	filter     *filter.Filter
 	expression *expression.Program
-	all        bool
+	// Where it does not run in the kernel, or on what is no drop, we run it.
+	expressionInKernel bool
+	all                bool
 
 	namespaces []netns.Namespace // asked for, else our own
 	interfaces []string          // asked for by name
@@ -111,7 +112,7 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 	t.tracer, err = tracer.Open(ctx, tracer.Options{
 		Filter: kernel, Symbols: kernelSymbols{t.symbols.Table()}, BufferSize: cfg.BufferSize,
 		Stack: cfg.Stack, Plan: tracer.Plan(cfg.Probes), BTF: spec, Expression: program,
-		Snaplen: cfg.Snaplen,
+		Snaplen: cfg.Snaplen, Conntrack: cfg.Conntrack, Resolved: cfg.Resolved,
 	})
 	if err != nil {
 		return err
@@ -119,9 +120,7 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 	if program != nil && program.Addresses() {
 		t.notice("the expression looks at hardware addresses: packets that this host sends have none yet when netfilter drops them, and those of tunnels never")
 	}
-	if !t.tracer.ExpressionInKernel() {
-		t.expression = program
-	}
+	t.expression, t.expressionInKernel = program, t.tracer.ExpressionInKernel()
 	t.tellNotices()
 	if errors.Is(err, symbol.ErrNoReasons) {
 		t.notice(err.Error())
@@ -130,12 +129,19 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 		Symbols: t.symbols, Reasons: t.reasons, Watcher: xtWatcher{t.tracer},
 		ProbesComplete: t.probesComplete,
 		NoWhy:          cfg.NoWhy,
+		Ctnetlink:      t.Ctnetlink(),
 		Notify:         t.notice,
 	})
 	if err != nil {
 		return err
 	}
 	t.modulesSince = time.Now()
+	if err := t.conntrackBaselines(ctx); err != nil {
+		t.notice("causes of conntrack failures may be wrong at first: " + err.Error())
+	}
+	if cfg.Conntrack {
+		return nil // no rule is asked for
+	}
 	if err := t.resolver.Prepare(ctx); err != nil {
 		t.notice("rules of iptables-legacy may stay unknown: " + err.Error())
 	}
@@ -190,10 +196,10 @@ func (t *trace) Capture() *resolve.Capture {
 // resolve returns nil for what nobody asked for.
 func (t *trace) resolve(ctx context.Context) *resolve.Drop {
 	e := &t.event
-	if e.Type != event.Drop {
+	if e.Type != event.Drop && e.Type != event.Listen {
 		return nil
 	}
-	if !t.all && t.class(e) != symbol.Lost {
+	if e.Type == event.Drop && !t.all && t.class(e) != symbol.Lost {
 		t.notLost.Add(1)
 		return nil
 	}
@@ -216,9 +222,9 @@ func (t *trace) resolve(ctx context.Context) *resolve.Drop {
 	return d
 }
 
-// expressionMatches is what the kernel side does where it can.
+// expressionMatches is what the kernel side does of drops where it can.
 func (t *trace) expressionMatches(e *event.Event) bool {
-	if t.expression == nil {
+	if t.expression == nil || t.expressionInKernel && e.Type == event.Drop {
 		return true
 	}
 	verdict, err := t.expression.Event(e)

@@ -3,6 +3,7 @@ package diagnose
 import (
 	"fmt"
 
+	"github.com/droptrace/droptrace/resolve/conntrack"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/tracer/packet"
@@ -18,14 +19,26 @@ func (d *diagnosis) invalid() []Why {
 	if m == nil || d.match(m) != replay.Yes {
 		return nil
 	}
-	return []Why{{Code: ConntrackInvalid, Message: fmt.Sprintf("conntrack calls it invalid, and %s drops what is: %s",
-		d.ruleName(d.c.Place.Rule), d.whyInvalid())}}
+	w := Why{Code: ConntrackInvalid, Message: fmt.Sprintf("conntrack calls it invalid, and %s drops what is: %s",
+		d.ruleName(d.c.Place.Rule), d.whyInvalid())}
+	if f := d.failure(); f != nil && f.Cause == conntrack.Invalid {
+		_, w.Fix = f.Explain(d.c.Conntrack)
+	}
+	return []Why{w}
+}
+
+// failure is what conntrack itself told of the packet; nil for nothing.
+func (d *diagnosis) failure() *conntrack.Failure {
+	if ct := d.c.Conntrack; ct != nil && ct.Failure != nil && ct.Failure.Cause != conntrack.UnknownCause {
+		return ct.Failure
+	}
+	return nil
 }
 
 // whyInvalid is what the packet alone tells of it.
 func (d *diagnosis) whyInvalid() string {
-	if ct := d.c.Conntrack; ct != nil && ct.Failure != "" {
-		return ct.Failure
+	if f := d.failure(); f != nil && f.Reason != "" {
+		return f.Reason
 	}
 	if !d.f.HasTCP {
 		if d.f.HasICMP && d.f.HasInner {
@@ -47,6 +60,14 @@ func (d *diagnosis) whyInvalid() string {
 
 // conntrackHook tells drops by conntrack itself.
 func (d *diagnosis) conntrackHook() []Why {
+	if f := d.failure(); f != nil {
+		w := Why{Code: f.Code()}
+		w.Message, w.Fix = f.Explain(d.c.Conntrack)
+		if f.Certainty != "certain" {
+			w.Message = "probably " + w.Message
+		}
+		return []Why{w}
+	}
 	switch d.c.Function {
 	case "ipv4_conntrack_in", "ipv4_conntrack_local", "ipv6_conntrack_in", "ipv6_conntrack_local", "nf_conntrack_in":
 		return d.tableFull()
@@ -59,14 +80,10 @@ func (d *diagnosis) conntrackHook() []Why {
 // tableFull: in conntrack's first hook a packet dies of an entry that could not
 // be had (__nf_conntrack_alloc). It is told as a full table only where it is full.
 func (d *diagnosis) tableFull() []Why {
-	failure := ""
-	if d.c.Conntrack != nil {
-		failure = d.c.Conntrack.Failure
-	}
 	count, counted := d.number("net/netfilter/nf_conntrack_count")
 	limit, limited := d.number("net/netfilter/nf_conntrack_max")
 	full := counted && limited && limit > 0 && count >= limit-limit/20
-	if !full && failure != "table_full" && failure != "table-full" {
+	if !full {
 		return nil
 	}
 	w := Why{Code: ConntrackTableFull, Message: "conntrack's table is full: new connections are dropped"}

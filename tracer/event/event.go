@@ -19,6 +19,7 @@ const (
 	entryBytes  = 168
 	nameBytes   = 32
 	stackDepth  = 20
+	reasonBytes = 64
 )
 
 // Type tells records apart.
@@ -27,32 +28,36 @@ type Type uint8
 const (
 	Drop        Type = 1
 	Calibration Type = 2
+	// ConntrackFailure is one that lost no packet, or not yet.
+	ConntrackFailure Type = 3
+	// Listen is a SYN that a listening socket refused: a drop, too.
+	Listen Type = 4
 )
 
 // Flag holds facts about the record itself.
 type Flag uint32
 
 const (
-	VLAN        Flag = 1 << iota // VLANTCI is valid
-	Socket                       // skb->sk was set
-	Task                         // process context: PID and Comm are the task's
-	Sender                       // and the packet left by that task's hand
-	HasStack                     // Stack is valid
-	HeaderCut                    // more linear header bytes than Header holds
-	HookProbe                    // Hook, In and Out from nf_hook_slow's probe
-	HookFrame                    // Hook, In and Out from nf_hook_slow's frame
-	XTTracked                    // x_tables counters were compared
-	XTStale                      // a tracked table was replaced since it was tracked
-	XTUntracked                  // x_tables hooks here that nobody tracks
-	XTCapped                     // more drop entries than one drop may read
-	Nonlinear                    // part of the packet lies in pages that were not read
-	NFTHere                      // nft base chains stand on this hook
-	NFTPolicy                    // an nft base chain with policy drop does
-	HeadFrags                    // the head of a reassembled datagram
-	Conntrack                    // conntrack looks at this namespace's packets
-	_
-	_
-	Uncalibrated // the frame of netfilter stood as calibration never saw it
+	VLAN         Flag = 1 << iota // VLANTCI is valid
+	Socket                        // skb->sk was set
+	Task                          // process context: PID and Comm are the task's
+	Sender                        // and the packet left by that task's hand
+	HasStack                      // Stack is valid
+	HeaderCut                     // more linear header bytes than Header holds
+	HookProbe                     // Hook, In and Out from nf_hook_slow's probe
+	HookFrame                     // Hook, In and Out from nf_hook_slow's frame
+	XTTracked                     // x_tables counters were compared
+	XTStale                       // a tracked table was replaced since it was tracked
+	XTUntracked                   // x_tables hooks here that nobody tracks
+	XTCapped                      // more drop entries than one drop may read
+	Nonlinear                     // part of the packet lies in pages that were not read
+	NFTHere                       // nft base chains stand on this hook
+	NFTPolicy                     // an nft base chain with policy drop does
+	HeadFrags                     // the head of a reassembled datagram
+	Conntrack                     // conntrack looks at this namespace's packets
+	HasFailure                    // Failure is valid
+	TupleOnly                     // no packet was at hand: Header was made up from CT.Original
+	Uncalibrated                  // netfilter's frame stood as calibration never saw it
 )
 
 // RuleKind says what RuleInfo names.
@@ -122,6 +127,70 @@ type CTInfo struct {
 	Reply    CTTuple
 }
 
+// Saw is what a probe saw of a conntrack failure.
+type Saw uint8
+
+const (
+	SawNothing       Saw = iota
+	SawClash             // nf_ct_resolve_clash gave up; Other was there first
+	SawClashResolved     // it did not
+	SawFull              // early_drop found nobody to evict
+	SawEvicted           // early_drop evicted Other
+	SawInvalid           // a protocol's tracker complained: Reason
+)
+
+// Hooked are the probes that stood: what they did not see was not so.
+type Hooked uint8
+
+const (
+	HookedClash Hooked = 1 << iota
+	HookedFull
+	HookedInvalid
+)
+
+// Moved is what this CPU's conntrack counters (struct ip_conntrack_stat) moved by
+// since they were last looked at, which is at each drop by conntrack.
+type Moved struct {
+	_            structs.HostLayout
+	Invalid      uint32
+	InsertFailed uint32
+	Drop         uint32
+	EarlyDrop    uint32
+	ClashResolve uint32
+	ChainTooLong uint32
+}
+
+// CTFailure is what told that a packet failed to get its conntrack entry.
+type CTFailure struct {
+	_       structs.HostLayout
+	Saw     Saw
+	Hooked  Hooked
+	Counted uint8 // Moved is valid
+	AtHook  uint8 // conntrack's own hook function dropped the packet
+	Moved   Moved
+	_       uint32
+	Other   CTInfo
+	Reason  [reasonBytes]byte // the kernel's format string
+}
+
+// ListenKind is why a listening socket refused.
+type ListenKind uint32
+
+const (
+	ListenOther       ListenKind = iota
+	ListenAcceptQueue            // nobody accepts what is established
+	ListenSYNQueue               // too many half-open ones, and no cookies
+)
+
+// ListenQueue is the socket's own.
+type ListenQueue struct {
+	_       structs.HostLayout
+	Kind    ListenKind
+	Waiting uint32 // for accept
+	Limit   uint32
+	_       uint32
+}
+
 // RuleInfo identifies the rule in the kernel's own numbers.
 type RuleInfo struct {
 	_           structs.HostLayout
@@ -151,7 +220,7 @@ type PacketBytes struct {
 	LinkLength uint16 // of the link-layer header; 0: it begins at the network header
 	DeviceType uint16 // ARPHRD_* of the device, NoDevice where it had none
 	VLANProto  uint16 // EtherType of the tag in VLANTCI
-	_          uint16
+	Front      uint16 // how much of struct event was sent
 }
 
 // NoDevice is PacketBytes.DeviceType of a packet without a device: ARPHRD_VOID.
@@ -193,6 +262,8 @@ type Event struct {
 	CT            CTInfo
 	Rule          RuleInfo
 	Header        [headerBytes]byte
+	Failure       CTFailure          // only with HasFailure
+	Listen        ListenQueue        // only of type Listen
 	Stack         [stackDepth]uint64 // only with HasStack
 
 	// Data is the packet as Bytes describes it, without a tag that only VLANTCI
@@ -204,8 +275,9 @@ type Event struct {
 var ErrShort = errors.New("record too short")
 
 const (
-	size      = unsafe.Offsetof(Event{}.Data) // of struct event
-	shortSize = size - stackDepth*8
+	size        = unsafe.Offsetof(Event{}.Data) // of struct event
+	noStackSize = unsafe.Offsetof(Event{}.Stack)
+	shortSize   = unsafe.Offsetof(Event{}.Failure)
 )
 
 // Decode fills e from a raw record. It allocates nothing, and e.Data is part of
@@ -215,11 +287,12 @@ func (e *Event) Decode(raw []byte) error {
 		return fmt.Errorf("decode event of %d bytes: %w", len(raw), ErrShort)
 	}
 	dst := e.raw()
-	n := copy(dst[:shortSize], raw)
-	if e.Flags&HasStack != 0 {
-		n += copy(dst[n:], raw[n:])
+	copy(dst[:shortSize], raw)
+	n := int(e.Bytes.Front)
+	if n < int(shortSize) || n > int(size) || n > len(raw) {
+		return fmt.Errorf("decode event of %d bytes, the first %d: %w", len(raw), n, ErrShort)
 	}
-	clear(dst[n:])
+	clear(dst[copy(dst, raw[:n]):])
 	e.Data = raw[n:]
 	if want := int(e.Bytes.Captured); len(e.Data) > want {
 		e.Data = e.Data[:want]
@@ -241,11 +314,15 @@ func (e *Event) raw() []byte {
 
 // AppendRaw appends e as Decode reads it.
 func (e *Event) AppendRaw(dst []byte) []byte {
-	raw := e.raw()
-	if e.Flags&HasStack == 0 {
-		raw = raw[:shortSize]
+	n := shortSize
+	switch {
+	case e.Flags&HasStack != 0:
+		n = size
+	case e.Flags&HasFailure != 0:
+		n = noStackSize
 	}
-	return append(append(dst, raw...), e.Data...)
+	e.Bytes.Front = uint16(n)
+	return append(append(dst, e.raw()[:n]...), e.Data...)
 }
 
 // Packet returns the packet's bytes from its network header on.
