@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/droptrace/droptrace/bpf"
 	"github.com/droptrace/droptrace/tracer/calibrate"
@@ -89,7 +90,7 @@ func (t *Tracer) dropAll(ctx context.Context, c *calibrate.Dropper) []calibrate.
 		samples = nil // before 6.4, or no such programs in this kernel
 	}
 	nft, err := c.Rules(ctx)
-	if err != nil {
+	if err != nil && ctx.Err() == nil && !t.flushed {
 		t.notice("rules of nftables may stay unknown: %v", err)
 	}
 	return append(samples, nft...)
@@ -124,6 +125,7 @@ func (t *Tracer) readCalibration(port uint16) (*bpf.KernelCalibration, bool, err
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil, false, nil
 		}
+		t.flushed = t.flushed || errors.Is(err, ringbuf.ErrFlushed)
 		if err != nil {
 			return nil, false, fmt.Errorf("read calibration: %w", err)
 		}
@@ -154,10 +156,14 @@ func (t *Tracer) keepForLater() {
 	}
 }
 
+func isCalibration(raw []byte) bool {
+	return len(raw) > 0 && event.Type(raw[0]) == event.Calibration
+}
+
 func decodeCalibration(raw []byte) *bpf.KernelCalibration {
 	c := new(bpf.KernelCalibration)
 	size := unsafe.Sizeof(*c)
-	if uintptr(len(raw)) < size || event.Type(raw[0]) != event.Calibration {
+	if uintptr(len(raw)) < size || !isCalibration(raw) {
 		return nil
 	}
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(c)), size), raw)

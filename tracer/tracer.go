@@ -95,6 +95,7 @@ type Tracer struct {
 	attached  map[string]bool // functions that have their probe
 	probeless bool            // the kernel takes neither fentry nor kprobes
 	early     []*event.Event  // drops read while calibrating
+	flushed   bool            // Read is to return ErrFlushed once early is empty
 	stale     bool            // calibration must be done again
 	// Not before this time, and how long after the one before.
 	calibrateNext  time.Time
@@ -236,12 +237,22 @@ func (t *Tracer) Read(e *event.Event) error {
 		*e, t.early = *t.early[0], t.early[1:]
 		return nil
 	}
-	if err := t.reader.ReadInto(&t.record); err != nil {
-		return fmt.Errorf("read ring buffer: %w", err)
+	for {
+		if t.flushed { // the flush ended a calibration
+			return ringbuf.ErrFlushed
+		}
+		if err := t.reader.ReadInto(&t.record); err != nil {
+			return fmt.Errorf("read ring buffer: %w", err)
+		}
+		if isCalibration(t.record.RawSample) {
+			continue // one that nobody waited for
+		}
+		if err := e.Decode(t.record.RawSample); err != nil {
+			return err
+		}
+		t.checkFrame(e)
+		return nil
 	}
-	err := e.Decode(t.record.RawSample)
-	t.checkFrame(e)
-	return err
 }
 
 // SetDeadline lets Read return os.ErrDeadlineExceeded at that time.
