@@ -47,6 +47,9 @@ func exitCode(err error) int {
 	if err == nil {
 		return 0
 	}
+	if errors.Is(err, errFindings) {
+		return 3
+	}
 	if h, ok := errors.AsType[*hintError](err); ok && h.usage {
 		return 2
 	}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/audit"
+	"github.com/droptrace/droptrace/resolve/netns"
+)
+
+// patient is one network namespace that doctor looks at, twice: counters that
+// grow are seen only so.
+type patient struct {
+	info   resolve.Netns
+	handle *netns.Handle
+	before *audit.Machine
+	first  time.Time
+	unseen []string // what could not be looked at
+}
+
+// newPatient takes the first look.
+func newPatient(ctx context.Context, n netns.Namespace) *patient {
+	p := &patient{info: resolve.Netns{Inode: n.Inode, Name: n.Name}}
+	if own, err := netns.Current(); err == nil && own.Inode == n.Inode {
+		p.info.Own = true
+	} else if n.Name == "" {
+		p.info.PID, p.info.Command = n.PID, n.Command
+	}
+	var err error
+	if p.handle, err = netns.Open(n); err != nil {
+		p.miss(err)
+		return p
+	}
+	p.first = time.Now()
+	p.before = p.machine()
+	return p
+}
+
+func (p *patient) close() {
+	if p.handle != nil {
+		p.handle.Close()
+	}
+}
+
+// miss notes something that could not be looked at.
+func (p *patient) miss(err error) {
+	text := err.Error()
+	if errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EPERM) {
+		text += "; as root it could be: sudo droptrace doctor"
+	}
+	p.unseen = append(p.unseen, text)
+}
+
+// machine reads what the namespace says of itself, nil where it cannot be entered.
+func (p *patient) machine() *audit.Machine {
+	var m *audit.Machine
+	err := p.handle.Do(func() error {
+		var err error
+		m, err = audit.ReadMachine()
+		return err
+	})
+	if err != nil {
+		p.miss(err)
+	}
+	return m
+}
+
+// findings takes the second look and compares.
+func (p *patient) findings(_ context.Context, _ time.Duration) []netnsFinding {
+	if p.handle == nil {
+		return nil
+	}
+	after := p.machine()
+	list := audit.Look(audit.Subject{Before: p.before, After: after, Between: time.Since(p.first)})
+	out := make([]netnsFinding, len(list))
+	for i, f := range list {
+		out[i] = netnsFinding{Finding: f, of: p}
+	}
+	return out
+}
+
+func (p *patient) firewall() output.Firewall {
+	f := output.Firewall{Netns: &p.info}
+	if p.before != nil {
+		f.ConntrackCount, f.ConntrackMax = p.before.Conntrack.Count, p.before.Conntrack.Max
+	}
+	return f
+}
+
+// label stands before what could not be looked at.
+func (p *patient) label() string {
+	switch {
+	case p.info.Own:
+		return ""
+	case p.info.Name != "":
+		return "netns " + p.info.Name + ": "
+	case p.info.Command != "":
+		return "netns of " + p.info.Command + ": "
+	}
+	return ""
+}
