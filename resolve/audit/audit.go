@@ -81,16 +81,41 @@ type Subject struct {
 	// rules that come from files.
 	Before, After *Machine
 	Between       time.Duration
+	// Counters are those of the first look; nil where the rules were changed
+	// since.
+	Counters Sample
+	// Text returns a rule as its own program prints it, empty where that is not
+	// known; nil for [ruleset.Rule.Text]. It is asked of few rules only.
+	Text func(*ruleset.Rule) string
 }
 
 // Look examines the subject.
 func Look(s Subject) []Finding {
 	var out []Finding
-	if s.After != nil {
-		out = append(out, conntrackFill(s.After.Conntrack)...)
+	text := s.Text
+	if text == nil {
+		text = func(r *ruleset.Rule) string { return r.Text }
 	}
-	if s.Before != nil && s.After != nil {
+	for _, rs := range s.Rulesets {
+		for _, t := range rs.Tables {
+			g := newGraph()
+			for _, c := range t.Chains {
+				out = append(out, g.shadowed(c, text)...)
+			}
+			out = append(out, g.unused(t)...)
+		}
+	}
+	out = append(out, bothBackends(s.Rulesets)...)
+	if s.After == nil {
+		return out
+	}
+	out = append(out, missingInterfaces(s.Rulesets, s.After.Interfaces)...)
+	out = append(out, forwarding(s.Rulesets, s.After)...)
+	out = append(out, bridgeCalls(s.Rulesets, s.After)...)
+	out = append(out, conntrackFill(s.After.Conntrack)...)
+	if s.Before != nil {
 		out = append(out, conntrackGrowth(s.Before.Conntrack.Stats, s.After.Conntrack.Stats, s.Between)...)
+		out = append(out, growing(s.Counters, s.Rulesets, s.Between)...)
 	}
 	return out
 }

@@ -18,12 +18,11 @@ type Machine struct {
 	// Forwarding is net.ipv4.ip_forward and Forwarding6
 	// net.ipv6.conf.all.forwarding.
 	Forwarding, Forwarding6 *int
+	// SomeForward: net.ipv4.conf.NAME.forwarding is on for some interface.
+	SomeForward bool
 	// BridgeCalls is net.bridge.bridge-nf-call-iptables and BridgeCalls6 that
 	// of ip6tables; nil where br_netfilter is not loaded.
 	BridgeCalls, BridgeCalls6 *int
-	// Initial is true for the machine's first namespace, whose sysctls may be
-	// written.
-	Initial bool
 }
 
 // Conntrack is the fill level of the table.
@@ -78,6 +77,10 @@ func ReadMachine() (*Machine, error) {
 	}
 	if m.Interfaces, err = readInterfaces(); err != nil {
 		errs = append(errs, err)
+	}
+	for _, i := range m.Interfaces {
+		on, err := sysctl("ipv4/conf/" + i.Name + "/forwarding")
+		m.SomeForward = m.SomeForward || err == nil && on != nil && *on != 0
 	}
 	return m, errors.Join(errs...)
 }
