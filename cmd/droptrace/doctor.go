@@ -133,7 +133,7 @@ func examine(ctx context.Context, o doctorOptions) (*output.Examination, error) 
 	}
 	var findings []netnsFinding
 	for _, p := range patients {
-		findings = append(findings, p.findings(ctx, o.wait)...)
+		findings = append(findings, p.findings(ctx)...)
 		e.Firewalls = append(e.Firewalls, p.firewall())
 		for _, s := range p.unseen {
 			e.NotLookedAt = append(e.NotLookedAt, p.label()+s)

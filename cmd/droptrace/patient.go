@@ -12,6 +12,7 @@ import (
 	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/audit"
 	"github.com/droptrace/droptrace/resolve/netns"
+	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
 // patient is one network namespace that doctor looks at, twice: counters that
@@ -19,7 +20,9 @@ import (
 type patient struct {
 	info   resolve.Netns
 	handle *netns.Handle
+	rules  *rulesets // of the second look, nil where none
 	before *audit.Machine
+	counts audit.Sample
 	first  time.Time
 	unseen []string // what could not be looked at
 }
@@ -39,6 +42,9 @@ func newPatient(ctx context.Context, n netns.Namespace) *patient {
 	}
 	p.first = time.Now()
 	p.before = p.machine()
+	if rules, err := readRulesets(ctx, p.handle); err == nil { // told by the second look
+		p.counts = audit.Count(rules.list)
+	}
 	return p
 }
 
@@ -72,23 +78,49 @@ func (p *patient) machine() *audit.Machine {
 }
 
 // findings takes the second look and compares.
-func (p *patient) findings(_ context.Context, _ time.Duration) []netnsFinding {
+func (p *patient) findings(ctx context.Context) []netnsFinding {
 	if p.handle == nil {
 		return nil
 	}
 	after := p.machine()
-	list := audit.Look(audit.Subject{Before: p.before, After: after, Between: time.Since(p.first)})
+	between := time.Since(p.first)
+	var err error
+	if p.rules, err = readRulesets(ctx, p.handle); err != nil {
+		p.miss(err)
+	}
+	text := func(r *ruleset.Rule) string {
+		s, _ := p.rules.text(ctx, r)
+		return s
+	}
+	list := audit.Look(audit.Subject{
+		Rulesets: p.rules.list, Before: p.before, After: after, Between: between, Counters: p.counts, Text: text,
+	})
 	out := make([]netnsFinding, len(list))
 	for i, f := range list {
 		out[i] = netnsFinding{Finding: f, of: p}
+		for _, r := range f.Rules {
+			out[i].rule = append(out[i].rule, describeRule(r, text(r)))
+		}
 	}
 	return out
+}
+
+// describeRule is the rule as the records of the live command have it.
+func describeRule(r *ruleset.Rule, text string) resolve.Rule {
+	t := r.Chain.Table
+	return resolve.Rule{
+		Engine: string(t.Engine), Family: t.Family, Table: t.Name, Chain: r.Chain.Name,
+		Handle: r.Handle, Number: r.Number, Text: text,
+	}
 }
 
 func (p *patient) firewall() output.Firewall {
 	f := output.Firewall{Netns: &p.info}
 	if p.before != nil {
 		f.ConntrackCount, f.ConntrackMax = p.before.Conntrack.Count, p.before.Conntrack.Max
+	}
+	if p.rules != nil {
+		f.Tables, f.Rules = p.rules.size()
 	}
 	return f
 }
