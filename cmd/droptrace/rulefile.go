@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/droptrace/droptrace/resolve/iptables"
+	"github.com/droptrace/droptrace/resolve/ruleset"
+)
+
+// maxRuleFile bounds a file of rules, in bytes: 100,000 are about 10 MB.
+const maxRuleFile = 256 << 20
+
+// language is the program that printed a file of rules.
+type language int
+
+const (
+	unknownLanguage language = iota
+	savedIPTables            // iptables-save, ip6tables-save
+	listedNFT                // nft list ruleset
+)
+
+// languageOf looks at the first line that says anything.
+func languageOf(text []byte) (language, string) {
+	for raw := range bytes.Lines(text) {
+		line := strings.TrimSpace(string(raw))
+		switch {
+		case line == "" || strings.HasPrefix(line, "#"):
+		case strings.HasPrefix(line, "*"):
+			return savedIPTables, line
+		case strings.HasPrefix(line, "table "), line == "flush ruleset", strings.HasPrefix(line, "add table "),
+			strings.HasPrefix(line, "define "), strings.HasPrefix(line, "include "):
+			return listedNFT, line
+		default:
+			return unknownLanguage, line
+		}
+	}
+	return unknownLanguage, ""
+}
+
+// readRuleFile reads what iptables-save, ip6tables-save or `nft list ruleset`
+// printed; - is standard input.
+func readRuleFile(name string) (language, []byte, error) {
+	var in io.Reader = os.Stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return 0, nil, fmt.Errorf("read rules: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(bufio.NewReader(in), maxRuleFile+1))
+	if err != nil {
+		return 0, nil, fmt.Errorf("read rules: %w", err)
+	}
+	if len(text) > maxRuleFile {
+		return 0, nil, fmt.Errorf("read rules: %s is larger than %d MiB", name, maxRuleFile>>20)
+	}
+	l, line := languageOf(text)
+	if l != unknownLanguage {
+		return l, text, nil
+	}
+	err = fmt.Errorf("%s holds no rules that are understood: it begins with %q", name, clip(line))
+	if line == "" {
+		err = fmt.Errorf("%s holds no rules", name)
+	}
+	return l, nil, errorWithHint(err, "want what iptables-save, ip6tables-save or nft list ruleset print")
+}
+
+// clip keeps a message short.
+func clip(s string) string {
+	const most = 60
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}
+
+// parseSaved reads iptables' own words.
+func parseSaved(name string, text []byte) (*ruleset.Ruleset, error) {
+	rs, err := iptables.Parse(bytes.NewReader(text), iptables.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return rs, nil
+}
+
+// errNFTFile says that a file of nft's needs the program to read it.
+var errNFTFile = errors.New("a file of nft's is loaded into a namespace to be read, which is not possible here")
