@@ -19,7 +19,7 @@ func newCommand(name, usage, description string, flags []cli.Flag, action func(*
 		Flags:                  flags,
 		HideHelpCommand:        true,
 		UseShortOptionHandling: true,
-		CustomHelpTemplate:     helpText(usage, description, flags), // a template with no actions
+		CustomHelpTemplate:     helpText(&cli.App{UsageText: usage, Description: description, Flags: flags}), // a template with no actions
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
 			return usageError(flags, err)
 		},

@@ -21,6 +21,7 @@ var errFindings = errors.New("doctor has findings")
 // doctorOptions are what the command line asks of doctor.
 type doctorOptions struct {
 	netns    []string
+	rules    []string // files
 	allNetns bool
 	wait     time.Duration
 	json     bool
@@ -31,6 +32,7 @@ func doctorCommand(t terminal) *cli.Command {
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "netns", Usage: "`NETNS` another namespace: a name, a path, pid:N, inode:N"},
 		&cli.BoolFlag{Name: "all-netns", Usage: "look at every network namespace"},
+		&cli.StringSliceFlag{Name: "rules", Usage: "`FILE` look at these rules instead; no root is needed for iptables-save's"},
 		&cli.StringFlag{Name: "wait", Usage: "`TIME` between the two looks at the counters (0.5s)"},
 		&cli.StringFlag{Name: "output", Usage: "`FORMAT` text or json"},
 		&cli.BoolFlag{Name: "json", Usage: "the same as --output json"},
@@ -42,6 +44,7 @@ firewall for what is amiss before anything drops:
 
     droptrace doctor                   this network namespace
     droptrace doctor --all-netns       and all others
+    droptrace doctor --rules FILE      rules that iptables-save or nft printed
 
 It changes nothing. Without root it says what it could not look at.
 
@@ -82,7 +85,7 @@ func doctorAction(c *cli.Context, t terminal) error {
 
 func readDoctorOptions(c *cli.Context) (o doctorOptions, err error) {
 	o = doctorOptions{
-		netns: c.StringSlice("netns"), allNetns: c.Bool("all-netns"), quiet: c.Bool("quiet"),
+		netns: c.StringSlice("netns"), rules: c.StringSlice("rules"), allNetns: c.Bool("all-netns"), quiet: c.Bool("quiet"),
 		wait: 500 * time.Millisecond,
 	}
 	if o.json, err = readFormat(c); err != nil {
@@ -92,6 +95,9 @@ func readDoctorOptions(c *cli.Context) (o doctorOptions, err error) {
 		if o.wait, err = readWait(c.String("wait")); err != nil {
 			return o, err
 		}
+	}
+	if len(o.rules) > 0 && (o.allNetns || len(o.netns) > 0) {
+		return o, badUsage(errors.New("--rules and network namespaces exclude each other"), "give one of them")
 	}
 	if o.allNetns && len(o.netns) > 0 {
 		return o, badUsage(errors.New("--netns and --all-netns exclude each other"), "give one of them")
@@ -114,21 +120,14 @@ func readWait(v string) (time.Duration, error) {
 // examine looks at everything that was asked for.
 func examine(ctx context.Context, o doctorOptions) (*output.Examination, error) {
 	e := &output.Examination{Time: time.Now()}
-	spaces, err := doctorNamespaces(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	if e.System, err = systemFacts(); err != nil {
-		return nil, err
-	}
-	e.Capabilities = capabilities(ctx)
 	var patients []*patient
-	for _, n := range spaces {
-		p := newPatient(ctx, n)
-		defer p.close()
+	if len(o.rules) > 0 {
+		p, err := newFilePatient(ctx, o.rules)
+		if err != nil {
+			return nil, err
+		}
 		patients = append(patients, p)
-	}
-	if err := pause(ctx, o.wait); err != nil {
+	} else if err := examineMachine(ctx, o, e, &patients); err != nil {
 		return nil, err
 	}
 	var findings []netnsFinding
@@ -138,9 +137,28 @@ func examine(ctx context.Context, o doctorOptions) (*output.Examination, error) 
 		for _, s := range p.unseen {
 			e.NotLookedAt = append(e.NotLookedAt, p.label()+s)
 		}
+		p.close()
 	}
 	e.Findings = sortFindings(findings)
 	return e, nil
+}
+
+// examineMachine takes the first look at the namespaces, and finds out what this
+// machine can do while their counters have time to grow.
+func examineMachine(ctx context.Context, o doctorOptions, e *output.Examination, patients *[]*patient) error {
+	spaces, err := doctorNamespaces(ctx, o)
+	if err != nil {
+		return err
+	}
+	for _, n := range spaces {
+		*patients = append(*patients, newPatient(ctx, n))
+	}
+	looked := time.Now()
+	if e.System, err = systemFacts(); err != nil {
+		return err
+	}
+	e.Capabilities = capabilities(ctx)
+	return pause(ctx, o.wait-time.Since(looked))
 }
 
 func pause(ctx context.Context, d time.Duration) error {
@@ -186,11 +204,14 @@ func sortFindings(list []netnsFinding) []output.Finding {
 	out := make([]output.Finding, 0, len(list))
 	for _, i := range order {
 		f := &list[i]
-		info := f.of.info
-		out = append(out, output.Finding{
+		found := output.Finding{
 			Code: string(f.Code), Severity: f.Severity.String(), Message: f.Message, Fix: f.Fix,
-			Netns: &info, Rules: f.rule, More: f.More,
-		})
+			File: f.of.file, Rules: f.rule, More: f.More,
+		}
+		if f.of.file == "" {
+			found.Netns = &f.of.info
+		}
+		out = append(out, found)
 	}
 	return out
 }

@@ -11,11 +11,11 @@ const helpColumn = 26
 
 // helpText is what --help prints: an example first, since that is what most
 // came for, then the flags in the order in which they are declared.
-func helpText(usage, description string, flags []cli.Flag) string {
+func helpText(app *cli.App) string {
 	var b strings.Builder
-	b.WriteString("Usage: " + usage + "\n\n" + description + "\n")
+	b.WriteString("Usage: " + app.UsageText + "\n\n" + app.Description + "\n")
 	category := "\x00"
-	for _, f := range flags {
+	for _, f := range app.Flags {
 		d, ok := f.(describedFlag)
 		if !ok {
 			continue

@@ -63,7 +63,7 @@ Exit codes: 0 ended as asked, 1 failed, 2 bad usage, 3 doctor has findings.`,
 		ExitErrHandler:         func(*cli.Context, error) {},
 		OnUsageError:           func(c *cli.Context, err error, _ bool) error { return usageError(c.App.Flags, err) },
 	}
-	app.CustomAppHelpTemplate = helpText(app.UsageText, app.Description, app.Flags) // a template with no actions
+	app.CustomAppHelpTemplate = helpText(app) // a template with no actions
 	app.Commands = []*cli.Command{doctorCommand(t)}
 	app.Action = func(c *cli.Context) error {
 		if c.Bool("version") {

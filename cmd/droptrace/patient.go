@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,10 +17,11 @@ import (
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
-// patient is one network namespace that doctor looks at, twice: counters that
+// patient is one network namespace, or files of rules, that doctor looks at, twice: counters that
 // grow are seen only so.
 type patient struct {
 	info   resolve.Netns
+	file   string // where the rules are from; empty for a namespace
 	handle *netns.Handle
 	rules  *rulesets // of the second look, nil where none
 	before *audit.Machine
@@ -48,6 +51,14 @@ func newPatient(ctx context.Context, n netns.Namespace) *patient {
 	return p
 }
 
+// newFilePatient reads files of rules, all of one machine.
+func newFilePatient(ctx context.Context, names []string) (*patient, error) {
+	p := &patient{file: strings.Join(names, ", ")}
+	var err error
+	p.rules, err = readRuleFiles(ctx, names)
+	return p, err
+}
+
 func (p *patient) close() {
 	if p.handle != nil {
 		p.handle.Close()
@@ -56,11 +67,19 @@ func (p *patient) close() {
 
 // miss notes something that could not be looked at.
 func (p *patient) miss(err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			p.miss(e)
+		}
+		return
+	}
 	text := err.Error()
 	if errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EPERM) {
 		text += "; as root it could be: sudo droptrace doctor"
 	}
-	p.unseen = append(p.unseen, text)
+	if !slices.Contains(p.unseen, text) {
+		p.unseen = append(p.unseen, text)
+	}
 }
 
 // machine reads what the namespace says of itself, nil where it cannot be entered.
@@ -79,14 +98,17 @@ func (p *patient) machine() *audit.Machine {
 
 // findings takes the second look and compares.
 func (p *patient) findings(ctx context.Context) []netnsFinding {
-	if p.handle == nil {
+	if p.handle == nil && p.file == "" {
 		return nil
 	}
-	after := p.machine()
+	var after *audit.Machine
 	between := time.Since(p.first)
-	var err error
-	if p.rules, err = readRulesets(ctx, p.handle); err != nil {
-		p.miss(err)
+	if p.file == "" {
+		after = p.machine()
+		var err error
+		if p.rules, err = readRulesets(ctx, p.handle); err != nil {
+			p.miss(err)
+		}
 	}
 	text := func(r *ruleset.Rule) string {
 		s, _ := p.rules.text(ctx, r)
@@ -115,7 +137,10 @@ func describeRule(r *ruleset.Rule, text string) resolve.Rule {
 }
 
 func (p *patient) firewall() output.Firewall {
-	f := output.Firewall{Netns: &p.info}
+	f := output.Firewall{File: p.file}
+	if p.file == "" {
+		f.Netns = &p.info
+	}
 	if p.before != nil {
 		f.ConntrackCount, f.ConntrackMax = p.before.Conntrack.Count, p.before.Conntrack.Max
 	}
@@ -128,7 +153,7 @@ func (p *patient) firewall() output.Firewall {
 // label stands before what could not be looked at.
 func (p *patient) label() string {
 	switch {
-	case p.info.Own:
+	case p.info.Own || p.file != "":
 		return ""
 	case p.info.Name != "":
 		return "netns " + p.info.Name + ": "

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -91,5 +92,29 @@ func parseSaved(name string, text []byte) (*ruleset.Ruleset, error) {
 	return rs, nil
 }
 
-// errNFTFile says that a file of nft's needs the program to read it.
-var errNFTFile = errors.New("a file of nft's is loaded into a namespace to be read, which is not possible here")
+// readRuleFiles reads files of one machine into one set of rulesets.
+func readRuleFiles(ctx context.Context, names []string) (*rulesets, error) {
+	r := &rulesets{}
+	for _, name := range names {
+		l, text, err := readRuleFile(name)
+		if err != nil {
+			return nil, err
+		}
+		var rs *ruleset.Ruleset
+		if l == savedIPTables {
+			rs, err = parseSaved(name, text)
+		} else {
+			rs, err = loadListed(ctx, name, text)
+		}
+		if err != nil {
+			return nil, err
+		}
+		r.list = append(r.list, rs)
+	}
+	return r, nil
+}
+
+// loadListed has nft itself read a file, in a namespace of droptrace's own.
+func loadListed(context.Context, string, []byte) (*ruleset.Ruleset, error) {
+	return nil, errors.New("files of nft's are not read yet")
+}

@@ -30,12 +30,8 @@ func readRulesets(ctx context.Context, h *netns.Handle) (*rulesets, error) {
 		handle: h, blobs: make(map[*ruleset.Table]*xtables.Blob),
 		texts: make(map[*ruleset.Table]map[*ruleset.Rule]string),
 	}
-	nft, err := nftables.Read(ctx, h)
-	if err != nil {
+	if err := r.readNFT(ctx, h); err != nil {
 		r.failed = err
-	} else {
-		r.nft = nft
-		r.list = append(r.list, nft.Ruleset())
 	}
 	ids, err := xtables.Tables(h)
 	r.failed = errors.Join(r.failed, err)
@@ -54,6 +50,30 @@ func readRulesets(ctx context.Context, h *netns.Handle) (*rulesets, error) {
 	}
 	return r, r.failed
 }
+
+// readNFT reads what nf_tables evaluates, its statements too.
+func (r *rulesets) readNFT(ctx context.Context, h *netns.Handle) error {
+	for range readTries {
+		nft, err := nftables.Read(ctx, h)
+		if err != nil {
+			return err
+		}
+		model, err := nft.Model(ctx)
+		if errors.Is(err, nftables.ErrChanged) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		r.nft = nft
+		r.list = append(r.list, model)
+		return nil
+	}
+	return nftables.ErrChanging
+}
+
+// readTries bounds the attempts at a ruleset that changes meanwhile.
+const readTries = 5
 
 // size counts tables and rules.
 func (r *rulesets) size() (tables, rules int) {
@@ -87,7 +107,9 @@ func (r *rulesets) text(ctx context.Context, rule *ruleset.Rule) (string, error)
 		}
 		return texts[rule], nil
 	case r.nft != nil:
-		return r.nft.Text(ctx, rule)
+		if known, ok := r.nft.Rule(t.Handle, rule.Handle); ok {
+			return r.nft.Text(ctx, known)
+		}
 	}
 	return "", fmt.Errorf("text of rule %d of chain %q: nothing tells it", rule.Number, rule.Chain.Name)
 }

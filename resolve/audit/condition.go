@@ -25,21 +25,29 @@ type condition struct {
 // comes back from.
 func conditionOf(r *ruleset.Rule, index int, closed func(*ruleset.Chain) bool) condition {
 	c := condition{rule: r, index: index, complete: r.Read}
+	changed := false // what is looked at from here on may be what the rule set
 	for _, s := range r.Statements {
 		switch s := s.(type) {
+		case *ruleset.Assign, *ruleset.NoTrack:
+			changed = true
 		case *ruleset.Match:
-			if v, ok := valuesOf(s); ok {
+			if v, ok := valuesOf(s); ok && !changed {
 				c.add(v)
 			} else {
 				c.complete = false
 			}
 		case *ruleset.Any:
+			if changed {
+				c.complete = false
+				continue
+			}
 			c.rest = append(c.rest, s)
 			c.complete = c.complete && plainAny(s)
 		case *ruleset.Header:
 			c.rest = append(c.rest, s)
 		case *ruleset.Opaque:
 			c.complete = c.complete && s.Understood && !s.MayFail
+			changed = true
 		case *ruleset.VerdictMap:
 			c.complete = false // what is in the map ends here, the rest goes on
 		case *ruleset.NAT:
