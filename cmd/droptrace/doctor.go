@@ -32,7 +32,7 @@ func doctorCommand(t terminal) *cli.Command {
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "netns", Usage: "`NETNS` another namespace: a name, a path, pid:N, inode:N"},
 		&cli.BoolFlag{Name: "all-netns", Usage: "look at every network namespace"},
-		&cli.StringSliceFlag{Name: "rules", Usage: "`FILE` look at these rules instead; no root is needed for iptables-save's"},
+		&cli.StringSliceFlag{Name: "rules", Usage: "`FILE` rules to look at instead: iptables-save, nft"},
 		&cli.StringFlag{Name: "wait", Usage: "`TIME` between the two looks at the counters (0.5s)"},
 		&cli.StringFlag{Name: "output", Usage: "`FORMAT` text or json"},
 		&cli.BoolFlag{Name: "json", Usage: "the same as --output json"},
