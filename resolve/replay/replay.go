@@ -17,9 +17,9 @@ const (
 type Presence uint8
 
 const (
-	Absent     Presence = iota // the packet has no such field: the match fails
-	Present                    // the value is known
-	NotKnown                   // it may have one, its value is not known
+	Absent   Presence = iota // the packet has no such field: the match fails
+	Present                  // the value is known
+	NotKnown                 // it may have one, its value is not known
 )
 
 // Packet is what is known of a packet at one hook.
@@ -102,12 +102,16 @@ const (
 type Result struct {
 	Verdict Verdict
 	// Last is what ended it: the rule, or with a nil Rule the policy of Chain.
-	// Set for every verdict but Accepted and CannotKnow.
+	// It is not set with Accepted and CannotKnow, nor where the packet is dropped
+	// for certain but by one of several Candidates.
 	Last Place
 	// Candidates are all places that can have dropped or rejected the packet,
-	// given what is not known, in the order of evaluation. With Dropped it is
-	// Last alone.
+	// given what is not known, in the order of evaluation; queues among them,
+	// whose program may.
 	Candidates []Place
+	// Capped: there were more ways through the rules than are followed, and
+	// Candidates may lack some.
+	Capped bool
 	// Doubts are the steps that could not be told and had a say.
 	Doubts []Step
 	// Steps in the order of evaluation; only where Options.Steps asks for them.
@@ -128,6 +132,8 @@ type Step struct {
 	Place
 	// Depth counts the jumps that led here.
 	Depth int
+	// Reached is Yes where the packet came to the rule for certain, else Unknown.
+	Reached Truth
 	// Truth is Yes where every match held.
 	Truth Truth
 	// At is the statement that failed or could not be told; with Yes the one
