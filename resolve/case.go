@@ -4,12 +4,10 @@ import (
 	"encoding/binary"
 
 	"github.com/droptrace/droptrace/resolve/diagnose"
-	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/resolve/symbol"
 	"github.com/droptrace/droptrace/tracer/event"
-	"github.com/droptrace/droptrace/tracer/packet"
 )
 
 // caseOf is what a diagnosis is told of a drop, without its ruleset.

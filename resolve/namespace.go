@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/machine"
+	"github.com/droptrace/droptrace/resolve/model"
 	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/resolve/nftables"
 	"github.com/droptrace/droptrace/resolve/ruleset"
@@ -34,6 +35,13 @@ type namespace struct {
 
 	xt     map[xtables.TableID]*xtTable
 	xtRead time.Time
+
+	// model is what the rules do, read for diagnoses; modelXT is the xtRead that
+	// it belongs to.
+	model     *model.Model
+	modelXT   time.Time
+	modelRead time.Time
+	modelCost time.Duration
 
 	machine *machine.Machine // nil without handle
 	whys    whys
