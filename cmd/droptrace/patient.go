@@ -110,10 +110,7 @@ func (p *patient) findings(ctx context.Context) []netnsFinding {
 			p.miss(err)
 		}
 	}
-	text := func(r *ruleset.Rule) string {
-		s, _ := p.rules.text(ctx, r)
-		return s
-	}
+	text := func(r *ruleset.Rule) string { return p.rules.text(ctx, r) }
 	list := audit.Look(audit.Subject{
 		Rulesets: p.rules.list, Before: p.before, After: after, Between: between, Counters: p.counts, Text: text,
 	})

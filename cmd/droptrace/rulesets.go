@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/droptrace/droptrace/resolve/model"
 	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/resolve/nftables"
 	"github.com/droptrace/droptrace/resolve/ruleset"
@@ -14,66 +15,44 @@ import (
 // rulesets is everything that filters in one network namespace, or in one set
 // of files.
 type rulesets struct {
-	list   []*ruleset.Ruleset
-	handle *netns.Handle
-
-	nft    *nftables.Snapshot
-	blobs  map[*ruleset.Table]*xtables.Blob
-	texts  map[*ruleset.Table]map[*ruleset.Rule]string
-	failed error // what could not be read
+	list  []*ruleset.Ruleset
+	model *model.Model // nil for files
 }
+
+// readTries bounds the attempts at rules that change meanwhile.
+const readTries = 5
 
 // readRulesets reads all engines of a namespace. What it could read it returns
 // beside the error.
 func readRulesets(ctx context.Context, h *netns.Handle) (*rulesets, error) {
-	r := &rulesets{
-		handle: h, blobs: make(map[*ruleset.Table]*xtables.Blob),
-		texts: make(map[*ruleset.Table]map[*ruleset.Rule]string),
+	for range readTries {
+		nft, nftErr := nftables.Read(ctx, h)
+		blobs, legacyErr := readLegacy(h)
+		m, err := model.Read(ctx, h, nft, blobs)
+		if errors.Is(err, nftables.ErrChanged) || errors.Is(err, xtables.ErrChanged) {
+			continue
+		}
+		if err != nil {
+			return &rulesets{}, errors.Join(nftErr, legacyErr, fmt.Errorf("read rules: %w", err))
+		}
+		return &rulesets{list: m.Rulesets, model: m}, errors.Join(nftErr, legacyErr)
 	}
-	if err := r.readNFT(ctx, h); err != nil {
-		r.failed = err
-	}
-	ids, err := xtables.Tables(h)
-	r.failed = errors.Join(r.failed, err)
-	legacy := &ruleset.Ruleset{}
+	return &rulesets{}, nftables.ErrChanging
+}
+
+func readLegacy(h *netns.Handle) ([]*xtables.Blob, error) {
+	ids, failed := xtables.Tables(h)
+	var blobs []*xtables.Blob
 	for _, id := range ids {
 		b, err := xtables.Read(h, id)
 		if err != nil {
-			r.failed = errors.Join(r.failed, err)
+			failed = errors.Join(failed, err)
 			continue
 		}
-		r.blobs[b.Table] = b
-		legacy.Tables = append(legacy.Tables, b.Table)
+		blobs = append(blobs, b)
 	}
-	if len(legacy.Tables) > 0 {
-		r.list = append(r.list, legacy)
-	}
-	return r, r.failed
+	return blobs, failed
 }
-
-// readNFT reads what nf_tables evaluates, its statements too.
-func (r *rulesets) readNFT(ctx context.Context, h *netns.Handle) error {
-	for range readTries {
-		nft, err := nftables.Read(ctx, h)
-		if err != nil {
-			return err
-		}
-		model, err := nft.Model(ctx)
-		if errors.Is(err, nftables.ErrChanged) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		r.nft = nft
-		r.list = append(r.list, model)
-		return nil
-	}
-	return nftables.ErrChanging
-}
-
-// readTries bounds the attempts at a ruleset that changes meanwhile.
-const readTries = 5
 
 // size counts tables and rules.
 func (r *rulesets) size() (tables, rules int) {
@@ -88,28 +67,10 @@ func (r *rulesets) size() (tables, rules int) {
 	return tables, rules
 }
 
-// text is the rule in its own program's words; the error says why it is not
-// known.
-func (r *rulesets) text(ctx context.Context, rule *ruleset.Rule) (string, error) {
-	t := rule.Chain.Table
-	b := r.blobs[t]
-	switch {
-	case rule.Text != "":
-		return rule.Text, nil
-	case b != nil:
-		texts, ok := r.texts[t]
-		if !ok {
-			var err error
-			if texts, err = xtables.Texts(ctx, r.handle, b); err != nil {
-				return "", err
-			}
-			r.texts[t] = texts
-		}
-		return texts[rule], nil
-	case r.nft != nil:
-		if known, ok := r.nft.Rule(t.Handle, rule.Handle); ok {
-			return r.nft.Text(ctx, known)
-		}
+// text is the rule in its own program's words, empty where they are not known.
+func (r *rulesets) text(ctx context.Context, rule *ruleset.Rule) string {
+	if rule.Text != "" || r.model == nil {
+		return rule.Text
 	}
-	return "", fmt.Errorf("text of rule %d of chain %q: nothing tells it", rule.Number, rule.Chain.Name)
+	return r.model.Text(ctx, rule)
 }

@@ -53,6 +53,13 @@ func TestRulesThatCannotDoWhatTheySay(t *testing.T) {
 			rules: []string{"-A INPUT -p tcp -m multiport --dports 80,443,8000:8010 -j DROP", "-A INPUT -p tcp -m tcp --dport 8005 -j ACCEPT"},
 			want:  []string{"accept-below-drop: rule 2 " + in + " never accepts: above it, all its packets are dropped by rule 1"},
 		},
+		"a port given in another way": {
+			rules: []string{"-A INPUT -p tcp -m tcp --dport 80 -j DROP", "-A INPUT -s 10.0.0.0/8 -p tcp -m multiport --dports 80 -j ACCEPT"},
+			want:  []string{"accept-below-drop: rule 2 " + in + " never accepts: above it, all its packets are dropped by rule 1"},
+		},
+		"later fragments get past what looks for a port": {
+			rules: []string{"-A INPUT -p tcp -m tcp --sport 0:65535 -j DROP", "-A INPUT -p tcp -j ACCEPT"},
+		},
 		"one port more than many": {
 			rules: []string{"-A INPUT -p tcp -m multiport --dports 80,443 -j DROP", "-A INPUT -p tcp -m multiport --dports 443,444 -j ACCEPT"},
 		},

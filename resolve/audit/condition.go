@@ -2,6 +2,7 @@ package audit
 
 import (
 	"reflect"
+	"slices"
 
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
@@ -148,13 +149,31 @@ func (c *condition) impliesRest(s ruleset.Statement) bool {
 	return false
 }
 
-// impliesHeader: a header that is looked for as strictly or more so.
+// impliesHeader leaves packets aside that are cut short inside their transport
+// header: no receiver takes them for what the rules speak of. What is left of
+// the question are later fragments, which have no such header.
 func (c *condition) impliesHeader(h *ruleset.Header) bool {
-	for _, s := range c.rest {
+	if h.Options && !slices.ContainsFunc(c.rest, func(s ruleset.Statement) bool {
 		own, ok := s.(*ruleset.Header)
-		if ok && own.Size >= h.Size && (own.Options || !h.Options) && (!own.LaterFragments || h.LaterFragments) &&
-			(own.FragmentOverwrite || !h.FragmentOverwrite) {
+		return ok && own.Options
+	}) {
+		return false
+	}
+	return h.LaterFragments || c.wantsTransport()
+}
+
+// wantsTransport reports whether later fragments never meet the condition.
+func (c *condition) wantsTransport() bool {
+	for _, s := range c.rest {
+		if own, ok := s.(*ruleset.Header); ok && !own.LaterFragments {
 			return true
+		}
+	}
+	for i := range c.matches {
+		for _, f := range c.matches[i].fields {
+			if base, _, _, ok := f.IsPayload(); ok && base == ruleset.Transport {
+				return true
+			}
 		}
 	}
 	return false
