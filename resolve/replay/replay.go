@@ -43,6 +43,17 @@ type Packet struct {
 	UID, GID int
 
 	Conntrack Conntrack
+
+	// kept is what rules of hooks before did to it.
+	kept carried
+}
+
+// carried is what a packet takes along from hook to hook and the other fields do
+// not say.
+type carried struct {
+	unknown []region // bytes that were changed in a way that is not known
+	set     []assignment
+	states  uint32 // the connection's possible states, where they are several
 }
 
 // Interface is where the packet came in or goes out.

@@ -94,10 +94,10 @@ func (r *run) rule(c *chain, x *rule, s *state) (next, back *state) {
 	}
 	for i := range x.matches {
 		v := r.eval(s, &x.matches[i])
-		if v.truth == Yes {
+		if v.truth == Yes { // nothing drops then
 			continue
 		}
-		if v.truth == No && !v.short {
+		if v.truth == No && v.drops == No {
 			if r.o.Steps {
 				r.step(c, x, s, No, x.matches[i].src, "")
 			}

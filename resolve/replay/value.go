@@ -55,7 +55,7 @@ type view struct {
 type region struct{ from, to int }
 
 func newView(p *Packet, slots int) *view {
-	v := &view{packet: *p, values: make([]value, slots)}
+	v := &view{packet: *p, values: make([]value, slots), unknown: p.kept.unknown}
 	v.layout = layoutOf(&v.packet)
 	return v
 }

@@ -39,9 +39,18 @@ func (w *walk) fail(at ruleset.Statement) {
 func (w *walk) match(m *match) {
 	v := w.eval(w.now, m)
 	switch {
-	case v.short:
-		w.doubt(m.src, "packet is too short for its header")
+	case v.drops == Yes:
+		w.at = m.src
+		w.last(Dropped)
+		return
+	case v.drops == Unknown:
+		w.doubt(m.src, v.why)
 		w.end(w.c, w.x.src, Dropped, false)
+		w.now = w.now.copy()
+		w.now.whole = false
+	}
+	switch {
+	case v.truth == No && v.drops == Unknown:
 		w.failed, w.now = merge(w.failed, w.now), nil
 	case v.truth == No:
 		w.fail(m.src)
@@ -54,7 +63,7 @@ func (w *walk) match(m *match) {
 
 func (w *walk) step(p *step) {
 	switch s := p.src.(type) {
-	case *ruleset.Match:
+	case *ruleset.Match, *ruleset.Header, *ruleset.Any:
 		w.match(p.match)
 	case *ruleset.VerdictMap:
 		w.verdictMap(p, s)
