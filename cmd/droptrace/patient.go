@@ -55,7 +55,7 @@ func newPatient(ctx context.Context, n netns.Namespace) *patient {
 func newFilePatient(ctx context.Context, names []string) (*patient, error) {
 	p := &patient{file: strings.Join(names, ", ")}
 	var err error
-	p.rules, err = readRuleFiles(ctx, names)
+	p.rules, _, err = readRuleFiles(ctx, names)
 	return p, err
 }
 

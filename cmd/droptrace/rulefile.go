@@ -12,6 +12,7 @@ import (
 
 	"github.com/droptrace/droptrace/resolve/iptables"
 	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/scratch"
 )
 
 // maxRuleFile bounds a file of rules, in bytes: 100,000 are about 10 MB.
@@ -92,29 +93,64 @@ func parseSaved(name string, text []byte) (*ruleset.Ruleset, error) {
 	return rs, nil
 }
 
-// readRuleFiles reads files of one machine into one set of rulesets.
-func readRuleFiles(ctx context.Context, names []string) (*rulesets, error) {
-	r := &rulesets{}
+// readRuleFiles reads files of one machine into one set of rulesets. indexes are
+// those that rules of nft's compare interfaces with.
+func readRuleFiles(ctx context.Context, names []string) (r *rulesets, indexes map[string]uint32, err error) {
+	r, indexes = &rulesets{}, make(map[string]uint32)
 	for _, name := range names {
 		l, text, err := readRuleFile(name)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		var rs *ruleset.Ruleset
 		if l == savedIPTables {
 			rs, err = parseSaved(name, text)
 		} else {
-			rs, err = loadListed(ctx, name, text)
+			rs, err = loadListed(ctx, name, text, indexes)
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		r.list = append(r.list, rs)
 	}
-	return r, nil
+	return r, indexes, nil
 }
 
 // loadListed has nft itself read a file, in a namespace of droptrace's own.
-func loadListed(context.Context, string, []byte) (*ruleset.Ruleset, error) {
-	return nil, errors.New("files of nft's are not read yet")
+func loadListed(ctx context.Context, name string, text []byte, indexes map[string]uint32) (*ruleset.Ruleset, error) {
+	n, err := scratch.New(ctx)
+	if err != nil {
+		return nil, scratchFailed(name, err)
+	}
+	defer n.Close()
+	if err := n.LoadNFT(ctx, string(text)); err != nil {
+		return nil, scratchFailed(name, err)
+	}
+	rules, err := readRulesets(ctx, n.Handle)
+	if err != nil {
+		return nil, scratchFailed(name, err)
+	}
+	devices, err := n.Devices()
+	if err != nil {
+		return nil, scratchFailed(name, err)
+	}
+	for index, device := range devices {
+		indexes[device] = index
+	}
+	return rules.withTexts(ctx), nil
+}
+
+// scratchFailed says what to do where the copy could not be made.
+func scratchFailed(name string, err error) error {
+	err = fmt.Errorf("%s: %w", name, err)
+	switch {
+	case errors.Is(err, scratch.ErrUserNamespace), errors.Is(err, scratch.ErrPrivilege):
+		return errorWithHint(err, "nft reads its file in a namespace of droptrace's own, which this user may not make: run it as root",
+			"files of iptables-save need no root")
+	case errors.Is(err, scratch.ErrNoProgram):
+		return errorWithHint(err, "install nftables")
+	case errors.Is(err, scratch.ErrModule):
+		return errorWithHint(err, "droptrace loads no modules by itself: load them, or ask on the machine that the rules are from")
+	}
+	return err
 }

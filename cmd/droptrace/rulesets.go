@@ -74,3 +74,20 @@ func (r *rulesets) text(ctx context.Context, rule *ruleset.Rule) string {
 	}
 	return r.model.Text(ctx, rule)
 }
+
+// withTexts gives each rule its text while it can still be had, and returns all
+// that nf_tables evaluates. It is for namespaces that will be gone.
+func (r *rulesets) withTexts(ctx context.Context) *ruleset.Ruleset {
+	out := &ruleset.Ruleset{}
+	for _, rs := range r.list {
+		for _, t := range rs.Tables {
+			for _, c := range t.Chains {
+				for _, rule := range c.Rules {
+					rule.Text = r.text(ctx, rule)
+				}
+			}
+		}
+		out.Tables = append(out.Tables, rs.Tables...)
+	}
+	return out
+}
