@@ -262,15 +262,20 @@ func (r *rows) programs() {
 	}
 }
 
-// installed looks where sudo's PATH may not lead, too.
 func installed(name string) bool {
-	if _, err := exec.LookPath(name); err == nil {
-		return true
+	_, ok := findProgram(name)
+	return ok
+}
+
+// findProgram looks where sudo's PATH may not lead, too.
+func findProgram(name string) (string, bool) {
+	if path, err := exec.LookPath(name); err == nil {
+		return path, true
 	}
 	for _, dir := range []string{"/usr/sbin/", "/sbin/"} {
 		if _, err := os.Stat(dir + name); err == nil {
-			return true
+			return dir + name, true
 		}
 	}
-	return false
+	return "", false
 }

@@ -32,7 +32,7 @@ func doctorCommand(t terminal) *cli.Command {
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "netns", Usage: "`NETNS` another namespace: a name, a path, pid:N, inode:N"},
 		&cli.BoolFlag{Name: "all-netns", Usage: "look at every network namespace"},
-		&cli.StringSliceFlag{Name: "rules", Usage: "`FILE` rules to look at instead: iptables-save, nft"},
+		&cli.GenericFlag{Name: "rules", Value: new(wholeValues), Usage: "`FILE` rules to look at instead: iptables-save, nft"},
 		&cli.StringFlag{Name: "wait", Usage: "`TIME` between the two looks at the counters (0.5s)"},
 		&cli.StringFlag{Name: "output", Usage: "`FORMAT` text or json"},
 		&cli.BoolFlag{Name: "json", Usage: "the same as --output json"},
@@ -85,7 +85,7 @@ func doctorAction(c *cli.Context, t terminal) error {
 
 func readDoctorOptions(c *cli.Context) (o doctorOptions, err error) {
 	o = doctorOptions{
-		netns: c.StringSlice("netns"), rules: c.StringSlice("rules"), allNetns: c.Bool("all-netns"), quiet: c.Bool("quiet"),
+		netns: c.StringSlice("netns"), rules: whole(c, "rules"), allNetns: c.Bool("all-netns"), quiet: c.Bool("quiet"),
 		wait: 500 * time.Millisecond,
 	}
 	if o.json, err = readFormat(c); err != nil {

@@ -49,7 +49,7 @@ func explainFlags() []cli.Flag {
 		flags = append(flags, &cli.StringFlag{Name: name, Aliases: aliases, Category: category, Usage: usage})
 	}
 	list := func(category, name, usage string) {
-		flags = append(flags, &cli.StringSliceFlag{Name: name, Category: category, Usage: usage})
+		flags = append(flags, &cli.GenericFlag{Name: name, Category: category, Usage: usage, Value: new(wholeValues)})
 	}
 	on := func(category, name, usage string, aliases ...string) {
 		flags = append(flags, &cli.BoolFlag{Name: name, Aliases: aliases, Category: category, Usage: usage})
@@ -83,6 +83,26 @@ func explainFlags() []cli.Flag {
 	on(outputFlags, "quiet", "no notes on standard error", "q")
 	on(outputFlags, "schema", "print the JSON schema of --json and end")
 	return flags
+}
+
+// wholeValues are those of a flag that may be repeated, and whose values may have
+// commas in them.
+type wholeValues []string
+
+func (v *wholeValues) String() string { return "" }
+
+// Set implements flag.Value.
+func (v *wholeValues) Set(s string) error {
+	*v = append(*v, s)
+	return nil
+}
+
+// whole returns the values of such a flag.
+func whole(c *cli.Context, name string) []string {
+	if v, ok := c.Generic(name).(*wholeValues); ok {
+		return *v
+	}
+	return nil
 }
 
 // subject is whose rules are asked.
@@ -134,12 +154,12 @@ func explainAction(c *cli.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	s, err := openSubject(c.Context, c.String("netns"), c.StringSlice("rules"))
+	s, err := openSubject(c.Context, c.String("netns"), whole(c, "rules"))
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	e, err := explainPacket(c.Context, s, q, c.StringSlice("with"), c.Bool("trace"))
+	e, err := explainPacket(c.Context, s, q, whole(c, "with"), c.Bool("trace"))
 	if err != nil {
 		return err
 	}
@@ -195,6 +215,7 @@ func openSubject(ctx context.Context, name string, files []string) (*subject, er
 // rootNeeded adds what to do without privileges.
 func rootNeeded(err error) error {
 	if errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EPERM) {
+		err = fmt.Errorf("read the rules of the network namespace: %w", os.ErrPermission)
 		return errorWithHint(err, "run it as root, or give it the rules in a file: --rules FILE")
 	}
 	return err

@@ -27,7 +27,7 @@ func run(args []string, t terminal, open opener) int {
 	if exit, ok := err.(cli.ExitCoder); ok { // cli's own: --help with a topic
 		err = badUsage(errors.New(exit.Error()), "droptrace --help lists the flags")
 	}
-	if err != nil && !errors.Is(err, errFindings) {
+	if err != nil && !silent(err) {
 		printError(t.stderr, t.style(t.stderr), err)
 	}
 	return exitCode(err)

@@ -119,6 +119,13 @@ func readRuleFiles(ctx context.Context, names []string) (r *rulesets, indexes ma
 // loadListed has nft itself read a file, in a namespace of droptrace's own.
 func loadListed(ctx context.Context, name string, text []byte, indexes map[string]uint32) (*ruleset.Ruleset, error) {
 	n, err := scratch.New(ctx)
+	if errors.Is(err, scratch.ErrPrivilege) {
+		if code, e := scratch.Again(ctx); e == nil {
+			return nil, againError{code}
+		} else if !errors.Is(e, scratch.ErrPrivilege) {
+			err = e
+		}
+	}
 	if err != nil {
 		return nil, scratchFailed(name, err)
 	}
@@ -139,6 +146,12 @@ func loadListed(ctx context.Context, name string, text []byte, indexes map[strin
 	}
 	return rules.withTexts(ctx), nil
 }
+
+// againError ends droptrace with the exit code of itself in a user namespace,
+// which has answered.
+type againError struct{ code int }
+
+func (againError) Error() string { return "answered by a process of its own" }
 
 // scratchFailed says what to do where the copy could not be made.
 func scratchFailed(name string, err error) error {

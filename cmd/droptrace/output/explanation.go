@@ -198,8 +198,12 @@ func (t *Text) stage(g *Stage) {
 	switch {
 	case g.Rule != nil:
 		facts = append(facts, s.ruleAt(g.Rule))
-	case g.Verdict == "unknown" && len(g.Candidates) > 0:
-		facts = append(facts, "perhaps "+s.candidates(g.Candidates[:min(len(g.Candidates), maxCandidates)]))
+	case len(g.Candidates) > 0:
+		names := s.candidates(g.Candidates[:min(len(g.Candidates), maxCandidates)])
+		if g.Verdict == "unknown" {
+			names = "perhaps " + names
+		}
+		facts = append(facts, names)
 	case g.Local:
 		facts = append(facts, "to\x00this\x00host")
 	case g.Rules > 0:

@@ -38,6 +38,7 @@ func TestSchemaHasEveryField(t *testing.T) {
 		"drop": reflect.TypeFor[resolve.Drop](), "folded": reflect.TypeFor[foldedRecord](),
 		"loss": reflect.TypeFor[Loss](), "notice": reflect.TypeFor[Notice](),
 		"doctor": reflect.TypeFor[Examination](), "explanation": reflect.TypeFor[Explanation](),
+		"replayed": reflect.TypeFor[ReplayedDrop](), "replayed_summary": reflect.TypeFor[ReplayedSummary](),
 	} {
 		seen := map[reflect.Type]bool{}
 		compareObject(t, root, map[string]any{"$ref": "#/$defs/" + name}, typ, name, seen)
