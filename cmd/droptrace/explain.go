@@ -181,7 +181,7 @@ func openSubject(ctx context.Context, name string, files []string) (*subject, er
 			return nil, badUsage(errors.New("--rules and --netns exclude each other"), "give one of them")
 		}
 		rules, indexes, err := readRuleFiles(ctx, files)
-		return &subject{rules: rules, files: files, indexes: indexes}, err
+		return &subject{rules: rules, files: files, indexes: indexes, way: diagnose.Namespace{Own: true}}, err
 	}
 	n, err := netns.Current()
 	own := n

@@ -75,8 +75,9 @@ func (r *rulesets) text(ctx context.Context, rule *ruleset.Rule) string {
 	return r.model.Text(ctx, rule)
 }
 
-// withTexts gives each rule its text while it can still be had, and returns all
-// that nf_tables evaluates. It is for namespaces that will be gone.
+// withTexts gives each rule its text while it can still be had, and takes its
+// handle away: it is for copies, which will be gone, and whose handles name other
+// rules in the original.
 func (r *rulesets) withTexts(ctx context.Context) *ruleset.Ruleset {
 	out := &ruleset.Ruleset{}
 	for _, rs := range r.list {
@@ -84,6 +85,9 @@ func (r *rulesets) withTexts(ctx context.Context) *ruleset.Ruleset {
 			for _, c := range t.Chains {
 				for _, rule := range c.Rules {
 					rule.Text = r.text(ctx, rule)
+				}
+				for _, rule := range c.Rules {
+					rule.Handle = 0
 				}
 			}
 		}

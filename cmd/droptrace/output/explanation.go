@@ -199,7 +199,10 @@ func (t *Text) stage(g *Stage) {
 	case g.Rule != nil:
 		facts = append(facts, s.ruleAt(g.Rule))
 	case len(g.Candidates) > 0:
-		names := s.candidates(g.Candidates[:min(len(g.Candidates), maxCandidates)])
+		names := s.ruleAt(&g.Candidates[0])
+		if len(g.Candidates) > 1 {
+			names = s.candidates(g.Candidates[:min(len(g.Candidates), maxCandidates)])
+		}
 		if g.Verdict == "unknown" {
 			names = "perhaps " + names
 		}
