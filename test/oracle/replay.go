@@ -15,6 +15,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/resolve/nftables"
 	"github.com/droptrace/droptrace/resolve/replay"
+	"github.com/droptrace/droptrace/resolve/route"
 	fw "github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/resolve/xtables"
 )
@@ -36,6 +37,7 @@ type replayer struct {
 	wrong int
 	model *model.Model
 	f     *replay.Firewall
+	host  *route.Host
 }
 
 func newReplayer(router string, out io.Writer) (*replayer, error) {
@@ -48,7 +50,11 @@ func newReplayer(router string, out io.Writer) (*replayer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &replayer{ns: ns, out: out}, nil
+	host, err := route.Open(ns)
+	if err != nil {
+		return nil, err
+	}
+	return &replayer{ns: ns, out: out, host: host}, nil
 }
 
 func (r *replayer) row(engine string) *replayed {
@@ -156,9 +162,9 @@ func (s spec) invalid() bool {
 func (r *replayer) check(s *ruleset, shots []shot) {
 	for _, x := range shots {
 		p := x.spec.packet(x.id)
-		env := lanes{nothing{}, x.spec.Path}
-		j := r.f.Journey(p, env, replay.Options{})
+		j := r.f.Journey(p, r.host, replay.Options{})
 		r.judge(s, x, p, j)
+		env := lanes{nothing{}, x.spec.Path}
 		p.Conntrack, p.MarkKnown, p.Bytes = replay.Conntrack{}, false, p.Bytes[:len(p.Bytes)*3/4]
 		r.judge(s, x, p, r.f.Journey(p, env, replay.Options{}))
 	}
@@ -209,7 +215,7 @@ func (r *replayer) judge(s *ruleset, x shot, p *replay.Packet, j *replay.Journey
 		fmt.Fprintf(r.out, "  candidate: %s\n", placeName(c))
 	}
 	fmt.Fprintf(r.out, "  ruleset:\n%s\n", s.text(map[bool]string{false: "ip", true: "ip6"}[x.spec.V6]))
-	for _, st := range r.f.Journey(p, lanes{nothing{}, x.spec.Path}, replay.Options{Steps: true}).Stages {
+	for _, st := range r.f.Journey(p, r.host, replay.Options{Steps: true}).Stages {
 		if st.Result == nil {
 			continue
 		}

@@ -28,7 +28,7 @@ type engineRun struct {
 
 func newRun(o options, engine string, k *kernel, j *judge) *engineRun {
 	r := rand.New(rand.NewPCG(o.seed, uint64(len(engine))))
-	return &engineRun{options: o, engine: engine, k: k, j: j, r: r, g: &generator{r: r, engine: engine}, id: firstID}
+	return &engineRun{options: o, engine: engine, k: k, j: j, r: r, g: &generator{r: r, engine: engine, wide: o.replay}, id: firstID}
 }
 
 // shot is a packet that was sent and what became of it.
@@ -145,10 +145,15 @@ func (e *engineRun) round() (*measured, error) {
 
 // replayOnly measures rulesets and has them replayed, without droptrace.
 func (e *engineRun) replayOnly(deadline time.Time) error {
+	refused := 0
 	for time.Now().Before(deadline) && e.replays.row(e.engine).N < 2*e.n {
 		s := e.g.ruleset()
 		if err := e.k.load(s); err != nil {
-			return err
+			if refused++; refused > 20 {
+				return err
+			}
+			fmt.Printf("not loaded: %.600s\n", err)
+			continue
 		}
 		if err := e.k.tap(s); err != nil {
 			return err
