@@ -93,12 +93,17 @@ func (d *diagnosis) moved(r *ruleset.Rule) string {
 	}))
 }
 
+// text is a rule as its own tool prints it, "" where that is not known.
+func (d *diagnosis) text(r *ruleset.Rule) string {
+	if r.Text == "" && d.c.Text != nil {
+		return d.c.Text(r)
+	}
+	return r.Text
+}
+
 // again writes a rule anew from its own text.
 func (d *diagnosis) again(r *ruleset.Rule, iptables func([]string) string, nft func(string) string) string {
-	text := r.Text
-	if text == "" && d.c.Text != nil {
-		text = d.c.Text(r)
-	}
+	text := d.text(r)
 	if text == "" {
 		return ""
 	}
