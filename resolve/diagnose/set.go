@@ -29,7 +29,7 @@ func (d *diagnosis) dropSet() []Why {
 		}
 		w := Why{Code: SetMember, Message: fmt.Sprintf("it is in the set %s, whose members %s drops: element %s",
 			m.Set.Name, d.ruleName(r), element)}
-		if exact && d.accepts(without(d.c.Rulesets, r).rulesets, &d.c.Packet) {
+		if exact && d.accepts(d.without(r).rulesets, &d.c.Packet) {
 			w.Fix = d.setCommand(m, "delete", element)
 		}
 		return []Why{w}

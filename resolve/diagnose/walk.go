@@ -15,6 +15,9 @@ type diagnosis struct {
 	// agrees.
 	result *replay.Result
 	agrees bool
+	// settled are rules that may have ended the packet's way, for all that the
+	// ruleset tells, but have not: it came to the place after them.
+	settled map[*ruleset.Rule]bool
 }
 
 // newDiagnosis replays the packet. Where the replay does not come to the place
@@ -29,13 +32,37 @@ func newDiagnosis(c *Case) *diagnosis {
 	same := func(p replay.Place) bool {
 		return p.Rule == c.Place.Rule && p.Base == c.Place.Base && (p.Rule != nil || p.Chain == c.Place.Chain)
 	}
-	switch {
-	case dropped(d.result.Verdict):
-		d.agrees = same(d.result.Last)
-	case d.result.Verdict == replay.CannotKnow:
-		d.agrees = slices.ContainsFunc(d.result.Candidates, same)
+	if dropped(d.result.Verdict) || d.result.Verdict == replay.CannotKnow {
+		d.agrees = same(d.result.Last) || slices.ContainsFunc(d.result.Candidates, same)
+	}
+	if d.agrees {
+		d.settle()
 	}
 	return d
+}
+
+// settle finds the rules before the place of which the replay could not tell
+// whether they hold, and the drop does.
+func (d *diagnosis) settle() {
+	for i := range d.result.Steps {
+		step := &d.result.Steps[i]
+		if step.Rule == nil || step.Rule == d.c.Place.Rule {
+			if step.Base == d.c.Place.Base {
+				return
+			}
+			continue
+		}
+		if step.Truth != replay.Unknown || len(targets(step.Rule)) > 0 {
+			continue
+		}
+		if s := shapeOf(step.Rule); s.odd || s.assigns {
+			continue // it may have had its say without ending the way
+		}
+		if d.settled == nil {
+			d.settled = make(map[*ruleset.Rule]bool)
+		}
+		d.settled[step.Rule] = true
+	}
 }
 
 // accepts reports whether the packet passes the hook in these rulesets.
@@ -81,7 +108,8 @@ type shape struct {
 	doubts     []*ruleset.Opaque
 	verdict    *ruleset.Verdict
 	nat        *ruleset.NAT
-	odd        bool // steps that are none of these and not marks
+	assigns    bool // sets marks and their likes
+	odd        bool // steps that are none of these
 }
 
 func shapeOf(r *ruleset.Rule) shape {
@@ -102,6 +130,7 @@ func shapeOf(r *ruleset.Rule) shape {
 		case *ruleset.NAT:
 			s.nat = st
 		case *ruleset.Assign:
+			s.assigns = true
 		default:
 			s.odd = true
 		}
@@ -223,8 +252,8 @@ func (d *diagnosis) misses() []miss {
 			out = append(out, m)
 		case relaxations < maxRelaxed:
 			relaxations++
-			e := relaxed(d.c.Rulesets, m.rule, m.step)
-			if r := d.acceptedBy(e.rulesets, e.chains[d.c.Place.Base], &d.c.Packet); r != nil {
+			e := d.relaxed(m.rule, m.step)
+			if r := d.acceptedBy(e.rulesets, e.now(d.c.Place.Base), &d.c.Packet); r != nil {
 				m.accept = e.known(r)
 				out = append(out, m)
 			}
