@@ -30,8 +30,10 @@ func change(in []*ruleset.Ruleset, settled map[*ruleset.Rule]bool, chain *rulese
 	if chain != nil {
 		tables[chain.Table] = true
 	}
-	for r := range settled {
-		tables[r.Chain.Table] = true
+	for r, out := range settled {
+		if out {
+			tables[r.Chain.Table] = true
+		}
 	}
 	for i, rs := range in {
 		copied := *rs
@@ -161,7 +163,7 @@ func (d *diagnosis) inserted(in []*ruleset.Ruleset, chain *ruleset.Chain, index 
 func (d *diagnosis) relaxed(r *ruleset.Rule, step ruleset.Statement) *edit {
 	return change(d.c.Rulesets, d.settled, r.Chain, func(rules []*ruleset.Rule) []*ruleset.Rule {
 		i := slices.Index(rules, r)
-		copied := *r
+		copied := *r // another rule than the settled one
 		copied.Statements = slices.DeleteFunc(slices.Clone(r.Statements), func(s ruleset.Statement) bool {
 			return s == step
 		})

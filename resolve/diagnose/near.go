@@ -262,6 +262,9 @@ func (d *diagnosis) otherFamily() []Why {
 // asks for no address.
 func (d *diagnosis) acceptsOther(c *ruleset.Chain) *ruleset.Rule {
 	for _, r := range c.Rules {
+		if d.otherPort(r) {
+			continue
+		}
 		s := shapeOf(r)
 		if s.verdict == nil || s.odd || len(s.doubts) > 0 {
 			continue

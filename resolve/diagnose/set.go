@@ -76,12 +76,16 @@ func within(r ruleset.Range, value []byte, sizes []int) bool {
 		if at+n > len(value) {
 			return false
 		}
-		if bytes.Compare(value[at:at+n], r.From[at:at+n]) < 0 || bytes.Compare(value[at:at+n], r.To[at:at+n]) > 0 {
+		if !between(ruleset.Range{From: r.From[at : at+n], To: r.To[at : at+n]}, value[at:at+n]) {
 			return false
 		}
 		at += n
 	}
 	return at == len(value)
+}
+
+func between(r ruleset.Range, value []byte) bool {
+	return bytes.Compare(value, r.From) >= 0 && bytes.Compare(value, r.To) <= 0
 }
 
 // value is what the packet has in the fields that sets usually hold.
