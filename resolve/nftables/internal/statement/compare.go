@@ -130,6 +130,9 @@ func (v *value) bounds(operand []byte, equal bool) (low, high []byte, ok bool) {
 	}
 	low, ok = v.widen(operand, 0)
 	high, ok2 := v.widen(operand, 0xff)
+	if isName(v.field) && bytes.IndexByte(operand, 0) >= 0 {
+		high = bytes.Clone(low) // iptables compares a name with its NUL: it ends there
+	}
 	if !ok || !ok2 {
 		return nil, nil, false
 	}
