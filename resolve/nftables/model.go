@@ -17,9 +17,10 @@ import (
 // once more, with statements, and the tables' sets with their elements. Its
 // rules are not the snapshot's, but have the same handles.
 //
-// What x_tables code does (Rule.Compat) is Opaque; the text of such a rule says
-// it better. The error is ErrChanged where the ruleset is no longer the
-// snapshot's.
+// Rules of iptables-nft's tables have texts, too, and the statements that these
+// come to: see readTexts. Where iptables-nft-save is not installed, what x_tables
+// code does (Rule.Compat) is Opaque. The error is ErrChanged where the ruleset is
+// no longer the snapshot's.
 func (s *Snapshot) Model(ctx context.Context) (*ruleset.Ruleset, error) {
 	if len(s.rules.Tables) == 0 {
 		return &ruleset.Ruleset{Generation: s.rules.Generation}, nil
@@ -29,6 +30,9 @@ func (s *Snapshot) Model(ctx context.Context) (*ruleset.Ruleset, error) {
 	rules, err := readModel(ctx, s, c)
 	if err != nil {
 		return nil, fmt.Errorf("read nftables rules: %w", err)
+	}
+	if err := s.readTexts(ctx, rules); err != nil {
+		return nil, err
 	}
 	return rules, nil
 }
