@@ -13,7 +13,12 @@ import (
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv("SCRATCH_TEST_USER") != "" {
+		os.Exit(asUser())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func newScratch(t *testing.T) *Namespace {
 	t.Helper()
