@@ -256,5 +256,18 @@ func (m *modeler) addRule(family uint8, attrs []byte) error {
 	}
 	r.Statements, r.Read, r.Compat = body.Statements, true, body.Compat
 	r.Packets, r.Counts = body.Packets, body.Counts
+	if !r.CanDrop {
+		cannotDrop(r)
+	}
 	return nil
+}
+
+// cannotDrop tells a rule's steps what is known of the rule: of x_tables' code
+// its name says whether it can drop (see xt.go).
+func cannotDrop(r *ruleset.Rule) {
+	for _, s := range r.Statements {
+		if o, ok := s.(*ruleset.Opaque); ok {
+			o.MayDrop = false
+		}
+	}
 }

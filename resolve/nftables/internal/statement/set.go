@@ -1,6 +1,9 @@
 package statement
 
 import (
+	"bytes"
+	"slices"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/droptrace/droptrace/resolve/nftables/internal/nlattr"
@@ -173,6 +176,9 @@ func (s *Set) Settle(complete bool) *ruleset.Set {
 			}
 			u.set.Elements = append(u.set.Elements, out)
 		}
+	}
+	for _, u := range s.uses {
+		slices.SortFunc(u.set.Elements, func(a, b ruleset.Element) int { return bytes.Compare(a.From, b.From) })
 	}
 	s.raw = nil
 	return s.uses[0].set
