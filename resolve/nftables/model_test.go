@@ -162,7 +162,7 @@ func TestStatements(t *testing.T) {
 	for _, group := range statementTests {
 		t.Run(group.name, func(t *testing.T) {
 			ns := newNamespace(t)
-			ns.nft(t, strings.Replace(group.ruleset, "RULES", strings.Join(group.rules(), "\n"), 1))
+			ns.nft(t, replaceRules(group))
 			c := ns.chain(t, "c")
 			if len(c.Rules) != len(group.tests) {
 				t.Fatalf("%d rules, want %d", len(c.Rules), len(group.tests))

@@ -1,5 +1,7 @@
 package nftables
 
+import "strings"
+
 type statementGroup struct {
 	name    string
 	ruleset string     // in which RULES stands for the rules
@@ -12,6 +14,11 @@ func (g statementGroup) rules() []string {
 		rules = append(rules, t[0])
 	}
 	return rules
+}
+
+// replaceRules is the group's whole ruleset.
+func replaceRules(g statementGroup) string {
+	return strings.Replace(g.ruleset, "RULES", strings.Join(g.rules(), "\n"), 1)
 }
 
 const inetInput = "table inet t {\n chain other {\n drop\n }\n chain c {\n type filter hook input priority 0; policy accept;\nRULES\n }\n}\n"

@@ -70,6 +70,7 @@ func DecodeSet(b []byte) (*Set, error) {
 			s.Flags = a.Uint32()
 		case unix.NFTA_SET_KEY_LEN:
 			s.KeyLength = a.Uint32()
+			a.Bad = a.Bad || s.KeyLength > maxWidth
 		case unix.NFTA_SET_DATA_TYPE:
 			s.verdicts = a.Uint32() == verdictType
 		case unix.NFTA_SET_DATA_LEN:
@@ -99,7 +100,7 @@ func (s *Set) description(a *nlattr.Attrs) {
 			}
 			a.Nested(func(a *nlattr.Attrs) {
 				if a.Type == setFieldLen {
-					s.fields = append(s.fields, int(a.Uint32()))
+					s.fields = append(s.fields, int(a.Uint32()&0xff))
 				}
 			})
 		})
