@@ -82,9 +82,7 @@ type modeler struct {
 	tables   []*modelTable
 	byName   map[tableKey]*modelTable
 	decoder  statement.Decoder
-	// last is the chain of the last rule: a dump lists chain by chain.
-	last *modelChain
-	uses int
+	uses     int // rules of all chains
 }
 
 // modelTable is a table of the model, and where its rules find what they name.

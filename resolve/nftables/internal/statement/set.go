@@ -42,7 +42,6 @@ type Set struct {
 	owner    *ruleset.Table
 	uses     []use
 	raw      []element
-	read     bool
 }
 
 // use is the set as the rules with one layout see it.
