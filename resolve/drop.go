@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/conntrack"
+	"github.com/droptrace/droptrace/resolve/diagnose"
 )
 
 // Schema is the version of the JSON form of every record. It grows when a field
@@ -149,8 +150,4 @@ type Process struct {
 }
 
 // Why is one cause with what would mend it.
-type Why struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
-	Fix     string `json:"fix,omitempty"`
-}
+type Why = diagnose.Why

@@ -39,7 +39,7 @@ func liveFlags() []cli.Flag {
 	on(outputFlags, "no heading, status line, notes or closing summary", "quiet", "q")
 	on(outputFlags, "with the kernel's stack", "stack")
 	on(outputFlags, "accepted for habit: addresses are always numbers", "numeric", "n")
-	on(outputFlags, "accepted: causes are not told yet", "no-why")
+	on(outputFlags, "without causes and fixes", "no-why")
 	on(outputFlags, "print the JSON schema of --output json and end", "schema")
 	text(tracerFlags, "`PLAN` auto, fentry, kprobe or tracepoint", "probes")
 	text(tracerFlags, "`SIZE` the buffer in the kernel: 8M", "buffer-size")

@@ -111,6 +111,7 @@ func (t *trace) open(ctx context.Context, cfg Config) error {
 	t.resolver, err = resolve.New(resolve.Config{
 		Symbols: t.symbols, Reasons: t.reasons, Watcher: xtWatcher{t.tracer},
 		ProbesComplete: t.probesComplete,
+		NoWhy:          cfg.NoWhy,
 		Notify:         t.notice,
 	})
 	if err != nil {

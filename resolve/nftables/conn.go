@@ -50,7 +50,7 @@ const (
 // conn is a netlink socket inside one namespace, opened when it is needed.
 //
 // Opening it may by itself load nfnetlink, and the first message nf_tables: ask
-// inKernel before.
+// [module.Files.InKernel] before.
 type conn struct {
 	ns Namespace
 	nl *netlink.Conn

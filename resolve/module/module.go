@@ -1,4 +1,5 @@
-package nftables
+// Package module tells whether a kernel module has to be loaded for something.
+package module
 
 import (
 	"bufio"
@@ -12,15 +13,15 @@ import (
 	"strings"
 )
 
-// kernelFiles is where the running kernel says what it is made of. Tests give
-// it another root than "/".
-type kernelFiles string
+// Files is the root directory below which the running kernel says what it is
+// made of: "/", or another one in tests.
+type Files string
 
-// inKernel reports whether a message to that subsystem would load no module:
+// InKernel reports whether a message to that subsystem would load no module:
 // nfnetlink asks modprobe for "nfnetlink-subsys-N" when nobody has registered.
 //
 // symbol is a function of the module, to be looked for in the kernel image.
-func (root kernelFiles) inKernel(module, symbol string) (bool, error) {
+func (root Files) InKernel(module, symbol string) (bool, error) {
 	switch loaded, err := root.loaded(module); {
 	case errors.Is(err, fs.ErrNotExist):
 		// CONFIG_MODULES=n: what is not there cannot come. That /proc is
@@ -53,10 +54,10 @@ func (root kernelFiles) inKernel(module, symbol string) (bool, error) {
 	return found, nil
 }
 
-func (root kernelFiles) path(name string) string { return filepath.Join(string(root), name) }
+func (root Files) path(name string) string { return filepath.Join(string(root), name) }
 
 // loaded looks into /proc/modules, whose lines begin with the name.
-func (root kernelFiles) loaded(module string) (bool, error) {
+func (root Files) loaded(module string) (bool, error) {
 	f, err := os.Open(root.path("proc/modules"))
 	if err != nil {
 		return false, err
