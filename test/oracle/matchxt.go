@@ -62,11 +62,11 @@ func (d *draw) xtKinds() []func() string {
 		},
 		d.once("-f", func() string { return d.byFamily(d.one("-f", "! -f"), "") }),
 		func() string { return d.byFamily("-m u32 --u32 "+d.one("6&0xFF=17", "0>>22&0x3C@0>>16=1001:9000"), "") },
-		func() string { return "-m cpu --cpu 0" },
 		func() string { return "-m time --timestart 00:00 --timestop 23:59:59" },
 	}
 	if d.wide {
 		kinds = append(kinds,
+			func() string { return "-m cpu --cpu 0" },
 			func() string { return "-m limit --limit 1/minute --limit-burst 3" },
 			func() string { return "-m statistic --mode random --probability 0.5" },
 			func() string {

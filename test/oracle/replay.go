@@ -125,9 +125,10 @@ func (nothing) Link(replay.Interface, fw.Field) ([]byte, replay.Presence) {
 
 // packet is what a spec sends, as it comes in.
 func (s spec) packet(id uint16) *replay.Packet {
+	// PACKET_HOST: also what a packet of this host has before it leaves.
 	b := s.build(id)
 	p := &replay.Packet{
-		EtherType: unix.ETH_P_IP, Bytes: b, Length: len(b), MarkKnown: true, PacketType: -1, UID: -2, GID: -2,
+		EtherType: unix.ETH_P_IP, Bytes: b, Length: len(b), MarkKnown: true, PacketType: 0, UID: -2, GID: -2,
 		In: lab1, Out: replay.Interface{Known: true},
 		Conntrack: replay.Conntrack{State: fw.CTNew},
 	}
@@ -165,6 +166,7 @@ func (r *replayer) check(s *ruleset, shots []shot) {
 		j := r.f.Journey(p, r.host, replay.Options{})
 		r.judge(s, x, p, j)
 		env := lanes{nothing{}, x.spec.Path}
+		p.PacketType = -1
 		p.Conntrack, p.MarkKnown, p.Bytes = replay.Conntrack{}, false, p.Bytes[:len(p.Bytes)*3/4]
 		r.judge(s, x, p, r.f.Journey(p, env, replay.Options{}))
 	}

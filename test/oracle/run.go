@@ -117,10 +117,22 @@ type measured struct {
 	shots []shot
 }
 
+// fresh loads a ruleset of its own. Matches that its program does not take
+// together are drawn again.
+func (e *engineRun) fresh() (s *ruleset, err error) {
+	for range 10 {
+		s = e.g.ruleset()
+		if err = e.k.load(s); err == nil {
+			return s, nil
+		}
+	}
+	return nil, err
+}
+
 // round measures a ruleset, packet by packet, and then sends the packets fast.
 func (e *engineRun) round() (*measured, error) {
-	s := e.g.ruleset()
-	if err := e.k.load(s); err != nil {
+	s, err := e.fresh()
+	if err != nil {
 		return nil, err
 	}
 	if err := e.k.tap(s); err != nil {
@@ -145,15 +157,10 @@ func (e *engineRun) round() (*measured, error) {
 
 // replayOnly measures rulesets and has them replayed, without droptrace.
 func (e *engineRun) replayOnly(deadline time.Time) error {
-	refused := 0
 	for time.Now().Before(deadline) && e.replays.row(e.engine).N < 2*e.n {
-		s := e.g.ruleset()
-		if err := e.k.load(s); err != nil {
-			if refused++; refused > 20 {
-				return err
-			}
-			fmt.Printf("not loaded: %.600s\n", err)
-			continue
+		s, err := e.fresh()
+		if err != nil {
+			return err
 		}
 		if err := e.k.tap(s); err != nil {
 			return err
