@@ -45,6 +45,7 @@ type namespace struct {
 
 	machine *machine.Machine // nil without handle
 	whys    whys
+	replays replays
 }
 
 // xtTable is a legacy table as it was when it began to be watched.

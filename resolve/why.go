@@ -143,7 +143,7 @@ func (r *Resolver) place(ctx context.Context, n *namespace, c *diagnose.Case) {
 	if at.Chain == nil || r.at.Rule != nil && at.Rule == nil {
 		return // the ruleset is another one by now
 	}
-	c.Place, c.Rulesets = at, m.Rulesets
+	c.Place, c.Rulesets, c.Firewall = at, m.Rulesets, m.Firewall()
 	c.Text = func(rule *ruleset.Rule) string { return m.Text(ctx, rule) }
 }
 

@@ -91,7 +91,7 @@ func (d *diagnosis) notMember(m miss, name string) (Why, bool) {
 	}
 	w := Why{Code: SetMember, Message: fmt.Sprintf("%s accepts only what is in the set %s, and %s is not",
 		name, m.match.Set.Name, element)}
-	if d.accepts(relaxed(d.c.Rulesets, m.rule, m.step).rulesets, &d.c.Packet) && ownerOf(m.rule.Chain, m.rule) == "" {
+	if d.accepts(d.relaxed(m.rule, m.step).rulesets, &d.c.Packet) && ownerOf(m.rule.Chain, m.rule) == "" {
 		w.Fix = d.setCommand(m.match, "add", element)
 	}
 	return w, true
@@ -262,6 +262,9 @@ func (d *diagnosis) otherFamily() []Why {
 // asks for no address.
 func (d *diagnosis) acceptsOther(c *ruleset.Chain) *ruleset.Rule {
 	for _, r := range c.Rules {
+		if d.otherPort(r) {
+			continue
+		}
 		s := shapeOf(r)
 		if s.verdict == nil || s.odd || len(s.doubts) > 0 {
 			continue

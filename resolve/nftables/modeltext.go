@@ -75,7 +75,7 @@ func compatNames(r *ruleset.Rule) (names []string) {
 		return nil
 	}
 	for _, s := range r.Statements {
-		if o, ok := s.(*ruleset.Opaque); ok {
+		if o, ok := s.(*ruleset.Opaque); ok && !o.Understood {
 			names = append(names, o.Kind)
 		}
 	}

@@ -8,8 +8,11 @@ import (
 
 // Protocol numbers that the evaluation itself has to know.
 const (
-	protoTCP = 6
-	protoUDP = 17
+	protoTCP     = 6
+	protoUDP     = 17
+	protoDCCP    = 33
+	protoSCTP    = 132
+	protoUDPLite = 136
 
 	etherIPv4 = 0x0800
 	etherIPv6 = 0x86dd

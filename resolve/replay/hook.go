@@ -52,6 +52,9 @@ func (r *run) start(p *Packet) *state {
 	if p.MarkKnown {
 		s.mark = number32(p.Mark)
 	}
+	if c := &s.view.packet.Conntrack; c.State == ruleset.CTNew && !c.Entry {
+		*c = firstOf(s.view)
+	}
 	s.set = p.kept.set
 	s.ct = possible(p)
 	inet := r.hook.Family == "ip" || r.hook.Family == "ip6"

@@ -1,6 +1,10 @@
 package replay
 
-import "github.com/droptrace/droptrace/resolve/ruleset"
+import (
+	"encoding/binary"
+
+	"github.com/droptrace/droptrace/resolve/ruleset"
+)
 
 // Route is the kernel's decision where a packet goes.
 type Route struct {
@@ -138,12 +142,50 @@ func (j *journey) arrived(out Interface) {
 	default:
 		j.now.Out = route.Out
 	}
+	if j.age(); j.over {
+		return
+	}
 	for _, h := range []string{"forward", "postrouting"} {
 		if j.hook(h); j.over {
 			return
 		}
 	}
 	j.netdev("egress", j.now.Out.Name)
+}
+
+// age takes one from the TTL of a packet that is forwarded, as ip_forward and
+// ip6_forward do before their hook.
+func (j *journey) age() {
+	at := 8
+	if j.now.EtherType == etherIPv6 {
+		at = 7
+	}
+	if len(j.now.Bytes) <= at {
+		return
+	}
+	if j.now.Bytes[at] <= 1 {
+		j.refuse("its TTL ends here")
+		return
+	}
+	b := append([]byte(nil), j.now.Bytes...)
+	b[at]--
+	if at == 8 && len(b) >= 12 {
+		sum := binary.BigEndian.Uint16(b[10:])
+		sum += 0x100
+		if sum < 0x100 {
+			sum++
+		}
+		binary.BigEndian.PutUint16(b[10:], sum)
+	}
+	j.now.Bytes = b
+}
+
+// refuse ends the way at routing.
+func (j *journey) refuse(why string) {
+	j.out.Refused, j.over = why, true
+	if j.sure {
+		j.out.Verdict = Dropped
+	}
 }
 
 func (j *journey) stop(why string) {
@@ -162,10 +204,7 @@ func (j *journey) route() Route {
 	}
 	j.out.Stages = append(j.out.Stages, Stage{Packet: j.now, Route: &route})
 	if route.Refused != "" {
-		j.out.Refused, j.over = route.Refused, true
-		if j.sure {
-			j.out.Verdict = Dropped
-		}
+		j.refuse(route.Refused)
 	}
 	return route
 }

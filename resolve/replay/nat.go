@@ -144,7 +144,7 @@ func (r *run) put(s *state, source bool, addr value, keepsAddr bool, port value,
 // hasPorts tells protocols whose ports NAT changes.
 func hasPorts(protocol uint8) bool {
 	switch protocol {
-	case protoTCP, protoUDP, 33, 132, 136: // dccp, sctp, udplite
+	case protoTCP, protoUDP, protoDCCP, protoSCTP, protoUDPLite:
 		return true
 	}
 	return false

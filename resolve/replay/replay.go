@@ -65,7 +65,8 @@ type Interface struct {
 
 // Conntrack is the packet's connection as rules see it.
 type Conntrack struct {
-	// State is one bit of ruleset.CTInvalid and so on; 0 where not known.
+	// State is one bit of ruleset.CTInvalid and so on; 0 where not known. With
+	// CTNew and no Entry the packet is the first of its connection.
 	State     uint32
 	Direction uint8 // 0 original, 1 reply; valid with Entry
 	// Entry is false where there is no entry or its content is not known.
