@@ -227,11 +227,11 @@ func (a *asker) why(ctx context.Context, j *replay.Journey, last *replay.Stage) 
 	}
 	switch {
 	case j.Refused != "":
-		c.Cause, c.Verdict, c.Reason = "kernel", "drop", j.Refused
+		c.Cause, c.Verdict, c.Reason = "kernel", "drop", explain.Reason(j.Refused, last.Packet.In.Name != "")
 		if list := diagnose.Diagnose(c); len(list) > 0 {
 			return list
 		}
-		return []resolve.Why{{Code: "routing", Message: refusedWords(j.Refused)}}
+		return []resolve.Why{{Code: "routing", Message: "the kernel does not route it: " + j.Refused}}
 	case j.Verdict != replay.Dropped && j.Verdict != replay.Rejected || j.Last.Base == nil:
 		return nil
 	}
@@ -252,15 +252,4 @@ func stateName(bit uint32) string {
 		return "untracked"
 	}
 	return ""
-}
-
-// refusedWords says what routing has against the packet.
-func refusedWords(reason string) string {
-	switch reason {
-	case explain.ReversePath:
-		return "the kernel drops it before these rules: answers to its source would not leave by the interface that it came in by (rp_filter)"
-	case explain.Martian:
-		return "the kernel drops it: its source or destination is none that a packet can come in with (martian)"
-	}
-	return "the kernel has no route for it"
 }

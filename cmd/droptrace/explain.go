@@ -117,6 +117,9 @@ type subject struct {
 }
 
 func (s *subject) close() {
+	if s.live != nil {
+		s.live.Close()
+	}
 	if s.handle != nil {
 		s.handle.Close()
 	}
@@ -207,9 +210,14 @@ func openSubject(ctx context.Context, name string, files []string) (*subject, er
 		s.close()
 		return nil, rootNeeded(err)
 	}
-	s.live = explain.NewLive(s.handle)
-	s.indexes, err = interfaceIndexes(s.handle)
-	return s, err
+	if s.live, err = explain.NewLive(s.handle); err == nil {
+		s.indexes, err = interfaceIndexes(s.handle)
+	}
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
 }
 
 // rootNeeded adds what to do without privileges.

@@ -20,7 +20,7 @@ import (
 
 // question is the packet that is asked about, as far as flags say it.
 type question struct {
-	replay.Description
+	explain.Description
 	in, out, hook string
 	noFlags       bool // --tcp-flags none
 	given         map[string]bool
@@ -266,7 +266,7 @@ func (q *question) build(s *subject) (*replay.Packet, []explain.Assumption, erro
 	if err := q.place(s); err != nil {
 		return nil, nil, err
 	}
-	p, err := replay.Build(q.Description)
+	p, err := explain.Build(q.Description)
 	if err != nil {
 		return nil, nil, badUsage(err)
 	}

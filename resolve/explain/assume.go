@@ -80,7 +80,7 @@ func ask(asked map[ruleset.Field]bool, s ruleset.Statement) {
 
 // Assumptions lists what a description left open: given reports which flags of
 // the command line were set.
-func Assumptions(d *replay.Description, given func(flag string) bool) []Assumption {
+func Assumptions(d *Description, given func(flag string) bool) []Assumption {
 	var out []Assumption
 	assume := func(flag, value string, fields ...ruleset.Field) {
 		if !given(flag) {

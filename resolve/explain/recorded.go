@@ -28,7 +28,7 @@ func Recorded(d *resolve.Drop, index func(name string) uint32) (*replay.Packet, 
 		return replay.Interface{Known: true, Name: i.Name, Index: index(i.Name)}
 	}
 	q.In, q.Out = known(d.In), known(d.Out)
-	p, err := replay.Build(*q)
+	p, err := Build(*q)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -40,7 +40,7 @@ func Recorded(d *resolve.Drop, index func(name string) uint32) (*replay.Packet, 
 	return p, recordLacks(d), nil
 }
 
-func describeDrop(d *resolve.Drop) (*replay.Description, error) {
+func describeDrop(d *resolve.Drop) (*Description, error) {
 	k := &d.Packet
 	if k.Family != "ip" && k.Family != "ip6" {
 		return nil, fmt.Errorf("%w: it is no IP packet", errNotReplayed)
@@ -49,7 +49,7 @@ func describeDrop(d *resolve.Drop) (*replay.Description, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: its protocol is not known", errNotReplayed)
 	}
-	q := &replay.Description{
+	q := &Description{
 		Source: k.Source, Destination: k.Destination, Protocol: uint8(protocol), TTL: k.TTL, Mark: k.Mark,
 		UID: -1, GID: -1,
 	}

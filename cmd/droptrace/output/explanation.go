@@ -140,7 +140,7 @@ func (t *Text) way(w *Way) {
 		t.stage(&w.Stages[i])
 	}
 	for _, why := range w.Why {
-		t.whyLines(ruleKey{}, why)
+		t.whyLines(whyKey{code: why.Code}, why)
 	}
 	switch {
 	case w.Stopped != "":
