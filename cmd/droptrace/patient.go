@@ -13,6 +13,7 @@ import (
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/audit"
+	"github.com/droptrace/droptrace/resolve/diagnose"
 	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
@@ -113,6 +114,7 @@ func (p *patient) findings(ctx context.Context) []netnsFinding {
 	text := func(r *ruleset.Rule) string { return p.rules.text(ctx, r) }
 	list := audit.Look(audit.Subject{
 		Rulesets: p.rules.list, Before: p.before, After: after, Between: between, Counters: p.counts, Text: text,
+		Way: diagnose.Namespace{Name: p.info.Name, PID: p.info.PID, Own: p.info.Own || p.file != ""},
 	})
 	out := make([]netnsFinding, len(list))
 	for i, f := range list {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/droptrace/droptrace/resolve/diagnose"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
@@ -84,6 +85,8 @@ type Subject struct {
 	// Counters are those of the first look; nil where the rules were changed
 	// since.
 	Counters Sample
+	// Way into the namespace, for fixes.
+	Way diagnose.Namespace
 	// Text returns a rule as its own program prints it, empty where that is not
 	// known; nil for [ruleset.Rule.Text]. It is asked of few rules only.
 	Text func(*ruleset.Rule) string
@@ -105,10 +108,24 @@ func Look(s Subject) []Finding {
 			out = append(out, g.unused(t)...)
 		}
 	}
+	out = append(out, policies(s.Rulesets, s.After)...)
 	out = append(out, bothBackends(s.Rulesets)...)
-	if s.After == nil {
-		return out
+	out = append(out, managers(s.Rulesets)...)
+	if s.After != nil {
+		out = append(out, s.machine()...)
 	}
+	for i := range out {
+		// Conntrack's limits are the whole machine's.
+		if f := &out[i]; f.Code != ConntrackFull && f.Code != ConntrackBuckets {
+			f.Fix = s.Way.In(f.Fix)
+		}
+	}
+	return out
+}
+
+// machine is what needs a look at more than the rules.
+func (s *Subject) machine() []Finding {
+	var out []Finding
 	out = append(out, missingInterfaces(s.Rulesets, s.After.Interfaces)...)
 	out = append(out, forwarding(s.Rulesets, s.After)...)
 	out = append(out, bridgeCalls(s.Rulesets, s.After)...)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/droptrace/droptrace/resolve/diagnose"
 	"github.com/droptrace/droptrace/resolve/iptables"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
@@ -123,7 +124,7 @@ func TestRulesThatCannotDoWhatTheySay(t *testing.T) {
 
 func TestFixMovesTheAcceptAboveTheDrop(t *testing.T) {
 	rs := saved(t, "-A INPUT -i lo -j ACCEPT", "-A INPUT -p tcp -m tcp --dport 80 -j DROP", "-A INPUT -s 10.0.0.0/8 -p tcp -m tcp --dport 80 -j ACCEPT")
-	list := Look(Subject{Rulesets: []*ruleset.Ruleset{rs}})
+	list := Look(Subject{Rulesets: []*ruleset.Ruleset{rs}, Way: diagnose.Namespace{Own: true}})
 	i := slices.IndexFunc(list, func(f Finding) bool { return f.Code == AcceptBelowDrop })
 	if i < 0 {
 		t.Fatal("not found")
@@ -258,5 +259,47 @@ func TestBothBackends(t *testing.T) {
 	}
 	if got := claims(Look(Subject{Rulesets: []*ruleset.Ruleset{nft}}), BothBackends); got != nil {
 		t.Errorf("of one backend: %q", got)
+	}
+}
+
+func TestPoliciesThatCutTheHostOff(t *testing.T) {
+	const established, lo = "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "-A INPUT -i lo -j ACCEPT"
+	for name, c := range map[string]struct {
+		rules []string
+		want  []Code
+	}{
+		"neither":                 {[]string{"-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT"}, []Code{NoEstablished, NoLoopback}},
+		"both":                    {[]string{established, lo}, nil},
+		"no loopback":             {[]string{established}, []Code{NoLoopback}},
+		"no established":          {[]string{lo}, []Code{NoEstablished}},
+		"in a chain of its own":   {[]string{"-A INPUT -j BLOCK", "-A BLOCK -m conntrack --ctstate ESTABLISHED -j ACCEPT", lo}, nil},
+		"everything but SYN":      {[]string{"-A INPUT -p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -j ACCEPT", lo}, nil},
+		"what is not understood":  {[]string{"-A INPUT -m nonesuch --foo -j ACCEPT", lo}, nil},
+		"loopback by its address": {[]string{established, "-A INPUT -s 127.0.0.0/8 -j ACCEPT"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []Code
+			for _, f := range Look(Subject{Rulesets: []*ruleset.Ruleset{saved(t, c.rules...)}}) {
+				if f.Code == NoEstablished || f.Code == NoLoopback {
+					got = append(got, f.Code)
+				}
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("found %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestManagersAtOdds(t *testing.T) {
+	text := "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:ufw-before-input - [0:0]\n:DOCKER - [0:0]\n-A INPUT -j ufw-before-input\n-A ufw-before-input -i lo -j ACCEPT\nCOMMIT\n" +
+		"*nat\n:PREROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\n-A PREROUTING -j DOCKER\n-A DOCKER -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\nCOMMIT\n"
+	rs, err := iptables.Parse(strings.NewReader(text), iptables.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := claims(Look(Subject{Rulesets: []*ruleset.Ruleset{rs}}), ManagersAtOdds)
+	if len(got) != 1 || !strings.Contains(got[0], "ports that Docker publishes") {
+		t.Errorf("found %q", got)
 	}
 }

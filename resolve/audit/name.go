@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/droptrace/droptrace/resolve/diagnose"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
@@ -57,33 +58,37 @@ func inTable(t *ruleset.Table) string {
 	return command(t) + " -t " + t.Name
 }
 
-// insertAbove is the command that puts a rule of the given text above another.
+// insertAbove is the command that puts a rule of the given text above another;
+// empty where the text holds what a shell could read as more.
 func insertAbove(r, above *ruleset.Rule, text string) string {
-	if text == "" {
+	c := r.Chain
+	if text == "" || diagnose.OwnerOf(c, r) != "" {
 		return ""
 	}
-	t := r.Chain.Table
-	if t.Engine != ruleset.NFTables {
-		spec, ok := strings.CutPrefix(text, "-A "+r.Chain.Name+" ")
-		if !ok {
+	if c.Table.Engine != ruleset.NFTables {
+		words := strings.Fields(text)
+		if strings.ContainsAny(text, "\"'\\") || len(words) < 3 || words[0] != "-A" || words[1] != c.Name {
 			return ""
 		}
-		return fmt.Sprintf("%s -I %s %d %s", inTable(t), r.Chain.Name, above.Number, spec)
+		return fmt.Sprintf("%s -I %s %d %s", inTable(c.Table), diagnose.Shell(c.Name), above.Number, diagnose.Shell(words[2:]...))
 	}
 	if above.Handle == 0 {
 		return ""
 	}
-	return fmt.Sprintf("nft insert rule %s %s %s handle %d %s", t.Family, t.Name, r.Chain.Name, above.Handle, text)
+	return diagnose.Shell("nft", fmt.Sprintf("insert rule %s %s %s handle %d %s", c.Table.Family, c.Table.Name, c.Name, above.Handle, text))
 }
 
 // deleteRule is the command that removes a rule.
 func deleteRule(r *ruleset.Rule) string {
-	t := r.Chain.Table
-	if t.Engine != ruleset.NFTables {
-		return fmt.Sprintf("%s -D %s %d", inTable(t), r.Chain.Name, r.Number)
+	c := r.Chain
+	if diagnose.OwnerOf(c, r) != "" {
+		return ""
+	}
+	if c.Table.Engine != ruleset.NFTables {
+		return fmt.Sprintf("%s -D %s %d", inTable(c.Table), diagnose.Shell(c.Name), r.Number)
 	}
 	if r.Handle == 0 {
 		return ""
 	}
-	return fmt.Sprintf("nft delete rule %s %s %s handle %d", t.Family, t.Name, r.Chain.Name, r.Handle)
+	return diagnose.Shell("nft", "delete", "rule", c.Table.Family, c.Table.Name, c.Name, "handle", strconv.FormatUint(r.Handle, 10))
 }
