@@ -3,6 +3,7 @@ package resolve
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/diagnose"
@@ -100,6 +101,17 @@ func (r *Resolver) why(ctx context.Context, n *namespace, e *event.Event, d *Dro
 	end := r.now()
 	w.add(key, list, end, end.Sub(now))
 	return list
+}
+
+// joinWhys appends causes that conntrack itself told, but none twice: what a
+// diagnosis says of the same names the rule, too.
+func joinWhys(diagnosed, told []Why) []Why {
+	for _, w := range told {
+		if !slices.ContainsFunc(diagnosed, func(o Why) bool { return o.Code == w.Code }) {
+			diagnosed = append(diagnosed[:len(diagnosed):len(diagnosed)], w)
+		}
+	}
+	return diagnosed
 }
 
 func (r *Resolver) whyKey(n *namespace, e *event.Event, d *Drop) whyKey {
