@@ -25,7 +25,7 @@ const (
 	// and whyBurst what they may take at once: a flood of drops that all differ
 	// must not lose drops to their explanation.
 	whyShare = 8
-	whyBurst = 500 * time.Millisecond
+	whyBurst = 100 * time.Millisecond
 )
 
 // whyKey is all of a drop that a diagnosis can depend on.
@@ -97,9 +97,10 @@ func (r *Resolver) why(ctx context.Context, n *namespace, e *event.Event, d *Dro
 	}
 	c := r.caseOf(n, e, d)
 	r.place(ctx, n, c)
+	begin := r.now() // reading the model has a limit of its own
 	list := diagnose.Diagnose(c)
 	end := r.now()
-	w.add(key, list, end, end.Sub(now))
+	w.add(key, list, end, end.Sub(begin))
 	return list
 }
 
