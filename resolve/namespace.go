@@ -46,7 +46,8 @@ type namespace struct {
 	machine *machine.Machine // nil without handle
 	whys    whys
 
-	ct ctView
+	ct      ctView
+	replays replays
 }
 
 // xtTable is a legacy table as it was when it began to be watched.

@@ -159,6 +159,7 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time) *D
 	}
 	r.resolveCause(ctx, n, e, d)
 	r.dropFailure(ctx, n, e, d)
+	r.replayed(ctx, n, e, d)
 	if e.Flags&event.Sender != 0 && d.Hook == "output" {
 		d.Process = &Process{PID: int(e.PID), Command: cString(e.Comm[:])}
 	}

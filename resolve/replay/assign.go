@@ -13,17 +13,19 @@ func (r *run) assign(s *state, a *ruleset.Assign) {
 		r.write(s, base, offset, length, v)
 		return
 	}
+	if a.Field.IsConntrack() && s.ct&noEntry != 0 {
+		if s.ct&^noEntry == 0 {
+			return // there is no connection to set it of
+		}
+		v = notKnown("whether the packet has a connection is not known")
+	}
 	s.assign(a.Field, v)
 }
 
 // assigned is the new value: (old & mask) ^ value.
 func (r *run) assigned(s *state, a *ruleset.Assign) value {
 	if a.From != 0 {
-		from := r.read(s, r.f.slots[a.From])
-		if a.Mask != nil || a.Value != nil {
-			return notKnown("copied in part by a rule")
-		}
-		return from
+		return r.copied(s, a)
 	}
 	if !a.Known {
 		return notKnown("what a rule set is not known")
@@ -47,6 +49,32 @@ func (r *run) assigned(s *state, a *ruleset.Assign) value {
 	out := make([]byte, size)
 	for i := range out {
 		out[i] = old.bytes[i]&a.Mask[i] ^ a.Value[i]
+	}
+	return known(out)
+}
+
+// copied is (old & mask) ^ (from & value). Without a connection nothing is set.
+func (r *run) copied(s *state, a *ruleset.Assign) value {
+	from, old := r.read(s, r.f.slots[a.From]), r.read(s, r.f.slots[a.Field])
+	if a.From.IsConntrack() && from.presence == Absent {
+		return old
+	}
+	if from.presence != Present || len(from.bytes) != a.Field.Size() {
+		return notKnown("what a rule copied is not known")
+	}
+	if a.Mask == nil && a.Value == nil {
+		return from
+	}
+	if old.presence != Present || len(a.Mask) != len(from.bytes) {
+		return notKnown("what a rule copied is not known")
+	}
+	out := make([]byte, len(from.bytes))
+	for i := range out {
+		v := from.bytes[i]
+		if len(a.Value) == len(out) {
+			v &= a.Value[i]
+		}
+		out[i] = old.bytes[i]&a.Mask[i] ^ v
 	}
 	return known(out)
 }

@@ -41,13 +41,23 @@ type match struct {
 	negate bool
 	// One field of up to eight bytes with few ranges compares as a number.
 	numeric bool
+	// direct: the field is one that rules do not change, found at slot.
+	direct  bool
+	slot    int
 	bitmask uint64
 	from    []uint64
 	to      []uint64
 	index   *ruleset.Index
-	// shortDrops: x_tables drops a packet too short for the header that the
-	// match reads (hotdrop).
-	shortDrops bool
+	// Of Any and Header; the others do not count then.
+	header *ruleset.Header
+	any    *alternatives
+}
+
+// alternatives are those of an Any; a nil match is a step that cannot be told.
+type alternatives struct {
+	of     [][]*match
+	why    string
+	negate bool
 }
 
 type setKey struct {
@@ -77,15 +87,12 @@ func (c *compiler) chain(src *ruleset.Chain) *chain {
 
 func (c *compiler) rule(src *ruleset.Rule) rule {
 	out := rule{src: src, read: src.Read}
-	legacy := src.Chain != nil && src.Chain.Table != nil &&
-		src.Chain.Table.Engine == ruleset.IPTablesLegacy
 	for _, s := range src.Statements {
-		m, ok := s.(*ruleset.Match)
-		if ok && len(out.rest) == 0 {
-			out.matches = append(out.matches, c.match(m, legacy))
+		if m, ok := c.condition(s); ok && len(out.rest) == 0 {
+			out.matches = append(out.matches, m)
 			continue
 		}
-		out.rest = append(out.rest, c.step(s, legacy))
+		out.rest = append(out.rest, c.step(s))
 	}
 	return out
 }
@@ -116,14 +123,47 @@ func (x *rule) changes() bool {
 	return false
 }
 
-func (c *compiler) step(s ruleset.Statement, legacy bool) step {
-	out := step{src: s}
+// condition compiles a statement that only holds or fails.
+func (c *compiler) condition(s ruleset.Statement) (match, bool) {
 	switch s := s.(type) {
 	case *ruleset.Match:
-		m := c.match(s, legacy)
+		return c.match(s), true
+	case *ruleset.Header:
+		return match{src: s, header: s}, true
+	case *ruleset.Any:
+		return c.alternatives(s), true
+	}
+	return match{}, false
+}
+
+func (c *compiler) alternatives(s *ruleset.Any) match {
+	out := &alternatives{negate: s.Negate}
+	for _, statements := range s.Of {
+		var all []*match
+		for _, one := range statements {
+			if m, ok := c.condition(one); ok {
+				all = append(all, &m)
+				continue
+			}
+			if o, ok := one.(*ruleset.Opaque); ok {
+				out.why = o.Kind
+			}
+			all = append(all, nil)
+		}
+		out.of = append(out.of, all)
+	}
+	return match{src: s, any: out}
+}
+
+func (c *compiler) step(s ruleset.Statement) step {
+	out := step{src: s}
+	if m, ok := c.condition(s); ok {
 		out.match = &m
+		return out
+	}
+	switch s := s.(type) {
 	case *ruleset.VerdictMap:
-		out.match = &match{src: s, slots: c.slots(s.Fields), index: c.index(s.Set, s.Fields)}
+		out.match = &match{src: s, slots: c.slots(s.Fields), mask: s.Mask, index: c.index(s.Set, s.Fields)}
 		out.targets = make(map[*ruleset.Chain]*chain)
 		for i := range s.Set.Elements {
 			if v := s.Set.Elements[i].Verdict; v != nil && v.Target != nil {
@@ -146,20 +186,15 @@ func (c *compiler) step(s ruleset.Statement, legacy bool) step {
 // fewRanges are compared one after the other.
 const fewRanges = 4
 
-func (c *compiler) match(s *ruleset.Match, legacy bool) match {
+func (c *compiler) match(s *ruleset.Match) match {
 	out := match{src: s, slots: c.slots(s.Fields), mask: s.Mask, negate: s.Negate}
-	if legacy {
-		for _, f := range s.Fields {
-			if base, _, _, ok := f.IsPayload(); ok && base == ruleset.Transport {
-				out.shortDrops = true
-			}
-		}
-	}
 	switch {
 	case s.Set != nil:
 		out.index = c.index(s.Set, s.Fields)
 	case len(s.Fields) == 1 && s.Fields[0].Size() <= 8 && len(s.Ranges) <= fewRanges && c.numbers(&out, s):
 		out.numeric = true
+		out.slot = out.slots[0]
+		out.direct = c.f.reads[out.slot] == fromPacket
 	default:
 		out.index = ruleset.NewRangeIndex(s.Ranges, sizes(s.Fields))
 	}

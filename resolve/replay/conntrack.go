@@ -1,6 +1,10 @@
 package replay
 
-import "github.com/droptrace/droptrace/resolve/ruleset"
+import (
+	"encoding/binary"
+
+	"github.com/droptrace/droptrace/resolve/ruleset"
+)
 
 // connection reads a field of an entry that is known.
 func connection(c *Conntrack, f ruleset.Field) value {
@@ -47,6 +51,38 @@ func address(a []byte) value {
 	b := make([]byte, 16)
 	copy(b, a)
 	return known(b)
+}
+
+// firstOf is the entry that conntrack makes for the first packet of a connection.
+func firstOf(v *view) Conntrack {
+	out := Conntrack{State: ruleset.CTNew}
+	l := &v.layout
+	if l.l4 != Present || l.later {
+		return out
+	}
+	size := 4
+	at := 12
+	if v.packet.EtherType == etherIPv6 {
+		size, at = 16, 8
+	}
+	if len(v.packet.Bytes) < at+2*size {
+		return out
+	}
+	b := v.packet.Bytes[at:]
+	from, to := b[:size:size], b[size:2*size:2*size]
+	out.Original, out.Reply = Tuple{Source: from, Destination: to}, Tuple{Source: to, Destination: from}
+	out.Protocol, out.Entry = l.protocol, true
+	if !hasPorts(l.protocol) {
+		return out
+	}
+	ports, presence := slice(&v.packet, l.transport, 4)
+	if presence != Present {
+		return Conntrack{State: ruleset.CTNew}
+	}
+	out.Original.SourcePort = binary.BigEndian.Uint16(ports)
+	out.Original.DestinationPort = binary.BigEndian.Uint16(ports[2:])
+	out.Reply.SourcePort, out.Reply.DestinationPort = out.Original.DestinationPort, out.Original.SourcePort
+	return out
 }
 
 // Bits of a connection's status (enum ip_conntrack_status).

@@ -8,8 +8,11 @@ import (
 
 // Protocol numbers that the evaluation itself has to know.
 const (
-	protoTCP = 6
-	protoUDP = 17
+	protoTCP     = 6
+	protoUDP     = 17
+	protoDCCP    = 33
+	protoSCTP    = 132
+	protoUDPLite = 136
 
 	etherIPv4 = 0x0800
 	etherIPv6 = 0x86dd
@@ -24,6 +27,8 @@ type layout struct {
 	transport int
 	// later is a fragment that is not the first: it has no transport header.
 	later bool
+	// offset of a fragment, in bytes.
+	offset int
 	// extensions are where IPv6's extension headers begin, by number.
 	extensions []extension
 }
@@ -48,9 +53,10 @@ func layoutIPv4(p *Packet) layout {
 	if len(b) < 20 {
 		return layout{l4: short(p, 20)}
 	}
+	offset := int(binary.BigEndian.Uint16(b[6:])&0x1fff) * 8
 	return layout{
 		l4: Present, protocol: b[9], transport: int(b[0]&0xf) * 4,
-		later: binary.BigEndian.Uint16(b[6:])&0x1fff != 0,
+		later: offset != 0, offset: offset,
 	}
 }
 
@@ -92,7 +98,7 @@ func layoutIPv6(p *Packet) layout {
 		switch out.protocol {
 		case fragment:
 			size = 8
-			if binary.BigEndian.Uint16(b[at+2:])&^7 != 0 {
+			if out.offset = int(binary.BigEndian.Uint16(b[at+2:]) &^ 7); out.offset != 0 {
 				out.later = true
 				out.protocol = b[at]
 				if isExtension(out.protocol) {

@@ -52,7 +52,11 @@ func (r *run) start(p *Packet) *state {
 	if p.MarkKnown {
 		s.mark = number32(p.Mark)
 	}
-	s.ct = known2(p.Conntrack.State)
+	if c := &s.view.packet.Conntrack; c.State == ruleset.CTNew && !c.Entry {
+		*c = firstOf(s.view)
+	}
+	s.set = p.kept.set
+	s.ct = possible(p)
 	inet := r.hook.Family == "ip" || r.hook.Family == "ip6"
 	r.early = inet && (r.hook.Name == "prerouting" || r.hook.Name == "output")
 	if r.early {
@@ -61,11 +65,15 @@ func (r *run) start(p *Packet) *state {
 	return s
 }
 
-func known2(state uint32) uint32 {
-	if state == 0 {
-		return anyState
+// possible are the states that the packet's connection may be in.
+func possible(p *Packet) uint32 {
+	switch {
+	case p.Conntrack.State != 0:
+		return p.Conntrack.State
+	case p.kept.states != 0:
+		return p.kept.states
 	}
-	return state
+	return anyState
 }
 
 // before is the state that rules before conntrack see. A packet over lo still has
@@ -79,7 +87,7 @@ func (r *run) before(p *Packet) uint32 {
 		return ruleset.CTInvalid
 	}
 	if !p.In.Known || p.In.Name == "lo" || p.In.Name == "" {
-		return ruleset.CTInvalid | known2(p.Conntrack.State)
+		return ruleset.CTInvalid | possible(p)
 	}
 	return ruleset.CTInvalid
 }
@@ -90,7 +98,7 @@ func (r *run) track(s *state, p *Packet, sure bool) *state {
 	out := s.copy()
 	untracked := s.ct & ruleset.CTUntracked
 	if s.ct != ruleset.CTUntracked {
-		out.ct = untracked | known2(p.Conntrack.State)
+		out.ct = untracked | possible(p)
 	}
 	if !sure {
 		out.ct |= s.ct
@@ -263,14 +271,10 @@ func (r *run) verdict(s *state) (Verdict, Place) {
 func (r *run) after(p *Packet, s *state) {
 	*p = s.view.packet
 	p.Mark, p.MarkKnown = uint32(s.mark.number), s.mark.presence == Present
+	p.kept = carried{unknown: s.view.unknown, set: s.set}
 	if s.ct != 0 && s.ct&(s.ct-1) == 0 {
 		p.Conntrack.State = s.ct
-	}
-	if v, ok := s.assigned(ruleset.CTMark); ok {
-		if v.presence == Present {
-			p.Conntrack.Mark = uint32(v.number)
-		} else {
-			p.Conntrack.Entry = false
-		}
+	} else {
+		p.Conntrack.State, p.kept.states = 0, s.ct
 	}
 }

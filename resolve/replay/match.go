@@ -12,8 +12,9 @@ type verdictOf struct {
 	truth   Truth
 	element *ruleset.Element
 	why     string
-	// short: the packet is too short for the header that the match reads.
-	short bool
+	// drops tells whether the match itself drops the packet (hotdrop). Where it
+	// may, truth is what becomes of it otherwise.
+	drops Truth
 }
 
 func truth(b bool) Truth {
@@ -23,13 +24,38 @@ func truth(b bool) Truth {
 	return No
 }
 
+// quick is eval for what most matches are: one number of the packet that was read
+// before.
+func (m *match) quick(s *state) (t Truth, ok bool) {
+	if !m.direct || len(s.set) > 0 {
+		return No, false
+	}
+	v := &s.view.values[m.slot]
+	if !v.read || v.presence != Present {
+		return No, false
+	}
+	n := v.number & m.bitmask
+	for i, from := range m.from {
+		if from <= n && n <= m.to[i] {
+			return truth(!m.negate), true
+		}
+	}
+	return truth(m.negate), true
+}
+
 // eval compares the packet with a match. It changes nothing.
 func (r *run) eval(s *state, m *match) verdictOf {
+	switch {
+	case m.header != nil:
+		return s.view.header(m.header)
+	case m.any != nil:
+		return r.anyOf(s, m.any)
+	}
 	if len(m.slots) == 1 {
 		v := r.read(s, m.slots[0])
 		switch v.presence {
 		case Absent:
-			return verdictOf{truth: No, short: m.shortDrops && !s.view.layout.later}
+			return verdictOf{truth: No}
 		case NotKnown:
 			return r.unknown(s, m, v)
 		}
@@ -39,6 +65,38 @@ func (r *run) eval(s *state, m *match) verdictOf {
 		return m.lookup(m.masked(v.bytes))
 	}
 	return r.concatenation(s, m)
+}
+
+// anyOf evaluates alternatives.
+func (r *run) anyOf(s *state, a *alternatives) verdictOf {
+	out := verdictOf{truth: No}
+	for _, all := range a.of {
+		held := verdictOf{truth: Yes}
+		for _, m := range all {
+			v := verdictOf{truth: Unknown, why: a.why}
+			if m != nil {
+				v = r.eval(s, m)
+			}
+			if v.truth == No {
+				held = v
+				break
+			}
+			if v.truth == Unknown && held.truth == Yes {
+				held = v
+			}
+		}
+		if held.truth == Yes {
+			out = held
+			break
+		}
+		if held.truth == Unknown {
+			out = held
+		}
+	}
+	if a.negate && out.truth != Unknown {
+		out.truth = truth(out.truth == No)
+	}
+	return verdictOf{truth: out.truth, why: out.why}
 }
 
 func (m *match) number(n uint64) bool {
@@ -88,7 +146,7 @@ func (r *run) unknown(s *state, m *match, v value) verdictOf {
 
 // isState reports whether the match looks at nothing but the connection's state.
 func (r *run) isState(m *match) bool {
-	return len(m.slots) == 1 && r.f.reads[m.slots[0]] == fromState
+	return m.header == nil && m.any == nil && len(m.slots) == 1 && r.f.reads[m.slots[0]] == fromState
 }
 
 // states are those of the possible states for which the match holds.
@@ -122,7 +180,7 @@ func (r *run) concatenation(s *state, m *match) verdictOf {
 		v := r.read(s, slot)
 		switch v.presence {
 		case Absent:
-			return verdictOf{truth: No, short: m.shortDrops && !s.view.layout.later}
+			return verdictOf{truth: No}
 		case NotKnown:
 			if why == "" {
 				why = v.why

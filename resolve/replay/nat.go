@@ -28,6 +28,52 @@ func (r *run) translate(s *state, n *ruleset.NAT) {
 		addr = r.redirectAddress(s)
 	}
 	r.put(s, changesSource(r.hook.Name), addr, keepsAddr, port, keepsPort)
+	r.bind(s)
+}
+
+// bind writes the translation into the connection's entry.
+func (r *run) bind(s *state) {
+	source := changesSource(r.hook.Name)
+	v := *s.view // others may look at it
+	v.values = make([]value, len(s.view.values))
+	c := &v.packet.Conntrack
+	s.view = &v
+	addr := v.payload(&r.hook, ruleset.Network, addressAt(r.hook.Family, source), addressSize(r.hook.Family))
+	port := absent()
+	if v.layout.l4 == Present && hasPorts(v.layout.protocol) {
+		port = v.payload(&r.hook, ruleset.Transport, map[bool]int{true: 0, false: 2}[source], 2)
+	}
+	side, number, field := &c.Reply.Source, &c.Reply.SourcePort, ruleset.CTReplySrcPort
+	bit := uint32(statusDNAT)
+	if source {
+		side, number, field = &c.Reply.Destination, &c.Reply.DestinationPort, ruleset.CTReplyDestPort
+		bit = statusSNAT
+	}
+	c.Status |= bit
+	*side = addr.bytes
+	*number = uint16(port.number)
+	if port.presence == NotKnown {
+		s.assign(field, port)
+	}
+}
+
+func addressSize(family string) int {
+	if family == "ip6" {
+		return 16
+	}
+	return 4
+}
+
+// addressAt is where an address stands in the network header.
+func addressAt(family string, source bool) int {
+	at := 12
+	if family == "ip6" {
+		at = 8
+	}
+	if !source {
+		at += addressSize(family)
+	}
+	return at
 }
 
 // redirectAddress is loopback for packets of this host; else the first address of
@@ -81,21 +127,14 @@ func (r *run) rewrite(s *state) *state {
 
 // put writes address and port of one side.
 func (r *run) put(s *state, source bool, addr value, keepsAddr bool, port value, keepsPort bool) {
-	at, size := 12, 4
-	if r.hook.Family == "ip6" {
-		at, size = 8, 16
-	}
-	if !source {
-		at += size
-	}
 	if !keepsAddr {
-		s.view = s.view.change(at, size, addr)
+		s.view = s.view.change(addressAt(r.hook.Family, source), addressSize(r.hook.Family), addr)
 	}
 	l := &s.view.layout
 	if l.l4 != Present || l.later || !hasPorts(l.protocol) || keepsPort {
 		return
 	}
-	at = l.transport
+	at := l.transport
 	if !source {
 		at += 2
 	}
@@ -105,7 +144,7 @@ func (r *run) put(s *state, source bool, addr value, keepsAddr bool, port value,
 // hasPorts tells protocols whose ports NAT changes.
 func hasPorts(protocol uint8) bool {
 	switch protocol {
-	case protoTCP, protoUDP, 33, 132, 136: // dccp, sctp, udplite
+	case protoTCP, protoUDP, protoDCCP, protoSCTP, protoUDPLite:
 		return true
 	}
 	return false

@@ -43,6 +43,17 @@ type Packet struct {
 	UID, GID int
 
 	Conntrack Conntrack
+
+	// kept is what rules of hooks before did to it.
+	kept carried
+}
+
+// carried is what a packet takes along from hook to hook and the other fields do
+// not say.
+type carried struct {
+	unknown []region // bytes that were changed in a way that is not known
+	set     []assignment
+	states  uint32 // the connection's possible states, where they are several
 }
 
 // Interface is where the packet came in or goes out.
@@ -54,7 +65,8 @@ type Interface struct {
 
 // Conntrack is the packet's connection as rules see it.
 type Conntrack struct {
-	// State is one bit of ruleset.CTInvalid and so on; 0 where not known.
+	// State is one bit of ruleset.CTInvalid and so on; 0 where not known. With
+	// CTNew and no Entry the packet is the first of its connection.
 	State     uint32
 	Direction uint8 // 0 original, 1 reply; valid with Entry
 	// Entry is false where there is no entry or its content is not known.

@@ -129,6 +129,19 @@ func mergeSets(a, b []assignment) []assignment {
 func mergeViews(a, b *view) *view {
 	out := newView(&a.packet, len(a.values))
 	out.changed = append(append(out.changed, a.changed...), b.changed...)
-	out.unknown = out.changed
+	out.unknown = append(append(append([]region(nil), out.changed...), a.unknown...), b.unknown...)
+	if c := &out.packet.Conntrack; !sameEntry(c, &b.packet.Conntrack) {
+		c.Entry = false
+	}
 	return out
+}
+
+func sameEntry(a, b *Conntrack) bool {
+	return a.Entry == b.Entry && a.Status == b.Status && a.Mark == b.Mark && a.Zone == b.Zone &&
+		a.Direction == b.Direction && a.Original.equal(b.Original) && a.Reply.equal(b.Reply)
+}
+
+func (t Tuple) equal(u Tuple) bool {
+	return t.SourcePort == u.SourcePort && t.DestinationPort == u.DestinationPort &&
+		bytes.Equal(t.Source, u.Source) && bytes.Equal(t.Destination, u.Destination)
 }

@@ -39,9 +39,18 @@ func (w *walk) fail(at ruleset.Statement) {
 func (w *walk) match(m *match) {
 	v := w.eval(w.now, m)
 	switch {
-	case v.short:
-		w.doubt(m.src, "packet is too short for its header")
+	case v.drops == Yes:
+		w.at = m.src
+		w.last(Dropped)
+		return
+	case v.drops == Unknown:
+		w.doubt(m.src, v.why)
 		w.end(w.c, w.x.src, Dropped, false)
+		w.now = w.now.copy()
+		w.now.whole = false
+	}
+	switch {
+	case v.truth == No && v.drops == Unknown:
 		w.failed, w.now = merge(w.failed, w.now), nil
 	case v.truth == No:
 		w.fail(m.src)
@@ -54,7 +63,7 @@ func (w *walk) match(m *match) {
 
 func (w *walk) step(p *step) {
 	switch s := p.src.(type) {
-	case *ruleset.Match:
+	case *ruleset.Match, *ruleset.Header, *ruleset.Any:
 		w.match(p.match)
 	case *ruleset.VerdictMap:
 		w.verdictMap(p, s)
@@ -107,6 +116,7 @@ func (w *walk) anyElement(p *step, s *ruleset.VerdictMap) {
 		bypass bool
 	}
 	seen := make(map[key]bool)
+	var onward *state // those of Continue, which goes on with the next statement
 	for i := range s.Set.Elements {
 		e := s.Set.Elements[i].Verdict
 		if e == nil || seen[key{e.Kind, e.Target, e.Bypass}] {
@@ -115,8 +125,9 @@ func (w *walk) anyElement(p *step, s *ruleset.VerdictMap) {
 		seen[key{e.Kind, e.Target, e.Bypass}] = true
 		w.now = start.copy()
 		w.verdict(e, p.targets[e.Target])
-		w.failed, w.now = merge(w.failed, w.now), nil
+		onward, w.now = merge(onward, w.now), nil
 	}
+	w.now = onward
 }
 
 func (w *walk) verdict(s *ruleset.Verdict, target *chain) {
@@ -143,7 +154,8 @@ func (w *walk) verdict(s *ruleset.Verdict, target *chain) {
 		w.ends++
 		w.back, w.now = merge(w.back, w.now), nil
 	case ruleset.Jump:
-		w.now = w.enter(target)
+		// What comes back goes on with the next rule, not with the next statement.
+		w.failed, w.now = merge(w.failed, w.enter(target)), nil
 	case ruleset.Goto:
 		w.ends++
 		w.back, w.now = merge(w.back, w.enter(target)), nil

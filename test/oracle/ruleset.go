@@ -14,7 +14,8 @@ type rule struct {
 	Target  string            // of jump and goto
 	Reset   bool              // reject with a TCP reset
 	Map     map[uint16]string // of vmap: verdicts by destination port
-	Proto   string            // of vmap and reset
+	Proto   string            // what its matches need: udp, tcp, icmp or icmpv6
+	Do      []string          // statements without a verdict
 }
 
 type chain struct {
@@ -29,6 +30,8 @@ type table struct {
 	Family string
 	Name   string
 	Chains []*chain
+	// text is that of its sets.
+	setText string
 }
 
 // ruleset is what one engine loads at once.
@@ -42,6 +45,8 @@ type generator struct {
 	r      *rand.Rand
 	engine string
 	next   int
+	// wide has it use matches whose outcome changes from packet to packet.
+	wide bool
 }
 
 func (g *generator) chance(percent int) bool { return g.r.IntN(100) < percent }
@@ -101,6 +106,7 @@ func (g *generator) nftTable(i int) *table {
 		t.Chains = append(t.Chains, &chain{Name: "b_" + hooks[0], Hook: hooks[0], Prio: prio, Policy: "drop"})
 	}
 	g.fill(t, reject)
+	t.setText = (&draw{generator: g, table: t, rule: &rule{}}).sets()
 	return t
 }
 
@@ -158,7 +164,7 @@ func (g *generator) rule(t *table, later []*chain, reject bool) *rule {
 	if r.Reset {
 		r.Proto = "tcp"
 	}
-	g.matches(r, t.Family)
+	g.matches(r, t)
 	return r
 }
 
