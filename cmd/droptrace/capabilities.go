@@ -33,17 +33,17 @@ func systemFacts() (*output.System, error) {
 	}, err
 }
 
-// rows gathers capabilities.
-type rows []output.Capability
+// abilities gathers capabilities.
+type abilities []output.Capability
 
-func (r *rows) add(kind, name string, a output.Ability, message, get string) {
+func (r *abilities) add(kind, name string, a output.Ability, message, get string) {
 	*r = append(*r, output.Capability{Kind: kind, Name: name, Ability: a, Message: message, Get: get})
 }
 
 // capabilities finds out by trying, which needs root; without it, what can be
 // seen from outside.
 func capabilities(ctx context.Context) []output.Capability {
-	var r rows
+	var r abilities
 	spec, btfErr := r.types()
 	symbols, symErr := symbol.Open()
 	if symErr == nil {
@@ -61,7 +61,7 @@ func capabilities(ctx context.Context) []output.Capability {
 }
 
 // types looks for the kernel's description of itself.
-func (r *rows) types() (*btf.Spec, error) {
+func (r *abilities) types() (*btf.Spec, error) {
 	spec, err := btf.LoadKernelSpec()
 	if err != nil {
 		r.add("kernel", "BTF", output.Cannot, "the kernel does not describe its types: droptrace cannot trace here",
@@ -92,7 +92,7 @@ func moduleTypes() []string {
 }
 
 // untried says that nothing could be tried.
-func (r *rows) untried(err error) {
+func (r *abilities) untried(err error) {
 	get := ""
 	if os.Getuid() != 0 || errors.Is(err, symbol.ErrHidden) {
 		get = "run it as root: sudo droptrace doctor"
@@ -101,7 +101,7 @@ func (r *rows) untried(err error) {
 }
 
 // tracing tells the probes apart.
-func (r *rows) tracing(c *tracer.Capabilities) {
+func (r *abilities) tracing(c *tracer.Capabilities) {
 	if c.Tracepoint != nil {
 		get := ""
 		if errors.Is(c.Tracepoint, unix.EPERM) || errors.Is(c.Tracepoint, unix.EACCES) {
@@ -124,7 +124,7 @@ func (r *rows) tracing(c *tracer.Capabilities) {
 }
 
 // kind is one kind of probe, tried on nf_hook_slow.
-func (r *rows) kind(name string, err error, get string) {
+func (r *abilities) kind(name string, err error, get string) {
 	if err == nil {
 		r.add("probe", name, output.Can, "probes of this kind can be attached", "")
 		return
@@ -156,7 +156,7 @@ func lastCause(err error) string {
 }
 
 // expressions says how many of nft's drop-yielding expressions have a probe.
-func (r *rows) expressions(c *tracer.Capabilities) {
+func (r *abilities) expressions(c *tracer.Capabilities) {
 	var with, without int
 	var first string
 	for _, p := range c.Probes {
@@ -183,7 +183,7 @@ func (r *rows) expressions(c *tracer.Capabilities) {
 }
 
 // methods are the design's ways to a drop's rule.
-func (r *rows) methods(c *tracer.Capabilities) {
+func (r *abilities) methods(c *tracer.Capabilities) {
 	if c.Tracepoint != nil {
 		return
 	}
@@ -215,7 +215,7 @@ func (r *rows) methods(c *tracer.Capabilities) {
 	}
 }
 
-func (r *rows) nftMethods(c *tracer.Capabilities, frame bool) {
+func (r *abilities) nftMethods(c *tracer.Capabilities, frame bool) {
 	if !c.NFTables {
 		r.add("method", "nftables", output.Untried, "nf_tables is not in the kernel now; it is examined when it comes", "")
 		return
@@ -250,7 +250,7 @@ func noticed(notices []string) string {
 }
 
 // programs are those that print rules in their own words.
-func (r *rows) programs() {
+func (r *abilities) programs() {
 	for _, p := range [...]struct{ name, lost string }{
 		{"nft", "the text of nftables rules"},
 		{"iptables-nft-save", "the text of iptables-nft rules"},

@@ -9,7 +9,7 @@ import (
 )
 
 // commands are the names of droptrace's commands.
-func commands() []string { return []string{"explain", "doctor"} }
+func commands() []string { return []string{"conntrack", "explain", "doctor"} }
 
 // newCommand builds one of droptrace's commands: its flags stand behind its name,
 // and what is no flag is refused.

@@ -50,6 +50,7 @@ conntrack entry in both directions, and the header quoted in an ICMP error.
 
 Commands, each with a --help of its own:
 
+    conntrack   which flows got no conntrack entry, and why
     explain     what would become of a packet, and of a change of the rules
     doctor      what this machine can do, and what is amiss in its firewall
 
@@ -65,7 +66,7 @@ Exit codes: 0 ended as asked, 1 failed, 2 bad usage, 3 doctor has findings.`,
 		OnUsageError:           func(c *cli.Context, err error, _ bool) error { return usageError(c.App.Flags, err) },
 	}
 	app.CustomAppHelpTemplate = helpText(app) // a template with no actions
-	app.Commands = []*cli.Command{explainCommand(t), doctorCommand(t)}
+	app.Commands = []*cli.Command{conntrackCommand(t, open), explainCommand(t), doctorCommand(t)}
 	app.Action = func(c *cli.Context) error {
 		if c.Bool("version") {
 			return printVersion(t.stdout)

@@ -176,7 +176,8 @@ func valueText(f ruleset.Field, v []byte) (string, bool) {
 	case ruleset.L4Protocol:
 		return packet.Protocol(v[0]).String(), true
 	case ruleset.InName, ruleset.OutName:
-		return `"` + strings.TrimRight(string(v), "\x00") + `"`, true
+		name := strings.TrimRight(string(v), "\x00")
+		return `"` + name + `"`, interfaceNames.MatchString(name)
 	}
 	return "", false
 }

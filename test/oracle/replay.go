@@ -186,7 +186,9 @@ func (r *replayer) judge(s *ruleset, x shot, p *replay.Packet, j *replay.Journey
 				}
 			}
 		}
-		if x.orig != nil && !slices.ContainsFunc(j.Candidates, x.orig.is) {
+		if j.Stopped != "" {
+			t.Doubts[j.Stopped]++ // its candidates are those so far
+		} else if x.orig != nil && !slices.ContainsFunc(j.Candidates, x.orig.is) {
 			what = "not among its candidates"
 		}
 	case j.Verdict == replay.Accepted && x.orig != nil:

@@ -39,6 +39,8 @@ func TestSchemaHasEveryField(t *testing.T) {
 		"loss": reflect.TypeFor[Loss](), "notice": reflect.TypeFor[Notice](),
 		"doctor": reflect.TypeFor[Examination](), "explanation": reflect.TypeFor[Explanation](),
 		"replayed": reflect.TypeFor[ReplayedDrop](), "replayed_summary": reflect.TypeFor[ReplayedSummary](),
+		"conntrack_failure": reflect.TypeFor[resolve.ConntrackFailure](),
+		"sample":            reflect.TypeFor[resolve.ConntrackSample](),
 	} {
 		seen := map[reflect.Type]bool{}
 		compareObject(t, root, map[string]any{"$ref": "#/$defs/" + name}, typ, name, seen)
