@@ -59,7 +59,7 @@ func (r *Resolver) ResolveFailure(ctx context.Context, e *event.Event, at time.T
 	return out
 }
 
-// dropFailure adds to a drop what conntrack failed at; the words are diagnose's.
+// dropFailure adds to a drop why conntrack lost it.
 func (r *Resolver) dropFailure(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
 	if e.Flags&event.HasFailure == 0 {
 		return
@@ -75,6 +75,11 @@ func (r *Resolver) dropFailure(ctx context.Context, n *namespace, e *event.Event
 		}
 	}
 	d.Conntrack.Failure = f
+	message, fix := f.Explain(d.Conntrack)
+	if f.Certainty != string(Certain) {
+		message = "probably " + message
+	}
+	d.Why = append(d.Why, Why{Code: f.Code(), Message: message, Fix: fix})
 	if e.Failure.Saw == event.SawClash || e.Failure.Saw == event.SawFull {
 		r.sawFailure(e, d)
 	}

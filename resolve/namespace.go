@@ -36,8 +36,6 @@ type namespace struct {
 	xt     map[xtables.TableID]*xtTable
 	xtRead time.Time
 
-	ct ctView
-
 	// model is what the rules do, read for diagnoses; modelXT is the xtRead that
 	// it belongs to.
 	model     *model.Model
@@ -47,6 +45,9 @@ type namespace struct {
 
 	machine *machine.Machine // nil without handle
 	whys    whys
+
+	ct      ctView
+	replays replays
 }
 
 // xtTable is a legacy table as it was when it began to be watched.

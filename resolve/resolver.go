@@ -163,11 +163,14 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time) *D
 	}
 	r.resolveCause(ctx, n, e, d)
 	r.dropFailure(ctx, n, e, d)
+	r.replayed(ctx, n, e, d)
 	if e.Flags&event.Sender != 0 && d.Hook == "output" {
 		d.Process = &Process{PID: int(e.PID), Command: cString(e.Comm[:])}
 	}
-	if !r.NoWhy {
-		d.Why = r.why(ctx, n, e, d)
+	if r.NoWhy {
+		d.Why = nil
+	} else {
+		d.Why = joinWhys(r.why(ctx, n, e, d), d.Why)
 	}
 	if e.Flags&event.HasStack != 0 {
 		d.Stack = r.stack(e)

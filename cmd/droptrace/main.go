@@ -28,7 +28,7 @@ func run(args []string, t terminal, open opener) int {
 	if exit, ok := err.(cli.ExitCoder); ok { // cli's own: --help with a topic
 		err = badUsage(errors.New(exit.Error()), "droptrace --help lists the flags")
 	}
-	if err != nil {
+	if err != nil && !silent(err) {
 		printError(t.stderr, t.style(t.stderr), err)
 	}
 	return exitCode(err)
@@ -38,7 +38,7 @@ func run(args []string, t terminal, open opener) int {
 func newApp(t terminal, open opener) *cli.App {
 	app := &cli.App{
 		Name:      "droptrace",
-		UsageText: "droptrace [flags] [expression]\n       droptrace read [flags] FILE... [expression]",
+		UsageText: "droptrace [flags] [expression]\n       droptrace COMMAND [flags]",
 		Description: `Shows every packet that the kernel drops, with the rule that dropped it:
 
     droptrace --port 80               drops of one service
@@ -54,7 +54,14 @@ conntrack entry in both directions, and the header quoted in an ICMP error. An
 expression of tcpdump's (man pcap-filter) narrows further and sees the packet
 only, as it was when it was dropped; tcpdump must be installed to compile it.
 
-Exit codes: 0 ended as asked, 1 failed, 2 bad usage.`,
+Commands, each with a --help of its own:
+
+    conntrack   which flows got no conntrack entry, and why
+    explain     what would become of a packet, and of a change of the rules
+    doctor      what this machine can do, and what is amiss in its firewall
+    read        a recording again; --correlate lays it beside tcpdump's
+
+Exit codes: 0 ended as asked, 1 failed, 2 bad usage, 3 doctor has findings.`,
 		Flags:           liveFlags(),
 		Writer:          t.stdout,
 		ErrWriter:       t.stderr,
@@ -65,8 +72,8 @@ Exit codes: 0 ended as asked, 1 failed, 2 bad usage.`,
 		ExitErrHandler:         func(*cli.Context, error) {},
 		OnUsageError:           func(c *cli.Context, err error, _ bool) error { return usageError(c.App.Flags, err) },
 	}
-	app.Commands = []*cli.Command{conntrackCommand(t, open), readCommand(t)}
 	app.CustomAppHelpTemplate = helpText(app) // a template with no actions
+	app.Commands = []*cli.Command{conntrackCommand(t, open), explainCommand(t), doctorCommand(t), readCommand(t)}
 	app.Action = func(c *cli.Context) error {
 		if c.Bool("version") {
 			return printVersion(t.stdout)

@@ -29,7 +29,7 @@ func (d *diagnosis) dropSet() []Why {
 		}
 		w := Why{Code: SetMember, Message: fmt.Sprintf("it is in the set %s, whose members %s drops: element %s",
 			m.Set.Name, d.ruleName(r), element)}
-		if exact && d.accepts(without(d.c.Rulesets, r).rulesets, &d.c.Packet) {
+		if exact && d.accepts(d.without(r).rulesets, &d.c.Packet) {
 			w.Fix = d.setCommand(m, "delete", element)
 		}
 		return []Why{w}
@@ -76,12 +76,16 @@ func within(r ruleset.Range, value []byte, sizes []int) bool {
 		if at+n > len(value) {
 			return false
 		}
-		if bytes.Compare(value[at:at+n], r.From[at:at+n]) < 0 || bytes.Compare(value[at:at+n], r.To[at:at+n]) > 0 {
+		if !between(ruleset.Range{From: r.From[at : at+n], To: r.To[at : at+n]}, value[at:at+n]) {
 			return false
 		}
 		at += n
 	}
 	return at == len(value)
+}
+
+func between(r ruleset.Range, value []byte) bool {
+	return bytes.Compare(value, r.From) >= 0 && bytes.Compare(value, r.To) <= 0
 }
 
 // value is what the packet has in the fields that sets usually hold.
@@ -172,7 +176,8 @@ func valueText(f ruleset.Field, v []byte) (string, bool) {
 	case ruleset.L4Protocol:
 		return packet.Protocol(v[0]).String(), true
 	case ruleset.InName, ruleset.OutName:
-		return `"` + strings.TrimRight(string(v), "\x00") + `"`, true
+		name := strings.TrimRight(string(v), "\x00")
+		return `"` + name + `"`, interfaceNames.MatchString(name)
 	}
 	return "", false
 }

@@ -58,15 +58,11 @@ func (d *diagnosis) whyInvalid() string {
 	return "it is of a connection that conntrack does not know or has closed, or is outside of its window"
 }
 
-// conntrackHook tells drops by conntrack itself.
+// conntrackHook tells drops by conntrack itself where no probe saw why. What a
+// probe saw is package conntrack's to tell.
 func (d *diagnosis) conntrackHook() []Why {
-	if f := d.failure(); f != nil {
-		w := Why{Code: f.Code()}
-		w.Message, w.Fix = f.Explain(d.c.Conntrack)
-		if f.Certainty != "certain" {
-			w.Message = "probably " + w.Message
-		}
-		return []Why{w}
+	if d.failure() != nil {
+		return nil
 	}
 	switch d.c.Function {
 	case "ipv4_conntrack_in", "ipv4_conntrack_local", "ipv6_conntrack_in", "ipv6_conntrack_local", "nf_conntrack_in":
@@ -82,18 +78,16 @@ func (d *diagnosis) conntrackHook() []Why {
 func (d *diagnosis) tableFull() []Why {
 	count, counted := d.number("net/netfilter/nf_conntrack_count")
 	limit, limited := d.number("net/netfilter/nf_conntrack_max")
-	full := counted && limited && limit > 0 && count >= limit-limit/20
-	if !full {
+	if !counted || !limited || limit <= 0 || count < limit-limit/20 {
 		return nil
 	}
-	w := Why{Code: ConntrackTableFull, Message: "conntrack's table is full: new connections are dropped"}
-	if counted && limited {
-		w.Message = fmt.Sprintf("conntrack's table is full, with %d of %d entries: new connections are dropped", count, limit)
+	return []Why{{
+		Code:    ConntrackTableFull,
+		Message: fmt.Sprintf("conntrack's table is full, with %d of %d entries: new connections are dropped", count, limit),
 		// The limit is the machine's, and can be written only outside of other
 		// namespaces.
-		w.Fix = shell("sysctl", "-w", fmt.Sprintf("net.netfilter.nf_conntrack_max=%d", 2*limit))
-	}
-	return []Why{w}
+		Fix: shell("sysctl", "-w", fmt.Sprintf("net.netfilter.nf_conntrack_max=%d", 2*limit)),
+	}}
 }
 
 // insertFailed: at confirmation a packet dies of a connection with the same

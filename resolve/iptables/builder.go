@@ -25,22 +25,26 @@ type builder struct {
 
 func (b *builder) emit(s ...ruleset.Statement) { b.statements = append(b.statements, s...) }
 
-// short is what the match does with a packet that is cut short.
-func (b *builder) short(match string) ruleset.Short {
+// short is what the match does with a packet that is cut short; ok is false for
+// one that nf_tables' own expressions are for, which look at no more than they
+// compare.
+func (b *builder) short(match string) (s ruleset.Short, ok bool) {
 	switch {
 	case b.engine == ruleset.IPTablesLegacy:
-		return ruleset.ShortDrops
+		return ruleset.ShortDrops, true
 	case b.compat == nil:
-		return ruleset.ShortUnknown
-	case b.compat(match):
-		return ruleset.ShortDrops
+		return ruleset.ShortUnknown, true
 	}
-	return ruleset.ShortFails
+	return ruleset.ShortDrops, b.compat(match)
 }
 
-// header emits the look at size bytes of the transport header.
-func (b *builder) header(e *extension, size int) {
-	b.emit(&ruleset.Header{Size: size, Short: b.short(e.name), Text: "-m " + e.name})
+// header emits the look at the transport header that the match begins with.
+func (b *builder) header(e *extension, h ruleset.Header) {
+	var ok bool
+	if h.Short, ok = b.short(e.name); ok {
+		h.Text = "-m " + e.name
+		b.emit(&h)
+	}
 }
 
 // match emits a comparison of one field.

@@ -13,7 +13,7 @@ const anyICMP = 0xff
 
 // buildICMP is icmp_match of ip_tables.c and icmp6_match of ip6_tables.c.
 func buildICMP(b *builder, e *extension) error {
-	b.header(e, 8)
+	b.header(e, ruleset.Header{Size: 8})
 	for _, o := range e.options {
 		typ, low, high, err := icmpType(b.family, o.arg())
 		if err != nil {

@@ -169,6 +169,9 @@ func (p *fileParser) commit() error {
 // but is never behind -s or -d.
 func guessFamily(lines []fileLine) string {
 	for _, l := range lines {
+		if !strings.Contains(l.text, ":") && !strings.Contains(l.text, "6") && !strings.Contains(l.text, "-m hl") {
+			continue
+		}
 		words, err := splitSave(l.text)
 		if err != nil {
 			continue

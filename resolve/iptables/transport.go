@@ -63,9 +63,7 @@ func (b *builder) buildPort(o option) (bool, error) {
 // buildTCP is tcp_mt of xt_tcpudp.c.
 func buildTCP(b *builder, e *extension) error {
 	_, options := e.find("tcp-option")
-	b.emit(&ruleset.Header{
-		Size: 20, Options: options, FragmentOverwrite: true, Short: b.short(e.name), Text: "-m " + e.name,
-	})
+	b.header(e, ruleset.Header{Size: 20, Options: options, FragmentOverwrite: true})
 	for _, o := range e.options {
 		if ok, err := b.buildPort(o); ok || err != nil {
 			if err != nil {
@@ -144,7 +142,7 @@ func (b *builder) buildTCPOption(o option) error {
 }
 
 func buildUDP(b *builder, e *extension) error {
-	b.header(e, 8)
+	b.header(e, ruleset.Header{Size: 8})
 	for _, o := range e.options {
 		if _, err := b.buildPort(o); err != nil {
 			return err
@@ -154,7 +152,7 @@ func buildUDP(b *builder, e *extension) error {
 }
 
 func buildSCTP(b *builder, e *extension) error {
-	b.header(e, 12)
+	b.header(e, ruleset.Header{Size: 12})
 	for _, o := range e.options {
 		if ok, err := b.buildPort(o); err != nil {
 			return err
@@ -169,7 +167,7 @@ func buildSCTP(b *builder, e *extension) error {
 
 // buildDCCP is dccp_mt. The type is 4 bits of byte 8, above the lowest.
 func buildDCCP(b *builder, e *extension) error {
-	b.header(e, 12)
+	b.header(e, ruleset.Header{Size: 12})
 	f, _ := ruleset.Payload(ruleset.Transport, 8, 1)
 	for _, o := range e.options {
 		ok, err := b.buildPort(o)
@@ -211,7 +209,7 @@ func dccpType(name string) (uint64, error) {
 
 // buildMultiport is multiport_mt of xt_multiport.c.
 func buildMultiport(b *builder, e *extension) error {
-	b.header(e, 4)
+	b.header(e, ruleset.Header{Size: 4})
 	for _, o := range e.options {
 		var ranges []ruleset.Range
 		for item := range strings.SplitSeq(o.arg(), ",") {
@@ -252,7 +250,7 @@ func (b *builder) buildSPI(o option, offset, length int) error {
 }
 
 func buildESP(b *builder, e *extension) error {
-	b.header(e, 8)
+	b.header(e, ruleset.Header{Size: 8})
 	for _, o := range e.options {
 		if err := b.buildSPI(o, 0, 4); err != nil {
 			return err
@@ -267,7 +265,7 @@ func buildAH(b *builder, e *extension) error {
 		b.emit(&ruleset.Opaque{Kind: "ah", Understood: true, MayFail: true, MayDrop: true, Text: e.text()})
 		return nil
 	}
-	b.header(e, 12)
+	b.header(e, ruleset.Header{Size: 12})
 	for _, o := range e.options {
 		if o.name != "ahspi" {
 			return badValue(o, ErrSyntax)
@@ -282,7 +280,7 @@ func buildAH(b *builder, e *extension) error {
 // buildIPComp is comp_mt of xt_ipcomp.c. --compres tests a bit that the kernel
 // does not look at any more.
 func buildIPComp(b *builder, e *extension) error {
-	b.header(e, 4)
+	b.header(e, ruleset.Header{Size: 4})
 	for _, o := range e.options {
 		if o.name != "ipcompspi" {
 			continue

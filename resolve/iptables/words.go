@@ -23,9 +23,11 @@ func splitCommand(line string) ([]word, error) {
 }
 
 func split(line string, shell bool) ([]word, error) {
-	var words []word
+	words := make([]word, 0, strings.Count(line, " ")+1)
 	for {
-		line = strings.TrimLeft(line, " \t\r\n")
+		for line != "" && isSpace(line[0]) {
+			line = line[1:]
+		}
 		if line == "" {
 			return words, nil
 		}
@@ -37,13 +39,16 @@ func split(line string, shell bool) ([]word, error) {
 	}
 }
 
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
+
 // nextWord takes the word that line begins with.
 func nextWord(line string, shell bool) (w word, rest string, err error) {
 	// Most words are plain.
-	if end := strings.IndexAny(line, " \t\r\n\"'\\"); end < 0 || strings.IndexByte(" \t\r\n", line[end]) >= 0 {
-		if end < 0 {
-			end = len(line)
-		}
+	end := 0
+	for end < len(line) && !isSpace(line[end]) && line[end] != '"' && line[end] != '\'' && line[end] != '\\' {
+		end++
+	}
+	if end == len(line) || isSpace(line[end]) {
 		return word{text: line[:end]}, line[end:], nil
 	}
 	var text strings.Builder
@@ -58,7 +63,7 @@ func nextWord(line string, shell bool) (w word, rest string, err error) {
 			quote = 0
 		case quote == 0 && (c == '"' || shell && c == '\''):
 			quote, w.quoted = c, true
-		case quote == 0 && strings.IndexByte(" \t\r\n", c) >= 0:
+		case quote == 0 && isSpace(c):
 			w.text = text.String()
 			return w, line[i:], nil
 		default:

@@ -17,9 +17,10 @@ import (
 // once more, with statements, and the tables' sets with their elements. Its
 // rules are not the snapshot's, but have the same handles.
 //
-// What x_tables code does (Rule.Compat) is Opaque; the text of such a rule says
-// it better. The error is ErrChanged where the ruleset is no longer the
-// snapshot's.
+// Rules of iptables-nft's tables have texts, too, and the statements that these
+// come to: see readTexts. Where iptables-nft-save is not installed, what x_tables
+// code does (Rule.Compat) is Opaque. The error is ErrChanged where the ruleset is
+// no longer the snapshot's.
 func (s *Snapshot) Model(ctx context.Context) (*ruleset.Ruleset, error) {
 	if len(s.rules.Tables) == 0 {
 		return &ruleset.Ruleset{Generation: s.rules.Generation}, nil
@@ -29,6 +30,9 @@ func (s *Snapshot) Model(ctx context.Context) (*ruleset.Ruleset, error) {
 	rules, err := readModel(ctx, s, c)
 	if err != nil {
 		return nil, fmt.Errorf("read nftables rules: %w", err)
+	}
+	if err := s.readTexts(ctx, rules); err != nil {
+		return nil, err
 	}
 	return rules, nil
 }
@@ -82,9 +86,7 @@ type modeler struct {
 	tables   []*modelTable
 	byName   map[tableKey]*modelTable
 	decoder  statement.Decoder
-	// last is the chain of the last rule: a dump lists chain by chain.
-	last *modelChain
-	uses int
+	uses     int // rules of all chains
 }
 
 // modelTable is a table of the model, and where its rules find what they name.
@@ -256,5 +258,18 @@ func (m *modeler) addRule(family uint8, attrs []byte) error {
 	}
 	r.Statements, r.Read, r.Compat = body.Statements, true, body.Compat
 	r.Packets, r.Counts = body.Packets, body.Counts
+	if !r.CanDrop {
+		cannotDrop(r)
+	}
 	return nil
+}
+
+// cannotDrop tells a rule's steps what is known of the rule: of x_tables' code
+// its name says whether it can drop (see xt.go).
+func cannotDrop(r *ruleset.Rule) {
+	for _, s := range r.Statements {
+		if o, ok := s.(*ruleset.Opaque); ok {
+			o.MayDrop = false
+		}
+	}
 }

@@ -18,8 +18,8 @@ type shape struct {
 	foreign bool // something else is in it
 	counts  bool // it gives each rule a counter
 
-	last   field    // that was loaded last
-	loaded [8]field // all that were
+	last   field     // that was loaded last
+	loaded [16]field // all that were
 	n      int
 }
 

@@ -44,6 +44,7 @@ A -m hashlimit --hashlimit-above 5/s --hashlimit-name a --hashlimit-mode srcip
 A -m recent --name x --set
 A -m time --timestart 10:00 --timestop 11:00
 A -m comment --comment hello
+iptables-nft -A FORWARD -s 10.0.0.0/25 -d 10.0.1.0/28 -i a+ -o b -p tcp --dport 1 --sport 2:3 --syn ! -f -m mark --mark 1/3 -j DROP
 iptables-nft -A INPUT
 iptables-nft -A INPUT -m limit --limit 5/s --limit-burst 9 -j LOG --log-prefix x
 iptables-nft -A INPUT -j NFLOG --nflog-group 5 --nflog-prefix y

@@ -197,7 +197,7 @@ func (r *run) meta(v *view, f ruleset.Field) value {
 		}
 		return number32(uint32(p.Length))
 	case ruleset.InName, ruleset.OutName, ruleset.InIndex, ruleset.OutIndex:
-		return interfaceValue(p, f)
+		return r.interfaceValue(p, f)
 	case ruleset.PacketType:
 		if p.PacketType < 0 {
 			return notKnown("packet type is not known")
@@ -232,7 +232,7 @@ func owner(id int) value {
 	return number32(uint32(id))
 }
 
-func interfaceValue(p *Packet, f ruleset.Field) value {
+func (r *run) interfaceValue(p *Packet, f ruleset.Field) value {
 	i := p.In
 	if f == ruleset.OutName || f == ruleset.OutIndex {
 		i = p.Out
@@ -246,6 +246,10 @@ func interfaceValue(p *Packet, f ruleset.Field) value {
 		}
 		return name(i.Name)
 	case i.Index == 0 && i.Name != "":
+		if r.env != nil {
+			b, presence := r.env.Link(i, f)
+			return answer(b, presence, "interface's index is not known")
+		}
 		return notKnown("interface's index is not known")
 	}
 	return number32(i.Index)

@@ -77,9 +77,9 @@ type Header struct {
 type Short uint8
 
 const (
-	ShortFails   Short = iota // it does not match: nf_tables' own expressions
+	ShortFails   Short = iota // it does not match
 	ShortDrops                // it is dropped at once: x_tables' hotdrop
-	ShortUnknown              // one of both: which code runs is not known
+	ShortUnknown              // which code looks at it is not known, nor what it does
 )
 
 // Range is the values From to To, both included: byte strings as long as the

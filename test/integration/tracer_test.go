@@ -127,8 +127,13 @@ func (r *tracing) stop(t *testing.T) []resolve.Drop {
 // told returns the drops told so far.
 func (r *tracing) told(t *testing.T) []resolve.Drop {
 	t.Helper()
+	return parseDrops(t, r.stdout.bytes())
+}
+
+func parseDrops(t *testing.T, text []byte) []resolve.Drop {
+	t.Helper()
 	var drops []resolve.Drop
-	for line := range bytes.Lines(r.stdout.bytes()) {
+	for line := range bytes.Lines(text) {
 		if !bytes.HasSuffix(line, []byte("\n")) {
 			break // the rest of it is on its way
 		}

@@ -46,7 +46,7 @@ func (t *Text) Failure(f *resolve.ConntrackFailure) error {
 		t.labelled(label, plainText, s.entry(f.Failure.Other), plainText)
 	}
 	for _, w := range f.Why {
-		t.whyLines(ruleKey{netns: f.Netns.Inode}, w)
+		t.whyLines(whyKey{rule: ruleKey{netns: f.Netns.Inode}, code: w.Code, text: w.Message}, w)
 	}
 	if n := f.Failure.Note; n != "" && f.Failure.Cause != conntrack.UnknownCause {
 		t.once("not certain: " + Escape(n, s.ASCII))
