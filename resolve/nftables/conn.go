@@ -127,12 +127,17 @@ func (c *conn) settle(ctx context.Context, generation uint32) error {
 	}
 	// A success has no reply; a refusal comes before the reply to anything else.
 	now, err := c.generation(ctx)
-	if errors.Is(err, unix.ERESTART) {
-		c.close() // another reply is still to come
-		return errInterrupted
+	var refused *netlink.OpError
+	switch {
+	case err == nil && now != generation, errors.Is(err, unix.ERESTART):
+		err = errInterrupted
+	case errors.As(err, &refused):
+		// No transaction for us (a policy of SELinux): then without. What
+		// forbids reading, too, will say so.
+		err = nil
 	}
-	if err == nil && now != generation {
-		return errInterrupted
+	if refused != nil || errors.Is(err, errInterrupted) {
+		c.close() // another reply may still be to come
 	}
 	return err
 }

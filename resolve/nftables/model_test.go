@@ -419,3 +419,17 @@ func TestValueLoadedBeforeItIsSet(t *testing.T) {
 		t.Errorf("%q", describeRule(body.Statements))
 	}
 }
+
+// The { … } of a rule is a chain that the model has, too.
+func TestRulesInBraces(t *testing.T) {
+	ns := newNamespace(t)
+	ns.nft(t, "table ip t {\n chain c {\n type filter hook input priority 0;\n tcp dport 22 jump {\n ip saddr 192.0.2.1 accept\n drop\n }\n }\n}\n")
+	c := ns.chain(t, "c")
+	v, ok := c.Rules[0].Statements[len(c.Rules[0].Statements)-1].(*ruleset.Verdict)
+	if !ok || v.Kind != ruleset.Jump || v.Target == nil || len(v.Target.Rules) != 2 || !slices.Contains(c.Table.Chains, v.Target) {
+		t.Fatalf("%+v", v)
+	}
+	if got := describeRule(v.Target.Rules[1].Statements); !slices.Equal(got, []string{"drop"}) {
+		t.Errorf("%q", got)
+	}
+}
