@@ -20,9 +20,10 @@ func (*NAT) statement()        {}
 func (*NoTrack) statement()    {}
 func (*Opaque) statement()     {}
 
-// Match compares fields with values. Where the packet lacks a field (a port of a
-// later fragment) it fails, Negate or not, as nft's does (NFT_BREAK). What
-// iptables does otherwise there, its reader spells out in statements.
+// Match compares fields with values. Where the packet lacks a field (a port that
+// is cut off) it fails, Negate or not, as nft's does (NFT_BREAK). What iptables
+// does otherwise there, its reader spells out in statements. In place of a later
+// fragment's transport header nf_tables may read what is there.
 type Match struct {
 	// Fields is one field or, for a concatenation, several, whose values are
 	// put behind each other.
