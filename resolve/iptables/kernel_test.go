@@ -1,12 +1,14 @@
 package iptables
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/droptrace/droptrace/resolve/ipset"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
@@ -18,22 +20,24 @@ import (
 func TestTheKernelAgrees(t *testing.T) {
 	for _, engine := range []ruleset.Engine{ruleset.IPTablesLegacy, ruleset.IPTablesNFT} {
 		t.Run(string(engine), func(t *testing.T) {
-			compareKernel(t, engine, "ip", rules4(), packets4())
-			compareKernel(t, engine, "ip6", rules6(), packets6())
-			compareKernel(t, engine, "ip", conntrackRules(), conntracked())
+			compareKernel(t, engine, "ip", rules4(), packets4(), "")
+			compareKernel(t, engine, "ip6", rules6(), packets6(), "")
+			compareKernel(t, engine, "ip", conntrackRules(), conntracked(), "")
+			compareKernel(t, engine, "ip", setRules("ip"), packets4(), ipsets)
+			compareKernel(t, engine, "ip6", setRules("ip6"), packets6(), ipsets)
 		})
 	}
 }
 
 const rounds = 3
 
-func compareKernel(t *testing.T, engine ruleset.Engine, family string, rules []string, packets []labPacket) {
+func compareKernel(t *testing.T, engine ruleset.Engine, family string, rules []string, packets []labPacket, sets string) {
 	t.Helper()
 	r := rand.New(rand.NewPCG(3, 4))
 	told, unknown, drops := 0, 0, 0
 	for range rounds {
 		r.Shuffle(len(rules), func(i, j int) { rules[i], rules[j] = rules[j], rules[i] })
-		k := loadRules(t, engine, family, rules)
+		k := loadRules(t, engine, family, rules, sets)
 		for _, p := range packets {
 			moved := k.lab.send(t, p, k.counters)
 			result := k.firewall.At(replay.Hook{Family: family, Name: "prerouting"}, k.lab.replayed(p), routes{},
@@ -86,8 +90,14 @@ func program(engine ruleset.Engine, family, suffix string) string {
 	return name + strings.TrimPrefix(string(engine), "iptables") + suffix
 }
 
-func loadRules(t *testing.T, engine ruleset.Engine, family string, rules []string) kernelRules {
+func loadRules(t *testing.T, engine ruleset.Engine, family string, rules []string, sets string) kernelRules {
 	t.Helper()
+	l := newLab(t)
+	l.run(t, sets, "ipset", "restore")
+	inNamespace, err := ipset.Read(context.Background(), l)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var input strings.Builder
 	for _, rule := range rules {
 		if strings.Contains(rule, "--ct") || strings.Contains(rule, "--state") || strings.Contains(rule, "connmark") {
@@ -100,11 +110,10 @@ func loadRules(t *testing.T, engine ruleset.Engine, family string, rules []strin
 		fmt.Fprintf(&input, "-A PREROUTING %s\n", rule)
 	}
 	input.WriteString("-A PREROUTING\nCOMMIT\n")
-	l := newLab(t)
 	l.run(t, input.String(), program(engine, family, "-restore"))
 	// The program's own text is what users have.
 	saved := l.run(t, "", program(engine, family, "-save"))
-	rs, err := Parse(strings.NewReader(saved), Options{Family: family})
+	rs, err := Parse(strings.NewReader(saved), Options{Family: family, Sets: inNamespace})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +121,7 @@ func loadRules(t *testing.T, engine ruleset.Engine, family string, rules []strin
 		t.Fatalf("the file is said to be of %s", rs.Tables[0].Engine)
 	}
 	if engine == ruleset.IPTablesNFT {
-		knowCompat(t, rs)
+		knowCompat(t, rs, inNamespace)
 	}
 	return kernelRules{lab: l, firewall: replay.New(rs), counters: func() []uint64 {
 		now, err := Parse(strings.NewReader(l.run(t, "", program(engine, family, "-save"), "-c", "-t", "mangle")),
@@ -130,10 +139,10 @@ func loadRules(t *testing.T, engine ruleset.Engine, family string, rules []strin
 
 // knowCompat reads the rules again as live ones are, knowing that 1.8.9 has
 // nf_tables' expressions for tcp and udp but --tcp-option.
-func knowCompat(t *testing.T, rs *ruleset.Ruleset) {
+func knowCompat(t *testing.T, rs *ruleset.Ruleset, sets ipset.Sets) {
 	t.Helper()
 	for _, table := range rs.Tables {
-		reader := NewReader(table, nil)
+		reader := NewReader(table, sets)
 		for _, c := range table.Chains {
 			for _, r := range c.Rules {
 				err := reader.Read(r, r.Text, func(match string) bool {
@@ -207,4 +216,76 @@ func conntrackRules() []string {
 		"-m conntrack ! --ctstatus SEEN_REPLY,ASSURED", "-m conntrack --ctstatus CONFIRMED",
 		"-m conntrack --ctorigsrc 0.0.0.0/0", "-m connmark --mark 0", "-m connmark ! --mark 0",
 	}
+}
+
+// ipsets of every type, with elements that some packet meets.
+const ipsets = `create ip hash:ip
+add ip 10.9.0.9
+create ip24 hash:ip netmask 24
+add ip24 10.9.0.0
+create ip6 hash:ip family inet6
+add ip6 2001:db8::9
+create net hash:net
+add net 10.0.0.0/8
+add net 10.9.0.64/26 nomatch
+add net 10.9.0.77
+create net6 hash:net family inet6
+add net6 2001:db8::/64
+add net6 2001:db8::8/125 nomatch
+create ipport hash:ip,port
+add ipport 10.9.0.1,80
+add ipport 10.9.0.1,udp:53
+add ipport 10.9.0.1,sctp:80
+add ipport 10.9.0.9,icmp:8/0
+add ipport 10.9.0.9,tcp:1000
+add ipport 10.9.0.1,47:0
+create ipport6 hash:ip,port family inet6
+add ipport6 2001:db8::1,80
+add ipport6 2001:db8::1,udp:53
+add ipport6 2001:db8::9,icmpv6:128/0
+create netport hash:net,port
+add netport 10.9.0.0/24,80
+add netport 10.9.0.0/28,80 nomatch
+add netport 10.9.0.0/24,udp:53
+create ipportip hash:ip,port,ip
+add ipportip 10.9.0.9,80,10.9.0.1
+create ipportnet hash:ip,port,net
+add ipportnet 10.9.0.1,80,10.9.0.0/24
+create netiface hash:net,iface
+add netiface 10.9.0.0/24,v0
+create wild hash:net,iface
+add wild 10.9.0.0/24,v wildcard
+create port bitmap:port range 0-1024
+add port 80
+add port 53
+create bits bitmap:ip range 10.9.0.0/24
+add bits 10.9.0.1
+create mac bitmap:ip,mac range 10.9.0.0/24
+add mac 10.9.0.9,02:00:00:00:00:09
+add mac 10.9.0.77,02:00:00:00:00:01
+create empty hash:ip
+create expiring hash:ip timeout 600
+add expiring 10.9.0.9 timeout 300
+create list list:set
+add list ip6
+add list ipport
+add list empty
+add list port
+`
+
+// setRules ask the sets that iptables takes for the family.
+func setRules(family string) (rules []string) {
+	sets := []string{
+		"ip src", "ip dst", "ip24 src", "net src", "net dst", "ipport dst,dst", "ipport src,dst", "ipport src,src",
+		"ipport dst", "netport dst,dst", "netport src,dst", "ipportip src,dst,dst", "ipportnet dst,dst,src",
+		"netiface src,src", "netiface src,dst", "wild src,src", "bits dst", "mac src,src", "empty src", "expiring src",
+		"ip src,dst",
+	}
+	if family == "ip6" {
+		sets = []string{"ip6 src", "ip6 dst", "net6 src", "net6 dst", "ipport6 dst,dst", "ipport6 src,src"}
+	}
+	for _, set := range append(sets, "port dst", "port src", "list dst,dst", "list src,src", "list dst") {
+		rules = append(rules, "-m set --match-set "+set, "-m set ! --match-set "+set)
+	}
+	return rules
 }

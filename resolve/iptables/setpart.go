@@ -10,26 +10,44 @@ import (
 // setPart is those elements of an ipset whose port means the same.
 type setPart struct {
 	*ruleset.Set
-	ports portKind
+	hasPorts bool
+	ports    portKind
 }
 
 // portKind is what an ipset takes for a packet's port (ip_set_getport.c).
 type portKind uint8
 
 const (
-	realPorts portKind = iota // of TCP, UDP, UDP-Lite and SCTP
-	icmpPorts                 // ICMP's type and code, for src and dst
-	noPorts                   // other protocols: 0, and later fragments match, too
+	tcpPorts portKind = iota
+	udpPorts
+	sctpPorts
+	icmpPorts // type and code, for src and dst
+	noPorts   // other protocols: 0
+	portKinds
 )
 
 func portKindOf(protocol byte) portKind {
 	switch protocol {
-	case protoTCP, protoUDP, protoUDPLite, protoSCTP:
-		return realPorts
+	case protoTCP:
+		return tcpPorts
+	case protoUDP, protoUDPLite:
+		return udpPorts
+	case protoSCTP:
+		return sctpPorts
 	case protoICMP, protoICMPv6:
 		return icmpPorts
 	}
 	return noPorts
+}
+
+// header is what must be there of a packet that has such a port: the whole
+// header. A later fragment has none, which only IPv4's other protocols do without.
+func (p setPart) header(family, text string) *ruleset.Header {
+	size := [portKinds]int{tcpPorts: 20, udpPorts: 8, sctpPorts: 12, icmpPorts: 8}[p.ports]
+	if !p.hasPorts || size == 0 && family == "ip" {
+		return nil
+	}
+	return &ruleset.Header{Size: size, Text: text}
 }
 
 // port is the fields of a port's three bytes.
@@ -77,11 +95,11 @@ func portOffset(set *ipset.Set) (offset int, ok bool) {
 }
 
 func splitPorts(set *ruleset.Set, at int) []setPart {
-	parts := make([]setPart, 3)
+	parts := make([]setPart, portKinds)
 	for i := range parts {
 		part := *set
 		part.Elements = nil
-		parts[i] = setPart{Set: &part, ports: portKind(i)}
+		parts[i] = setPart{Set: &part, hasPorts: true, ports: portKind(i)}
 	}
 	for _, e := range set.Elements {
 		if len(e.From) < at+3 || len(e.To) < at+3 {

@@ -92,7 +92,11 @@ func (b *builder) setAlternatives(set *ipset.Set, source []bool) (of [][]ruleset
 		if !known {
 			s = &ruleset.Opaque{Kind: set.Type, Understood: true, MayFail: true, Text: set.Name}
 		}
-		of = append(of, []ruleset.Statement{s})
+		alternative := []ruleset.Statement{s}
+		if h := part.header(b.family, set.Name); h != nil {
+			alternative = append(alternative, h)
+		}
+		of = append(of, alternative)
 	}
 	return of
 }

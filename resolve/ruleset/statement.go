@@ -44,11 +44,11 @@ type Match struct {
 }
 
 // Any holds where one of its alternatives does, and an alternative where all of
-// its statements do: [Match], [Any] and [Opaque] with no say but MayFail. A
-// match of a field that the packet lacks is false here as elsewhere, but Negate
-// turns the outcome of the whole: so Any of one negated is how x_tables negates
-// what holds for a packet without the field, too. Without alternatives nothing
-// holds, or with Negate everything.
+// its statements do: [Match], [Any], [Header] with ShortFails and [Opaque] with no
+// say but MayFail. A match of a field that the packet lacks is false here as
+// elsewhere, but Negate turns the outcome of the whole: so Any of one negated is
+// how x_tables negates what holds for a packet without the field, too. Without
+// alternatives nothing holds, or with Negate everything.
 type Any struct {
 	Of     [][]Statement
 	Negate bool
