@@ -142,7 +142,7 @@ func loadRules(t *testing.T, engine ruleset.Engine, family string, rules []strin
 func knowCompat(t *testing.T, rs *ruleset.Ruleset, sets ipset.Sets) {
 	t.Helper()
 	for _, table := range rs.Tables {
-		reader := NewReader(table, sets)
+		reader := NewReader(table, sets, nil)
 		for _, c := range table.Chains {
 			for _, r := range c.Rules {
 				err := reader.Read(r, r.Text, func(match string) bool {

@@ -1,7 +1,9 @@
 package iptables
 
 import (
+	"iter"
 	"slices"
+	"strings"
 
 	"github.com/droptrace/droptrace/resolve/ipset"
 	"github.com/droptrace/droptrace/resolve/ruleset"
@@ -64,17 +66,22 @@ func (p setPart) port(source bool) []ruleset.Field {
 }
 
 // setParts keeps the parts of sets: many rules may use one set.
-type setParts map[*ipset.Set][]setPart
+type setParts struct {
+	parts  map[*ipset.Set][]setPart
+	filled map[string]bool // by rules
+}
 
-func (p setParts) of(set *ipset.Set) []setPart {
-	if found, ok := p[set]; ok {
+func (p *setParts) of(set *ipset.Set) []setPart {
+	if found, ok := p.parts[set]; ok {
 		return found
 	}
-	parts := []setPart{{Set: set.Set}}
+	whole := *set.Set
+	whole.Dynamic = whole.Dynamic || p.filled[set.Name]
+	parts := []setPart{{Set: &whole}}
 	if at, ok := portOffset(set); ok {
-		parts = splitPorts(set.Set, at)
+		parts = splitPorts(&whole, at)
 	}
-	p[set] = parts
+	p.parts[set] = parts
 	return parts
 }
 
@@ -116,4 +123,25 @@ func splitPorts(set *ruleset.Set, at int) []setPart {
 		parts[kind].Elements = append(parts[kind].Elements, e)
 	}
 	return parts
+}
+
+// Filled are the sets that rules of these lines add elements to or take them
+// from (-j SET): what was read of such is old.
+func Filled(lines iter.Seq[string]) map[string]bool {
+	filled := make(map[string]bool)
+	for line := range lines {
+		if !strings.Contains(line, "-j SET ") {
+			continue
+		}
+		words, err := splitSave(line)
+		if err != nil {
+			continue
+		}
+		for i, w := range words[:max(0, len(words)-1)] {
+			if w.text == "--add-set" || w.text == "--del-set" {
+				filled[words[i+1].text] = true
+			}
+		}
+	}
+	return filled
 }

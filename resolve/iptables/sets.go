@@ -85,7 +85,7 @@ func (b *builder) setAlternatives(set *ipset.Set, source []bool) (of [][]ruleset
 		return of
 	}
 	for _, part := range b.parts.of(set) {
-		if part.Complete && len(part.Elements) == 0 {
+		if part.Complete && !part.Dynamic && len(part.Elements) == 0 {
 			continue
 		}
 		s, known := b.setMatch(set, part, source)

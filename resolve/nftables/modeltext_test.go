@@ -92,7 +92,7 @@ func BenchmarkTexts10k(b *testing.B) {
 	b.Run("statements", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			reader := iptables.NewReader(table, nil)
+			reader := iptables.NewReader(table, nil, nil)
 			for _, r := range table.Chains[0].Rules {
 				if err := reader.Read(r, r.Text, func(match string) bool { return match == "conntrack" }); err != nil {
 					b.Fatal(err)
