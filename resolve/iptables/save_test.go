@@ -105,6 +105,22 @@ func TestSetsThatRulesFillAreDynamic(t *testing.T) {
 	}
 }
 
+// Of a list whose members are not all there, the rest is not known.
+func TestAListWithoutAMemberIsNotKnown(t *testing.T) {
+	sets, err := ipset.Parse(strings.NewReader("create a hash:ip\nadd a 10.0.0.1\ncreate l list:set\nadd l a\nadd l gone\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rs, err := Parse(strings.NewReader("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m set --match-set l src\nCOMMIT\n"), Options{Sets: sets})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := describe(rs.Tables[0].Chains[0].Rules[0].Statements)
+	if want := "any(ip saddr @a of 1 true | opaque list:set f)"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func anIPSet(name string) *ipset.Set {
 	address := []byte{10, 0, 0, 1}
 	return &ipset.Set{Name: name, Type: "hash:ip", Family: "ip", Dimensions: []string{"ip"}, Set: &ruleset.Set{

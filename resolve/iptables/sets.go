@@ -81,6 +81,11 @@ func (b *builder) setAlternatives(set *ipset.Set, source []bool) (of [][]ruleset
 			of = append(of, b.setAlternatives(m, source)...)
 		}
 	}
+	if set.Type == "list:set" && (!set.Complete || b.parts.filled[set.Name]) {
+		of = append(of, []ruleset.Statement{&ruleset.Opaque{
+			Kind: set.Type, Understood: true, MayFail: true, Text: set.Name,
+		}})
+	}
 	if set.Type == "list:set" || len(source) < len(set.Dimensions) || set.Family != "" && set.Family != b.family {
 		return of
 	}
