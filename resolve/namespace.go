@@ -45,6 +45,8 @@ type namespace struct {
 
 	machine *machine.Machine // nil without handle
 	whys    whys
+
+	ct      ctView
 	replays replays
 }
 
@@ -81,6 +83,7 @@ func openNamespace(ctx context.Context, inode, own uint32) *namespace {
 }
 
 func (n *namespace) close() error {
+	n.ct.close()
 	if n.handle == nil {
 		return nil
 	}

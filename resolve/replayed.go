@@ -81,7 +81,7 @@ func (r *Resolver) replay(ctx context.Context, n *namespace, e *event.Event, d *
 		return nil, false
 	}
 	if n.replays.of != m {
-		n.replays.of, n.replays.firewall = m, replay.New(m.Rulesets...)
+		n.replays.of, n.replays.firewall = m, m.Firewall()
 	}
 	c := r.caseOf(n, e, d)
 	if e.CT.Present == event.CTAbsent {

@@ -131,10 +131,10 @@ func (d *diagnosis) copyField(s *spec, f ruleset.Field) bool {
 		s.dst = d.f.Destination
 	case ruleset.InName, ruleset.InIndex:
 		s.in = d.f.in
-		return s.in != ""
+		return interfaceNames.MatchString(s.in)
 	case ruleset.OutName, ruleset.OutIndex:
 		s.out = d.f.out
-		return s.out != ""
+		return interfaceNames.MatchString(s.out)
 	case ruleset.L4Protocol, ruleset.IPProtocol:
 		s.proto = d.f.Protocol
 	case ruleset.DestinationPort:

@@ -138,6 +138,44 @@ func TestWhyFilter(t *testing.T) {
 			code: "set-member", message: "and 192.0.2.2 is not", fix: "nft add element inet fw friends '{ 192.0.2.2 }'",
 		},
 		{
+			name: "in an ipset", packet: packet{port: 6053},
+			setup: "ipset create quarantine hash:ip\nipset add quarantine 192.0.2.2\n" +
+				"iptables-nft -A INPUT -m set --match-set quarantine src -j DROP",
+			code: "set-member", message: "it is in the set quarantine", fix: "ipset del quarantine 192.0.2.2",
+		},
+		{
+			name: "not in an ipset, iptables-legacy", packet: packet{port: 6054},
+			setup: "ipset create friends hash:net,port\nipset add friends 198.51.100.0/24,udp:6054\niptables-legacy -P INPUT DROP\n" +
+				"iptables-legacy -A INPUT -p udp --dport 6054 -m set --match-set friends src,dst -j ACCEPT",
+			code: "set-member", message: "only what is in the set friends", fix: "ipset add friends 192.0.2.2,udp:6054",
+		},
+		{
+			name: "meant, ipset", packet: packet{port: 6055},
+			setup: "ipset create blocklist hash:net\nipset add blocklist 192.0.2.0/24\n" +
+				"iptables-nft -A INPUT -m set --match-set blocklist src -j DROP",
+			code: "meant-drop", message: "192.0.2.2 is in the blocklist blocklist",
+		},
+		{
+			name: "workstation, nft", packet: packet{port: 6056}, listens: true,
+			setup: "nft add table inet filter\nnft 'add chain inet filter input { type filter hook input priority 0; policy drop; }'\n" +
+				"nft 'add rule inet filter input ct state vmap { established : accept, related : accept, invalid : drop }'\n" +
+				"nft add rule inet filter input iifname lo accept\n" +
+				"nft 'add rule inet filter input meta l4proto { icmp, ipv6-icmp } accept'\n" +
+				"nft 'add rule inet filter input udp dport { 53, 6057 } accept'\n" +
+				"nft add rule inet filter input counter reject with icmpx type admin-prohibited",
+			code: "listening-not-allowed", message: "rule 5 of input (handle 9) drops it",
+			fix: "nft insert rule inet filter input handle 9 ip saddr 192.0.2.2 udp dport 6056 accept",
+		},
+		{
+			name: "server, iptables-legacy", packet: packet{port: 6058}, listens: true,
+			setup: "iptables-legacy -P INPUT DROP\niptables-legacy -A INPUT -i lo -j ACCEPT\n" +
+				"iptables-legacy -A INPUT -m state --state RELATED,ESTABLISHED -j ACCEPT\n" +
+				"iptables-legacy -A INPUT -p icmp -j ACCEPT\niptables-legacy -A INPUT -p tcp -m multiport --dports 22,80,443 -j ACCEPT\n" +
+				"iptables-legacy -A INPUT -m limit --limit 3/min -j LOG\niptables-legacy -A INPUT -j REJECT --reject-with icmp-host-prohibited",
+			code: "listening-not-allowed", message: "rule 6 of INPUT drops it",
+			fix: "iptables-legacy -I INPUT 6 -s 192.0.2.2 -p udp --dport 6058 -j ACCEPT",
+		},
+		{
 			name: "meant, fail2ban", packet: packet{port: 6061},
 			setup: "iptables-nft -N f2b-sshd\niptables-nft -A INPUT -p udp -j f2b-sshd\n" +
 				"iptables-nft -A f2b-sshd -s 192.0.2.2/32 -j REJECT\niptables-nft -A f2b-sshd -j RETURN",

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"encoding/binary"
-	"net/netip"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -107,12 +106,12 @@ func TestWhyPath(t *testing.T) {
 		{
 			name: "invalid", packet: packet{port: 6229}, setup: "iptables-nft -A INPUT -m conntrack --ctstate INVALID -j DROP",
 			// An answer without a question: to conntrack no beginning of anything.
-			send: sendRaw(unix.IPPROTO_TCP, hostIP, func() []byte { return tcpHeader(6229, 0x12) }),
+			send: sendRaw(unix.IPPROTO_TCP, hostIP, func() []byte { return tcpHeader(clientIP, hostIP, 40000, 6229, 0x12) }),
 			code: "conntrack-invalid", message: "it answers a SYN that conntrack has not seen",
 		},
 		{
 			name: "scan", packet: packet{port: 6230}, setup: "iptables-nft -P INPUT DROP",
-			send: sendRaw(unix.IPPROTO_TCP, hostIP, func() []byte { return tcpHeader(6230, 0x29) }),
+			send: sendRaw(unix.IPPROTO_TCP, hostIP, func() []byte { return tcpHeader(clientIP, hostIP, 40000, 6230, 0x29) }),
 			code: "meant-drop", message: "an Xmas scan",
 		},
 	})
@@ -152,25 +151,4 @@ func listenLocally(t *testing.T, ns string, port uint16) {
 		return unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: int(port)})
 	})
 	t.Cleanup(func() { unix.Close(fd) })
-}
-
-// tcpHeader is one of the client's, its checksum right.
-func tcpHeader(port uint16, flags byte) []byte {
-	b := make([]byte, 20)
-	binary.BigEndian.PutUint16(b, 40000)
-	binary.BigEndian.PutUint16(b[2:], port)
-	b[12], b[13] = 5<<4, flags
-	from, to := netip.MustParseAddr(clientIP).As4(), netip.MustParseAddr(hostIP).As4()
-	pseudo := append(append(from[:], to[:]...), 0, unix.IPPROTO_TCP, 0, byte(len(b)))
-	sum := uint32(0)
-	for _, part := range [][]byte{pseudo, b} {
-		for i := 0; i < len(part); i += 2 {
-			sum += uint32(binary.BigEndian.Uint16(part[i:]))
-		}
-	}
-	for sum>>16 != 0 {
-		sum = sum>>16 + sum&0xffff
-	}
-	binary.BigEndian.PutUint16(b[16:], ^uint16(sum))
-	return b
 }

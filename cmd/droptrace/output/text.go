@@ -42,6 +42,7 @@ type whyKey struct {
 	rule           ruleKey
 	code, protocol string
 	port           uint16
+	text           string // of a cause that is no service's
 }
 
 func whyKeyOf(rule ruleKey, d *resolve.Drop, code string) whyKey {
