@@ -85,14 +85,18 @@ func (b *builder) setAlternatives(set *ipset.Set, source []bool) (of [][]ruleset
 		return of
 	}
 	for _, part := range b.parts.of(set) {
-		if part.Complete && len(part.Elements) == 0 {
+		if part.Complete && !part.Dynamic && len(part.Elements) == 0 {
 			continue
 		}
 		s, known := b.setMatch(set, part, source)
 		if !known {
 			s = &ruleset.Opaque{Kind: set.Type, Understood: true, MayFail: true, Text: set.Name}
 		}
-		of = append(of, []ruleset.Statement{s})
+		alternative := []ruleset.Statement{s}
+		if h := part.header(b.family, set.Name); h != nil {
+			alternative = append(alternative, h)
+		}
+		of = append(of, alternative)
 	}
 	return of
 }

@@ -89,8 +89,14 @@ func layoutIPv6(p *Packet) layout {
 	out := layout{l4: Present, protocol: b[6], transport: 40}
 	for isExtension(out.protocol) {
 		at := out.transport
-		if len(b) < at+8 {
-			out.l4 = short(p, at+8)
+		// ipv6_find_hdr reads no more than it needs, and takes a header that is
+		// cut for one that is whole.
+		need := 2
+		if out.protocol == fragment {
+			need = 4
+		}
+		if len(b) < at+need {
+			out.l4 = short(p, at+need)
 			return out
 		}
 		out.extensions = append(out.extensions, extension{out.protocol, at})
@@ -135,7 +141,10 @@ func (l *layout) base(p *Packet, base ruleset.Base) (at int, presence Presence) 
 			return 0, l.l4
 		}
 		if l.later {
-			return 0, Absent
+			// nft_payload_fast_eval reads what stands in its place, and
+			// nft_payload_eval, for lengths other than 1, 2 and 4, gives up. x_tables'
+			// matches have looked for a header before.
+			return 0, NotKnown
 		}
 		return l.transport, Present
 	case ruleset.Inner:
