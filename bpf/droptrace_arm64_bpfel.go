@@ -42,13 +42,114 @@ type KernelConfig struct {
 	NftInPlace       uint32
 	NftEvalsHooked   uint32
 	Ready            uint32
-	Pad              uint32
+	CtHooked         uint32
 }
 
 type KernelCpuAnchor struct {
 	_    structs.HostLayout
 	Self uint64
 	Map  uint64
+}
+
+type KernelCtBaseline struct {
+	_       structs.HostLayout
+	Counter [6]uint32
+}
+
+type KernelCtBaselineKey struct {
+	_     structs.HostLayout
+	Netns uint32
+	Cpu   uint32
+}
+
+type KernelCtNote struct {
+	_     structs.HostLayout
+	Time  uint64
+	Net   uint64
+	Stack uint64
+	Saw   uint32
+	Pad   uint32
+	Other struct {
+		_        structs.HostLayout
+		Present  uint8
+		Ctinfo   uint8
+		TcpState uint8
+		Pad      uint8
+		Status   uint32
+		Mark     uint32
+		Zone     uint16
+		Pad2     uint16
+		Timeout  uint32
+		Jiffies  uint32
+		Original struct {
+			_        structs.HostLayout
+			Src      [16]uint8
+			SrcPort  uint16
+			L3num    uint16
+			Dst      [16]uint8
+			DstPort  uint16
+			Protonum uint8
+			Dir      uint8
+		}
+		Reply struct {
+			_        structs.HostLayout
+			Src      [16]uint8
+			SrcPort  uint16
+			L3num    uint16
+			Dst      [16]uint8
+			DstPort  uint16
+			Protonum uint8
+			Dir      uint8
+		}
+	}
+	Reason [64]int8
+}
+
+type KernelCtRun struct {
+	_           structs.HostLayout
+	AllocStack  uint64
+	AllocTuple  uint64
+	EarlyStack  uint64
+	EarlyNet    uint64
+	ClashStack  uint64
+	ClashSkb    uint64
+	ClashHash   uint64
+	DeleteStack uint64
+	DeleteCt    uint64
+	Loser       struct {
+		_        structs.HostLayout
+		Present  uint8
+		Ctinfo   uint8
+		TcpState uint8
+		Pad      uint8
+		Status   uint32
+		Mark     uint32
+		Zone     uint16
+		Pad2     uint16
+		Timeout  uint32
+		Jiffies  uint32
+		Original struct {
+			_        structs.HostLayout
+			Src      [16]uint8
+			SrcPort  uint16
+			L3num    uint16
+			Dst      [16]uint8
+			DstPort  uint16
+			Protonum uint8
+			Dir      uint8
+		}
+		Reply struct {
+			_        structs.HostLayout
+			Src      [16]uint8
+			SrcPort  uint16
+			L3num    uint16
+			Dst      [16]uint8
+			DstPort  uint16
+			Protonum uint8
+			Dir      uint8
+		}
+	}
+	Note KernelCtNote
 }
 
 type KernelEvent struct {
@@ -133,8 +234,51 @@ type KernelEvent struct {
 		Chain       [32]int8
 		Entry       [168]uint8
 	}
-	Header [160]uint8
-	Stack  [20]uint64
+	Header  [160]uint8
+	Failure struct {
+		_       structs.HostLayout
+		Saw     uint8
+		Hooked  uint8
+		Counted uint8
+		AtHook  uint8
+		Moved   [6]uint32
+		Pad     uint32
+		Other   struct {
+			_        structs.HostLayout
+			Present  uint8
+			Ctinfo   uint8
+			TcpState uint8
+			Pad      uint8
+			Status   uint32
+			Mark     uint32
+			Zone     uint16
+			Pad2     uint16
+			Timeout  uint32
+			Jiffies  uint32
+			Original struct {
+				_        structs.HostLayout
+				Src      [16]uint8
+				SrcPort  uint16
+				L3num    uint16
+				Dst      [16]uint8
+				DstPort  uint16
+				Protonum uint8
+				Dir      uint8
+			}
+			Reply struct {
+				_        structs.HostLayout
+				Src      [16]uint8
+				SrcPort  uint16
+				L3num    uint16
+				Dst      [16]uint8
+				DstPort  uint16
+				Protonum uint8
+				Dir      uint8
+			}
+		}
+		Reason [64]int8
+	}
+	Stack [20]uint64
 }
 
 type KernelFilterConfig struct {
@@ -316,7 +460,40 @@ type KernelScratch struct {
 		Ether  uint16
 		Pad    uint16
 	}
-	Note        KernelNote
+	Note KernelNote
+	Swap struct {
+		_        structs.HostLayout
+		Present  uint8
+		Ctinfo   uint8
+		TcpState uint8
+		Pad      uint8
+		Status   uint32
+		Mark     uint32
+		Zone     uint16
+		Pad2     uint16
+		Timeout  uint32
+		Jiffies  uint32
+		Original struct {
+			_        structs.HostLayout
+			Src      [16]uint8
+			SrcPort  uint16
+			L3num    uint16
+			Dst      [16]uint8
+			DstPort  uint16
+			Protonum uint8
+			Dir      uint8
+		}
+		Reply struct {
+			_        structs.HostLayout
+			Src      [16]uint8
+			SrcPort  uint16
+			L3num    uint16
+			Dst      [16]uint8
+			DstPort  uint16
+			Protonum uint8
+			Dir      uint8
+		}
+	}
 	Site        KernelFrameSite
 	_           [4]byte
 	Context     uint64
@@ -394,6 +571,9 @@ const (
 	KernelMapCalibrations      = "calibrations"
 	KernelMapCounts            = "counts"
 	KernelMapCpuAnchors        = "cpu_anchors"
+	KernelMapCtBaselines       = "ct_baselines"
+	KernelMapCtNotes           = "ct_notes"
+	KernelMapCtRuns            = "ct_runs"
 	KernelMapEvents            = "events"
 	KernelMapFrameSites        = "frame_sites"
 	KernelMapHookFns           = "hook_fns"
@@ -410,24 +590,42 @@ const (
 	KernelMapXtValues          = "xt_values"
 	KernelMapXtWatch           = "xt_watch"
 	KernelProgCompanion        = "companion"
+	KernelProgFentryAlloc      = "fentry_alloc"
+	KernelProgFentryClash      = "fentry_clash"
+	KernelProgFentryDelete     = "fentry_delete"
+	KernelProgFentryEarly      = "fentry_early"
 	KernelProgFentryHookSlow   = "fentry_hook_slow"
 	KernelProgFentryImmediate  = "fentry_immediate"
 	KernelProgFentryReject     = "fentry_reject"
 	KernelProgFentryXtReject   = "fentry_xt_reject"
+	KernelProgFexitClash       = "fexit_clash"
+	KernelProgFexitDelete      = "fexit_delete"
+	KernelProgFexitEarly       = "fexit_early"
 	KernelProgFexitEval        = "fexit_eval"
 	KernelProgKfreeSkb         = "kfree_skb"
 	KernelProgKfreeSkbUnrolled = "kfree_skb_unrolled"
+	KernelProgKprobeAlloc      = "kprobe_alloc"
+	KernelProgKprobeClash      = "kprobe_clash"
+	KernelProgKprobeCtInvalid  = "kprobe_ct_invalid"
+	KernelProgKprobeDelete     = "kprobe_delete"
+	KernelProgKprobeEarly      = "kprobe_early"
 	KernelProgKprobeEval       = "kprobe_eval"
 	KernelProgKprobeHookSlow   = "kprobe_hook_slow"
 	KernelProgKprobeImmediate  = "kprobe_immediate"
+	KernelProgKprobeL4Invalid  = "kprobe_l4_invalid"
 	KernelProgKprobeReject     = "kprobe_reject"
 	KernelProgKprobeXtReject   = "kprobe_xt_reject"
+	KernelProgKretprobeClash   = "kretprobe_clash"
+	KernelProgKretprobeDelete  = "kretprobe_delete"
+	KernelProgKretprobeEarly   = "kretprobe_early"
 	KernelProgKretprobeEval    = "kretprobe_eval"
 	KernelProgXtBaseline       = "xt_baseline"
 	KernelProgXtFind           = "xt_find"
 	KernelVarAddressShift      = "address_shift"
+	KernelVarConntrackOnly     = "conntrack_only"
 	KernelVarFilter            = "filter"
 	KernelVarHasReason         = "has_reason"
+	KernelVarShowResolved      = "show_resolved"
 	KernelVarWithStack         = "with_stack"
 	KernelVarXtCapacity        = "xt_capacity"
 )
@@ -475,18 +673,34 @@ type KernelSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type KernelProgramSpecs struct {
 	Companion        *ebpf.ProgramSpec `ebpf:"companion"`
+	FentryAlloc      *ebpf.ProgramSpec `ebpf:"fentry_alloc"`
+	FentryClash      *ebpf.ProgramSpec `ebpf:"fentry_clash"`
+	FentryDelete     *ebpf.ProgramSpec `ebpf:"fentry_delete"`
+	FentryEarly      *ebpf.ProgramSpec `ebpf:"fentry_early"`
 	FentryHookSlow   *ebpf.ProgramSpec `ebpf:"fentry_hook_slow"`
 	FentryImmediate  *ebpf.ProgramSpec `ebpf:"fentry_immediate"`
 	FentryReject     *ebpf.ProgramSpec `ebpf:"fentry_reject"`
 	FentryXtReject   *ebpf.ProgramSpec `ebpf:"fentry_xt_reject"`
+	FexitClash       *ebpf.ProgramSpec `ebpf:"fexit_clash"`
+	FexitDelete      *ebpf.ProgramSpec `ebpf:"fexit_delete"`
+	FexitEarly       *ebpf.ProgramSpec `ebpf:"fexit_early"`
 	FexitEval        *ebpf.ProgramSpec `ebpf:"fexit_eval"`
 	KfreeSkb         *ebpf.ProgramSpec `ebpf:"kfree_skb"`
 	KfreeSkbUnrolled *ebpf.ProgramSpec `ebpf:"kfree_skb_unrolled"`
+	KprobeAlloc      *ebpf.ProgramSpec `ebpf:"kprobe_alloc"`
+	KprobeClash      *ebpf.ProgramSpec `ebpf:"kprobe_clash"`
+	KprobeCtInvalid  *ebpf.ProgramSpec `ebpf:"kprobe_ct_invalid"`
+	KprobeDelete     *ebpf.ProgramSpec `ebpf:"kprobe_delete"`
+	KprobeEarly      *ebpf.ProgramSpec `ebpf:"kprobe_early"`
 	KprobeEval       *ebpf.ProgramSpec `ebpf:"kprobe_eval"`
 	KprobeHookSlow   *ebpf.ProgramSpec `ebpf:"kprobe_hook_slow"`
 	KprobeImmediate  *ebpf.ProgramSpec `ebpf:"kprobe_immediate"`
+	KprobeL4Invalid  *ebpf.ProgramSpec `ebpf:"kprobe_l4_invalid"`
 	KprobeReject     *ebpf.ProgramSpec `ebpf:"kprobe_reject"`
 	KprobeXtReject   *ebpf.ProgramSpec `ebpf:"kprobe_xt_reject"`
+	KretprobeClash   *ebpf.ProgramSpec `ebpf:"kretprobe_clash"`
+	KretprobeDelete  *ebpf.ProgramSpec `ebpf:"kretprobe_delete"`
+	KretprobeEarly   *ebpf.ProgramSpec `ebpf:"kretprobe_early"`
 	KretprobeEval    *ebpf.ProgramSpec `ebpf:"kretprobe_eval"`
 	XtBaseline       *ebpf.ProgramSpec `ebpf:"xt_baseline"`
 	XtFind           *ebpf.ProgramSpec `ebpf:"xt_find"`
@@ -499,6 +713,9 @@ type KernelMapSpecs struct {
 	Calibrations  *ebpf.MapSpec `ebpf:"calibrations"`
 	Counts        *ebpf.MapSpec `ebpf:"counts"`
 	CpuAnchors    *ebpf.MapSpec `ebpf:"cpu_anchors"`
+	CtBaselines   *ebpf.MapSpec `ebpf:"ct_baselines"`
+	CtNotes       *ebpf.MapSpec `ebpf:"ct_notes"`
+	CtRuns        *ebpf.MapSpec `ebpf:"ct_runs"`
 	Events        *ebpf.MapSpec `ebpf:"events"`
 	FrameSites    *ebpf.MapSpec `ebpf:"frame_sites"`
 	HookFns       *ebpf.MapSpec `ebpf:"hook_fns"`
@@ -520,11 +737,13 @@ type KernelMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type KernelVariableSpecs struct {
-	AddressShift *ebpf.VariableSpec `ebpf:"address_shift"`
-	Filter       *ebpf.VariableSpec `ebpf:"filter"`
-	HasReason    *ebpf.VariableSpec `ebpf:"has_reason"`
-	WithStack    *ebpf.VariableSpec `ebpf:"with_stack"`
-	XtCapacity   *ebpf.VariableSpec `ebpf:"xt_capacity"`
+	AddressShift  *ebpf.VariableSpec `ebpf:"address_shift"`
+	ConntrackOnly *ebpf.VariableSpec `ebpf:"conntrack_only"`
+	Filter        *ebpf.VariableSpec `ebpf:"filter"`
+	HasReason     *ebpf.VariableSpec `ebpf:"has_reason"`
+	ShowResolved  *ebpf.VariableSpec `ebpf:"show_resolved"`
+	WithStack     *ebpf.VariableSpec `ebpf:"with_stack"`
+	XtCapacity    *ebpf.VariableSpec `ebpf:"xt_capacity"`
 }
 
 // KernelObjects contains all objects after they have been loaded into the kernel.
@@ -550,6 +769,9 @@ type KernelMaps struct {
 	Calibrations  *ebpf.Map `ebpf:"calibrations"`
 	Counts        *ebpf.Map `ebpf:"counts"`
 	CpuAnchors    *ebpf.Map `ebpf:"cpu_anchors"`
+	CtBaselines   *ebpf.Map `ebpf:"ct_baselines"`
+	CtNotes       *ebpf.Map `ebpf:"ct_notes"`
+	CtRuns        *ebpf.Map `ebpf:"ct_runs"`
 	Events        *ebpf.Map `ebpf:"events"`
 	FrameSites    *ebpf.Map `ebpf:"frame_sites"`
 	HookFns       *ebpf.Map `ebpf:"hook_fns"`
@@ -572,6 +794,9 @@ func (m *KernelMaps) Close() error {
 		m.Calibrations,
 		m.Counts,
 		m.CpuAnchors,
+		m.CtBaselines,
+		m.CtNotes,
+		m.CtRuns,
 		m.Events,
 		m.FrameSites,
 		m.HookFns,
@@ -594,11 +819,13 @@ func (m *KernelMaps) Close() error {
 //
 // It can be passed to LoadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type KernelVariables struct {
-	AddressShift *ebpf.Variable `ebpf:"address_shift"`
-	Filter       *ebpf.Variable `ebpf:"filter"`
-	HasReason    *ebpf.Variable `ebpf:"has_reason"`
-	WithStack    *ebpf.Variable `ebpf:"with_stack"`
-	XtCapacity   *ebpf.Variable `ebpf:"xt_capacity"`
+	AddressShift  *ebpf.Variable `ebpf:"address_shift"`
+	ConntrackOnly *ebpf.Variable `ebpf:"conntrack_only"`
+	Filter        *ebpf.Variable `ebpf:"filter"`
+	HasReason     *ebpf.Variable `ebpf:"has_reason"`
+	ShowResolved  *ebpf.Variable `ebpf:"show_resolved"`
+	WithStack     *ebpf.Variable `ebpf:"with_stack"`
+	XtCapacity    *ebpf.Variable `ebpf:"xt_capacity"`
 }
 
 // KernelPrograms contains all programs after they have been loaded into the kernel.
@@ -606,18 +833,34 @@ type KernelVariables struct {
 // It can be passed to LoadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type KernelPrograms struct {
 	Companion        *ebpf.Program `ebpf:"companion"`
+	FentryAlloc      *ebpf.Program `ebpf:"fentry_alloc"`
+	FentryClash      *ebpf.Program `ebpf:"fentry_clash"`
+	FentryDelete     *ebpf.Program `ebpf:"fentry_delete"`
+	FentryEarly      *ebpf.Program `ebpf:"fentry_early"`
 	FentryHookSlow   *ebpf.Program `ebpf:"fentry_hook_slow"`
 	FentryImmediate  *ebpf.Program `ebpf:"fentry_immediate"`
 	FentryReject     *ebpf.Program `ebpf:"fentry_reject"`
 	FentryXtReject   *ebpf.Program `ebpf:"fentry_xt_reject"`
+	FexitClash       *ebpf.Program `ebpf:"fexit_clash"`
+	FexitDelete      *ebpf.Program `ebpf:"fexit_delete"`
+	FexitEarly       *ebpf.Program `ebpf:"fexit_early"`
 	FexitEval        *ebpf.Program `ebpf:"fexit_eval"`
 	KfreeSkb         *ebpf.Program `ebpf:"kfree_skb"`
 	KfreeSkbUnrolled *ebpf.Program `ebpf:"kfree_skb_unrolled"`
+	KprobeAlloc      *ebpf.Program `ebpf:"kprobe_alloc"`
+	KprobeClash      *ebpf.Program `ebpf:"kprobe_clash"`
+	KprobeCtInvalid  *ebpf.Program `ebpf:"kprobe_ct_invalid"`
+	KprobeDelete     *ebpf.Program `ebpf:"kprobe_delete"`
+	KprobeEarly      *ebpf.Program `ebpf:"kprobe_early"`
 	KprobeEval       *ebpf.Program `ebpf:"kprobe_eval"`
 	KprobeHookSlow   *ebpf.Program `ebpf:"kprobe_hook_slow"`
 	KprobeImmediate  *ebpf.Program `ebpf:"kprobe_immediate"`
+	KprobeL4Invalid  *ebpf.Program `ebpf:"kprobe_l4_invalid"`
 	KprobeReject     *ebpf.Program `ebpf:"kprobe_reject"`
 	KprobeXtReject   *ebpf.Program `ebpf:"kprobe_xt_reject"`
+	KretprobeClash   *ebpf.Program `ebpf:"kretprobe_clash"`
+	KretprobeDelete  *ebpf.Program `ebpf:"kretprobe_delete"`
+	KretprobeEarly   *ebpf.Program `ebpf:"kretprobe_early"`
 	KretprobeEval    *ebpf.Program `ebpf:"kretprobe_eval"`
 	XtBaseline       *ebpf.Program `ebpf:"xt_baseline"`
 	XtFind           *ebpf.Program `ebpf:"xt_find"`
@@ -626,18 +869,34 @@ type KernelPrograms struct {
 func (p *KernelPrograms) Close() error {
 	return _KernelClose(
 		p.Companion,
+		p.FentryAlloc,
+		p.FentryClash,
+		p.FentryDelete,
+		p.FentryEarly,
 		p.FentryHookSlow,
 		p.FentryImmediate,
 		p.FentryReject,
 		p.FentryXtReject,
+		p.FexitClash,
+		p.FexitDelete,
+		p.FexitEarly,
 		p.FexitEval,
 		p.KfreeSkb,
 		p.KfreeSkbUnrolled,
+		p.KprobeAlloc,
+		p.KprobeClash,
+		p.KprobeCtInvalid,
+		p.KprobeDelete,
+		p.KprobeEarly,
 		p.KprobeEval,
 		p.KprobeHookSlow,
 		p.KprobeImmediate,
+		p.KprobeL4Invalid,
 		p.KprobeReject,
 		p.KprobeXtReject,
+		p.KretprobeClash,
+		p.KretprobeDelete,
+		p.KretprobeEarly,
 		p.KretprobeEval,
 		p.XtBaseline,
 		p.XtFind,

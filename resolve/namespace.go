@@ -45,6 +45,9 @@ type namespace struct {
 
 	machine *machine.Machine // nil without handle
 	whys    whys
+
+	ct      ctView
+	replays replays
 }
 
 // xtTable is a legacy table as it was when it began to be watched.
@@ -80,6 +83,7 @@ func openNamespace(ctx context.Context, inode, own uint32) *namespace {
 }
 
 func (n *namespace) close() error {
+	n.ct.close()
 	if n.handle == nil {
 		return nil
 	}

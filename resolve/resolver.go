@@ -31,6 +31,8 @@ type Config struct {
 	ProbesComplete func(at time.Time) bool
 	// NoWhy leaves out what caused a drop and what would mend it.
 	NoWhy bool
+	// Ctnetlink is in the kernel: asking it for an entry loads no module.
+	Ctnetlink bool
 	// Notify takes what the user should know, once each. May be nil.
 	Notify func(message string)
 }
@@ -156,11 +158,15 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time) *D
 		r.resolveHook(e, d)
 	}
 	r.resolveCause(ctx, n, e, d)
+	r.dropFailure(ctx, n, e, d)
+	r.replayed(ctx, n, e, d)
 	if e.Flags&event.Sender != 0 && d.Hook == "output" {
 		d.Process = &Process{PID: int(e.PID), Command: cString(e.Comm[:])}
 	}
-	if !r.NoWhy {
-		d.Why = r.why(ctx, n, e, d)
+	if r.NoWhy {
+		d.Why = nil
+	} else {
+		d.Why = joinWhys(r.why(ctx, n, e, d), d.Why)
 	}
 	if e.Flags&event.HasStack != 0 {
 		d.Stack = r.stack(e)

@@ -3,6 +3,7 @@ package resolve
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/diagnose"
@@ -24,7 +25,7 @@ const (
 	// and whyBurst what they may take at once: a flood of drops that all differ
 	// must not lose drops to their explanation.
 	whyShare = 8
-	whyBurst = 500 * time.Millisecond
+	whyBurst = 100 * time.Millisecond
 )
 
 // whyKey is all of a drop that a diagnosis can depend on.
@@ -96,10 +97,22 @@ func (r *Resolver) why(ctx context.Context, n *namespace, e *event.Event, d *Dro
 	}
 	c := r.caseOf(n, e, d)
 	r.place(ctx, n, c)
+	begin := r.now() // reading the model has a limit of its own
 	list := diagnose.Diagnose(c)
 	end := r.now()
-	w.add(key, list, end, end.Sub(now))
+	w.add(key, list, end, end.Sub(begin))
 	return list
+}
+
+// joinWhys appends causes that conntrack itself told, but none twice: what a
+// diagnosis says of the same names the rule, too.
+func joinWhys(diagnosed, told []Why) []Why {
+	for _, w := range told {
+		if !slices.ContainsFunc(diagnosed, func(o Why) bool { return o.Code == w.Code }) {
+			diagnosed = append(diagnosed[:len(diagnosed):len(diagnosed)], w)
+		}
+	}
+	return diagnosed
 }
 
 func (r *Resolver) whyKey(n *namespace, e *event.Event, d *Drop) whyKey {
@@ -143,7 +156,7 @@ func (r *Resolver) place(ctx context.Context, n *namespace, c *diagnose.Case) {
 	if at.Chain == nil || r.at.Rule != nil && at.Rule == nil {
 		return // the ruleset is another one by now
 	}
-	c.Place, c.Rulesets = at, m.Rulesets
+	c.Place, c.Rulesets, c.Firewall = at, m.Rulesets, m.Firewall()
 	c.Text = func(rule *ruleset.Rule) string { return m.Text(ctx, rule) }
 }
 

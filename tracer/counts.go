@@ -12,6 +12,12 @@ type Counts struct {
 	Delivered      uint64
 	Members        uint64 // fragments freed with a head already told
 	Nested         uint64 // runs skipped because too many were under way
+
+	// Conntrack failures that are no drops: not part of Seen.
+	Failures         uint64
+	FailuresFiltered uint64
+	FailuresLost     uint64
+	FailuresSent     uint64
 }
 
 // Counts reads the kernel side's counters.
@@ -19,6 +25,7 @@ func (t *Tracer) Counts() (Counts, error) {
 	var c Counts
 	for i, dst := range []*uint64{
 		&c.Seen, &c.FilteredKernel, &c.Lost, &c.Delivered, &c.Members, &c.Nested,
+		&c.Failures, &c.FailuresFiltered, &c.FailuresLost, &c.FailuresSent,
 	} {
 		var perCPU []uint64
 		if err := t.kernel.table("counts").Lookup(uint32(i), &perCPU); err != nil {

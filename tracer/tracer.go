@@ -35,6 +35,11 @@ type Options struct {
 	Plan Plan
 	// Stack adds the kernel stack to each event.
 	Stack bool
+	// Conntrack traces only conntrack failures, with the probes that tell who
+	// evicted whom.
+	Conntrack bool
+	// Resolved adds clashes that the kernel resolved: nothing was lost.
+	Resolved bool
 	// XTCapacity bounds the legacy entries watched on the whole machine;
 	// 0 is 16,384. Each costs 40 bytes, and 24 more per CPU.
 	XTCapacity int

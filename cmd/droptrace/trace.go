@@ -98,6 +98,7 @@ func (t *trace) open(ctx context.Context, cfg Config) error {
 	t.tracer, err = tracer.Open(ctx, tracer.Options{
 		Filter: kernel, Symbols: kernelSymbols{t.symbols.Table()}, BufferSize: cfg.BufferSize,
 		Stack: cfg.Stack, Plan: tracer.Plan(cfg.Probes), BTF: spec,
+		Conntrack: cfg.Conntrack, Resolved: cfg.Resolved,
 	})
 	if err != nil {
 		return err
@@ -112,12 +113,19 @@ func (t *trace) open(ctx context.Context, cfg Config) error {
 		Symbols: t.symbols, Reasons: t.reasons, Watcher: xtWatcher{t.tracer},
 		ProbesComplete: t.probesComplete,
 		NoWhy:          cfg.NoWhy,
+		Ctnetlink:      t.Ctnetlink(),
 		Notify:         t.notice,
 	})
 	if err != nil {
 		return err
 	}
 	t.modulesSince = time.Now()
+	if err := t.conntrackBaselines(ctx); err != nil {
+		t.notice("causes of conntrack failures may be wrong at first: " + err.Error())
+	}
+	if cfg.Conntrack {
+		return nil // no rule is asked for
+	}
 	if err := t.resolver.Prepare(ctx); err != nil {
 		t.notice("rules of iptables-legacy may stay unknown: " + err.Error())
 	}

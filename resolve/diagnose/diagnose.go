@@ -75,6 +75,8 @@ type Case struct {
 
 	// Rulesets is everything that is evaluated in the namespace, of all engines.
 	Rulesets []*ruleset.Ruleset
+	// Firewall is Rulesets compiled; nil where nobody keeps that.
+	Firewall *replay.Firewall
 	// Text returns a rule as its own tool prints it, "" where that is not known.
 	// May be nil.
 	Text func(*ruleset.Rule) string

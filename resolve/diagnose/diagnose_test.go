@@ -414,3 +414,20 @@ func TestNothingIsSaidWithoutProof(t *testing.T) {
 		}
 	})
 }
+
+// What the ruleset alone leaves open before the drop, the drop itself tells.
+func TestDoubtBeforeTheDropIsSettledByIt(t *testing.T) {
+	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+	base := m.base("INPUT", "input", "drop")
+	m.rule("INPUT", "", &ruleset.Opaque{Kind: "rt", Understood: true, MayFail: true}, drop)
+	m.rule("INPUT", "", &ruleset.Opaque{Kind: "recent", Understood: true, MayFail: true}, accept)
+	m.rule("INPUT", "", with(tcp(80), src("10.0.0.0/8"), accept)...)
+	check(t, dropAt(web, base, nil, m.rulesets()), Why{SourceTooNarrow,
+		"rule 3 of INPUT accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9",
+		"iptables-nft -A INPUT -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
+
+	d := m.rule("INPUT", "", reject)
+	check(t, dropAt(web, base, d, m.rulesets()), Why{SourceTooNarrow,
+		"rule 3 of INPUT accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9",
+		"iptables-nft -I INPUT 4 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
+}

@@ -16,37 +16,58 @@ type edit struct {
 	chains map[*ruleset.Chain]*ruleset.Chain // from the original to the copy
 }
 
-// change copies the table of a chain and has f edit the copy of the chain's
-// rules. The rules themselves may be replaced, not written to.
-func change(in []*ruleset.Ruleset, chain *ruleset.Chain, f func([]*ruleset.Rule) []*ruleset.Rule) *edit {
+// change copies tables and has f edit the copy of one chain's rules, which may be
+// nil for none. The rules themselves may be replaced, not written to. Rules that
+// are settled are left out of all chains.
+func change(in []*ruleset.Ruleset, settled map[*ruleset.Rule]bool, chain *ruleset.Chain,
+	f func([]*ruleset.Rule) []*ruleset.Rule) *edit {
 	e := &edit{
 		rulesets: slices.Clone(in),
 		origin:   make(map[*ruleset.Rule]*ruleset.Rule),
-		chains:   make(map[*ruleset.Chain]*ruleset.Chain, len(chain.Table.Chains)),
+		chains:   make(map[*ruleset.Chain]*ruleset.Chain),
 	}
-	table := *chain.Table
-	table.Chains = make([]*ruleset.Chain, len(chain.Table.Chains))
-	for i, c := range chain.Table.Chains {
+	tables := make(map[*ruleset.Table]bool)
+	if chain != nil {
+		tables[chain.Table] = true
+	}
+	for r, out := range settled {
+		if out {
+			tables[r.Chain.Table] = true
+		}
+	}
+	for i, rs := range in {
+		copied := *rs
+		copied.Tables = slices.Clone(rs.Tables)
+		for j, t := range rs.Tables {
+			if tables[t] {
+				copied.Tables[j] = e.copyTable(t, settled, chain, f)
+				e.rulesets[i] = &copied
+			}
+		}
+	}
+	return e
+}
+
+func (e *edit) copyTable(t *ruleset.Table, settled map[*ruleset.Rule]bool, chain *ruleset.Chain,
+	f func([]*ruleset.Rule) []*ruleset.Rule) *ruleset.Table {
+	table := *t
+	table.Chains = make([]*ruleset.Chain, len(t.Chains))
+	for i, c := range t.Chains {
 		copied := *c
 		copied.Table = &table
 		table.Chains[i], e.chains[c] = &copied, &copied
 	}
-	for _, c := range chain.Table.Chains {
+	for _, c := range t.Chains {
 		rules := c.Rules
 		if c == chain {
 			rules = f(slices.Clone(rules))
 		}
+		if len(settled) > 0 {
+			rules = slices.DeleteFunc(slices.Clone(rules), func(r *ruleset.Rule) bool { return settled[r] })
+		}
 		e.copyRules(e.chains[c], rules)
 	}
-	for i, rs := range in {
-		if j := slices.Index(rs.Tables, chain.Table); j >= 0 {
-			copied := *rs
-			copied.Tables = slices.Clone(rs.Tables)
-			copied.Tables[j] = &table
-			e.rulesets[i] = &copied
-		}
-	}
-	return e
+	return &table
 }
 
 func (e *edit) copyRules(to *ruleset.Chain, rules []*ruleset.Rule) {
@@ -116,25 +137,33 @@ func (e *edit) known(r *ruleset.Rule) *ruleset.Rule {
 	return r
 }
 
+// now is the copy of a chain, or the chain itself where it was not copied.
+func (e *edit) now(c *ruleset.Chain) *ruleset.Chain {
+	if copied, ok := e.chains[c]; ok {
+		return copied
+	}
+	return c
+}
+
 // without is the ruleset without a rule.
-func without(in []*ruleset.Ruleset, r *ruleset.Rule) *edit {
-	return change(in, r.Chain, func(rules []*ruleset.Rule) []*ruleset.Rule {
+func (d *diagnosis) without(r *ruleset.Rule) *edit {
+	return change(d.c.Rulesets, d.settled, r.Chain, func(rules []*ruleset.Rule) []*ruleset.Rule {
 		return slices.DeleteFunc(rules, func(x *ruleset.Rule) bool { return x == r })
 	})
 }
 
-// inserted is the ruleset with a rule more, before the one at index.
-func inserted(in []*ruleset.Ruleset, chain *ruleset.Chain, index int, r *ruleset.Rule) *edit {
-	return change(in, chain, func(rules []*ruleset.Rule) []*ruleset.Rule {
+// inserted is a ruleset with a rule more, before the one at index.
+func (d *diagnosis) inserted(in []*ruleset.Ruleset, chain *ruleset.Chain, index int, r *ruleset.Rule) *edit {
+	return change(in, d.settled, chain, func(rules []*ruleset.Rule) []*ruleset.Rule {
 		return slices.Insert(rules, min(index, len(rules)), r)
 	})
 }
 
 // relaxed is the ruleset with one condition taken out of a rule.
-func relaxed(in []*ruleset.Ruleset, r *ruleset.Rule, step ruleset.Statement) *edit {
-	return change(in, r.Chain, func(rules []*ruleset.Rule) []*ruleset.Rule {
+func (d *diagnosis) relaxed(r *ruleset.Rule, step ruleset.Statement) *edit {
+	return change(d.c.Rulesets, d.settled, r.Chain, func(rules []*ruleset.Rule) []*ruleset.Rule {
 		i := slices.Index(rules, r)
-		copied := *r
+		copied := *r // another rule than the settled one
 		copied.Statements = slices.DeleteFunc(slices.Clone(r.Statements), func(s ruleset.Statement) bool {
 			return s == step
 		})

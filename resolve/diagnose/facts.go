@@ -69,7 +69,7 @@ func withDestination(p *replay.Packet, to netip.Addr, port uint16) (replay.Packe
 	out := *p
 	var f packet.Packet
 	packet.Parse(packet.EtherType(p.EtherType), p.Bytes, &f)
-	if !f.Destination.IsValid() || f.Destination.Is4() != to.Is4() || len(p.Bytes) < 40 {
+	if !f.Destination.IsValid() || f.Destination.Is4() != to.Is4() {
 		return out, false
 	}
 	out.Bytes = append([]byte(nil), p.Bytes...)

@@ -61,7 +61,7 @@ func (d *diagnosis) reversePath() []Why {
 	case known && back == "":
 		w.Message = fmt.Sprintf("it came in by %s, and there is no route back to its source %s (rp_filter)", orNone(d.f.in), d.f.Source)
 		w.Fix = d.c.Namespace.in(shell("ip", "route", "add", d.f.Source.String(), "dev", d.f.in))
-		if d.f.in == "" {
+		if !interfaceNames.MatchString(d.f.in) {
 			w.Fix = ""
 		}
 	case known && back != d.f.in && mode == "1":

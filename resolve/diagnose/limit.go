@@ -27,7 +27,7 @@ func (d *diagnosis) rateLimit() []Why {
 		s := shapeOf(r)
 		if l := limitOf(&s); l != nil && !s.odd && d.holds(&s) {
 			return []Why{{Code: RateLimit,
-				Message: fmt.Sprintf("it is more than %s lets through (%s); choose a higher LIMIT", d.ruleName(r), l.Text),
+				Message: fmt.Sprintf("it is more than %s lets through (%s); choose a higher LIMIT", d.ruleName(r), d.limitText(r, l)),
 				Fix:     d.raised(r)}}
 		}
 	}
@@ -40,7 +40,7 @@ func (d *diagnosis) rateLimit() []Why {
 		if l := limitOf(&s); l != nil && s.is(ruleset.Accept) && !s.odd && d.holds(&s) {
 			return []Why{{Code: RateLimit,
 				Message: fmt.Sprintf("%s accepts it only up to a limit, which was exceeded (%s); choose a higher LIMIT",
-					d.ruleName(step.Rule), l.Text),
+					d.ruleName(step.Rule), d.limitText(step.Rule, l)),
 				Fix: d.raised(step.Rule)}}
 		}
 	}
@@ -51,6 +51,16 @@ var (
 	limitOptions = []string{"--limit", "--hashlimit-upto", "--hashlimit-above", "--hashlimit", "--connlimit-upto", "--connlimit-above", "--quota"}
 	nftLimit     = regexp.MustCompile(`\b(limit rate|ct count|quota)( over)? [0-9]+( ?[a-z]+)?(/[a-z]+)?`)
 )
+
+// limitText is the limit in the rule's own words.
+func (d *diagnosis) limitText(r *ruleset.Rule, l *ruleset.Opaque) string {
+	if r.Chain.Table.Engine == ruleset.NFTables {
+		if text := nftLimit.FindString(d.text(r)); text != "" {
+			return text
+		}
+	}
+	return l.Text
+}
 
 // raised is the command that replaces the rule's limit by another one.
 func (d *diagnosis) raised(r *ruleset.Rule) string {

@@ -85,7 +85,6 @@ func dport(n uint16) *ruleset.Match {
 	return equal(binary.BigEndian.AppendUint16(nil, n), ruleset.DestinationPort)
 }
 func in(name string) *ruleset.Match                  { return equal(interfaceName(name), ruleset.InName) }
-func out(name string) *ruleset.Match                 { return equal(interfaceName(name), ruleset.OutName) }
 func state(bits uint32) *ruleset.Match               { return stateMatch(bits) }
 func verdict(k ruleset.VerdictKind) *ruleset.Verdict { return &ruleset.Verdict{Kind: k} }
 func jump(c *ruleset.Chain) *ruleset.Verdict {

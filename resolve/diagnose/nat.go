@@ -173,7 +173,7 @@ func (d *diagnosis) natFix(r *ruleset.Rule, n *ruleset.NAT) string {
 func (d *diagnosis) forwarded(s *spec, then string) Why {
 	w := Why{Code: ForwardDropped, Message: fmt.Sprintf("it is forwarded from %s to %s, and %s",
 		orNone(d.f.in), orNone(d.f.out), then)}
-	if d.f.in == "" || d.f.in != d.f.out || d.c.Machine == nil {
+	if !interfaceNames.MatchString(d.f.in) || d.f.in != d.f.out || d.c.Machine == nil {
 		return w
 	}
 	bridge, ok := d.c.Machine.IsBridge(d.f.in)

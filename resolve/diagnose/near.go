@@ -91,7 +91,7 @@ func (d *diagnosis) notMember(m miss, name string) (Why, bool) {
 	}
 	w := Why{Code: SetMember, Message: fmt.Sprintf("%s accepts only what is in the set %s, and %s is not",
 		name, m.match.Set.Name, element)}
-	if d.accepts(relaxed(d.c.Rulesets, m.rule, m.step).rulesets, &d.c.Packet) && ownerOf(m.rule.Chain, m.rule) == "" {
+	if d.accepts(d.relaxed(m.rule, m.step).rulesets, &d.c.Packet) && ownerOf(m.rule.Chain, m.rule) == "" {
 		w.Fix = d.setCommand(m.match, "add", element)
 	}
 	return w, true
@@ -131,10 +131,10 @@ func (d *diagnosis) copyField(s *spec, f ruleset.Field) bool {
 		s.dst = d.f.Destination
 	case ruleset.InName, ruleset.InIndex:
 		s.in = d.f.in
-		return s.in != ""
+		return interfaceNames.MatchString(s.in)
 	case ruleset.OutName, ruleset.OutIndex:
 		s.out = d.f.out
-		return s.out != ""
+		return interfaceNames.MatchString(s.out)
 	case ruleset.L4Protocol, ruleset.IPProtocol:
 		s.proto = d.f.Protocol
 	case ruleset.DestinationPort:
@@ -262,6 +262,9 @@ func (d *diagnosis) otherFamily() []Why {
 // asks for no address.
 func (d *diagnosis) acceptsOther(c *ruleset.Chain) *ruleset.Rule {
 	for _, r := range c.Rules {
+		if d.otherPort(r) {
+			continue
+		}
 		s := shapeOf(r)
 		if s.verdict == nil || s.odd || len(s.doubts) > 0 {
 			continue

@@ -50,8 +50,8 @@ func (d *diagnosis) acceptBelow() []Why {
 	if drop == nil {
 		return nil
 	}
-	e := without(d.c.Rulesets, drop)
-	below := d.acceptedBy(e.rulesets, e.chains[d.c.Place.Base], &d.c.Packet)
+	e := d.without(drop)
+	below := d.acceptedBy(e.rulesets, e.now(d.c.Place.Base), &d.c.Packet)
 	if below == nil {
 		return nil
 	}
@@ -83,7 +83,7 @@ func (d *diagnosis) moved(r *ruleset.Rule) string {
 		return ""
 	}
 	copied := *r
-	if !d.accepts(inserted(d.c.Rulesets, r.Chain, index, &copied).rulesets, &d.c.Packet) {
+	if !d.accepts(d.inserted(d.c.Rulesets, r.Chain, index, &copied).rulesets, &d.c.Packet) {
 		return ""
 	}
 	return d.c.Namespace.in(d.again(r, func(args []string) string {
@@ -93,12 +93,17 @@ func (d *diagnosis) moved(r *ruleset.Rule) string {
 	}))
 }
 
+// text is a rule as its own tool prints it, "" where that is not known.
+func (d *diagnosis) text(r *ruleset.Rule) string {
+	if r.Text == "" && d.c.Text != nil {
+		return d.c.Text(r)
+	}
+	return r.Text
+}
+
 // again writes a rule anew from its own text.
 func (d *diagnosis) again(r *ruleset.Rule, iptables func([]string) string, nft func(string) string) string {
-	text := r.Text
-	if text == "" && d.c.Text != nil {
-		text = d.c.Text(r)
-	}
+	text := d.text(r)
 	if text == "" {
 		return ""
 	}
@@ -174,7 +179,7 @@ func (d *diagnosis) fixFirst(s spec) string {
 	default:
 		return ""
 	}
-	if !d.accepts(inserted(d.c.Rulesets, base, 0, s.rule(base)).rulesets, &d.c.Packet) {
+	if !d.accepts(d.inserted(d.c.Rulesets, base, 0, s.rule(base)).rulesets, &d.c.Packet) {
 		return ""
 	}
 	return d.c.Namespace.in(d.byHand(base, 0).command(&s))

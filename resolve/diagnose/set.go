@@ -29,7 +29,7 @@ func (d *diagnosis) dropSet() []Why {
 		}
 		w := Why{Code: SetMember, Message: fmt.Sprintf("it is in the set %s, whose members %s drops: element %s",
 			m.Set.Name, d.ruleName(r), element)}
-		if exact && d.accepts(without(d.c.Rulesets, r).rulesets, &d.c.Packet) {
+		if exact && d.accepts(d.without(r).rulesets, &d.c.Packet) {
 			w.Fix = d.setCommand(m, "delete", element)
 		}
 		return []Why{w}
@@ -76,12 +76,16 @@ func within(r ruleset.Range, value []byte, sizes []int) bool {
 		if at+n > len(value) {
 			return false
 		}
-		if bytes.Compare(value[at:at+n], r.From[at:at+n]) < 0 || bytes.Compare(value[at:at+n], r.To[at:at+n]) > 0 {
+		if !between(ruleset.Range{From: r.From[at : at+n], To: r.To[at : at+n]}, value[at:at+n]) {
 			return false
 		}
 		at += n
 	}
 	return at == len(value)
+}
+
+func between(r ruleset.Range, value []byte) bool {
+	return bytes.Compare(value, r.From) >= 0 && bytes.Compare(value, r.To) <= 0
 }
 
 // value is what the packet has in the fields that sets usually hold.
@@ -120,9 +124,9 @@ func (d *diagnosis) fieldValue(f ruleset.Field) ([]byte, bool) {
 
 // elementText writes a value or interval.
 func elementText(fields []ruleset.Field, r ruleset.Range, separator string) (string, bool) {
-	var parts []string
+	var b strings.Builder
 	at := 0
-	for _, f := range fields {
+	for i, f := range fields {
 		n := f.Size()
 		if at+n > len(r.From) || at+n > len(r.To) {
 			return "", false
@@ -135,10 +139,17 @@ func elementText(fields []ruleset.Field, r ruleset.Range, separator string) (str
 		if from != to {
 			from = intervalText(f, r.From[at:at+n], r.To[at:at+n], from, to)
 		}
-		parts = append(parts, from)
+		switch {
+		case i == 0:
+		case separator == "," && fields[i-1] == ruleset.L4Protocol:
+			b.WriteByte(':') // ipset's ports are udp:53
+		default:
+			b.WriteString(separator)
+		}
+		b.WriteString(from)
 		at += n
 	}
-	return strings.Join(parts, separator), true
+	return b.String(), true
 }
 
 // intervalText prefers a prefix, as nft and ipset do.
@@ -172,7 +183,8 @@ func valueText(f ruleset.Field, v []byte) (string, bool) {
 	case ruleset.L4Protocol:
 		return packet.Protocol(v[0]).String(), true
 	case ruleset.InName, ruleset.OutName:
-		return `"` + strings.TrimRight(string(v), "\x00") + `"`, true
+		name := strings.TrimRight(string(v), "\x00")
+		return `"` + name + `"`, interfaceNames.MatchString(name)
 	}
 	return "", false
 }
@@ -187,28 +199,10 @@ func (d *diagnosis) setCommand(m *ruleset.Match, verb, element string) string {
 		if strings.HasPrefix(s.Name, "-") {
 			return ""
 		}
-		if strings.Contains(s.IPSet, "port") {
-			element = ipsetElement(s.IPSet, element, d.f.Protocol)
-		}
 		return d.c.Namespace.in(shell("ipset", verb, s.Name, element))
 	}
 	if s.Table == nil || !nftIdentifier.MatchString(s.Table.Name) || !nftIdentifier.MatchString(s.Name) {
 		return ""
 	}
 	return d.c.Namespace.in(shell("nft", verb, "element", s.Table.Family, s.Table.Name, s.Name, "{ "+element+" }"))
-}
-
-// ipsetElement puts the protocol before ports: hash:ip,port holds it with them.
-func ipsetElement(kind, element string, p packet.Protocol) string {
-	kinds := strings.Split(strings.TrimPrefix(kind[strings.IndexByte(kind, ':')+1:], ":"), ",")
-	parts := strings.Split(element, ",")
-	if len(kinds) != len(parts) || strings.HasPrefix(kind, "bitmap") {
-		return element
-	}
-	for i, k := range kinds {
-		if k == "port" {
-			parts[i] = p.String() + ":" + parts[i]
-		}
-	}
-	return strings.Join(parts, ",")
 }

@@ -30,12 +30,12 @@ func (d *diagnosis) fix(s spec) string {
 			if command == "" {
 				continue
 			}
-			e := inserted(rulesets, at.chain, at.index, s.rule(at.chain))
+			e := d.inserted(rulesets, at.chain, at.index, s.rule(at.chain))
 			r := d.replay(e.rulesets, &d.c.Packet, false)
 			if r.Verdict == replay.Accepted {
 				return strings.Join(append(commands, d.c.Namespace.in(command)), " && ")
 			}
-			if !dropped(r.Verdict) || r.Last.Base == nil || e.chains[place.Base] == r.Last.Base {
+			if !dropped(r.Verdict) || r.Last.Base == nil || e.now(place.Base) == r.Last.Base {
 				continue
 			}
 			commands = append(commands, d.c.Namespace.in(command))
@@ -102,7 +102,8 @@ func (d *diagnosis) iptablesInsert(chain *ruleset.Chain, index int, rule []strin
 	if index >= len(chain.Rules) {
 		words = append(words, "-A", chain.Name)
 	} else {
-		words = append(words, "-I", chain.Name, strconv.Itoa(index+1))
+		// Not the index: a copy of the chain may lack rules.
+		words = append(words, "-I", chain.Name, strconv.Itoa(chain.Rules[index].Number))
 	}
 	return shell(append(words, rule...)...)
 }

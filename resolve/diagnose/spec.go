@@ -126,6 +126,10 @@ func (s *spec) nft() (words []string, ok bool) {
 	return words, !s.bridged
 }
 
+// interfaceNames are those that no tool reads as more than a name: iptables has +
+// and nft has * for all that begin alike, and quotes end a name of nft's.
+var interfaceNames = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9_.@:-]*$`)
+
 var plainName = regexp.MustCompile(`^[a-z]{2,}[0-9]+$`)
 
 // nftName writes an interface's name so that nft takes it for no keyword.

@@ -24,8 +24,8 @@ func (d *diagnosis) invalid() []Why {
 
 // whyInvalid is what the packet alone tells of it.
 func (d *diagnosis) whyInvalid() string {
-	if ct := d.c.Conntrack; ct != nil && ct.Failure != "" {
-		return ct.Failure
+	if ct := d.c.Conntrack; ct != nil && ct.Failure != nil && ct.Failure.Reason != "" {
+		return ct.Failure.Reason
 	}
 	if !d.f.HasTCP {
 		if d.f.HasICMP && d.f.HasInner {
@@ -45,8 +45,12 @@ func (d *diagnosis) whyInvalid() string {
 	return "it is of a connection that conntrack does not know or has closed, or is outside of its window"
 }
 
-// conntrackHook tells drops by conntrack itself.
+// conntrackHook tells drops by conntrack itself where no probe saw why. What a
+// probe saw is package conntrack's to tell.
 func (d *diagnosis) conntrackHook() []Why {
+	if d.c.Conntrack != nil && d.c.Conntrack.Failure != nil {
+		return nil
+	}
 	switch d.c.Function {
 	case "ipv4_conntrack_in", "ipv4_conntrack_local", "ipv6_conntrack_in", "ipv6_conntrack_local", "nf_conntrack_in":
 		return d.tableFull()
@@ -59,24 +63,18 @@ func (d *diagnosis) conntrackHook() []Why {
 // tableFull: in conntrack's first hook a packet dies of an entry that could not
 // be had (__nf_conntrack_alloc). It is told as a full table only where it is full.
 func (d *diagnosis) tableFull() []Why {
-	failure := ""
-	if d.c.Conntrack != nil {
-		failure = d.c.Conntrack.Failure
-	}
 	count, counted := d.number("net/netfilter/nf_conntrack_count")
 	limit, limited := d.number("net/netfilter/nf_conntrack_max")
-	full := counted && limited && limit > 0 && count >= limit-limit/20
-	if !full && failure != "table_full" && failure != "table-full" {
+	if !counted || !limited || limit <= 0 || count < limit-limit/20 {
 		return nil
 	}
-	w := Why{Code: ConntrackTableFull, Message: "conntrack's table is full: new connections are dropped"}
-	if counted && limited {
-		w.Message = fmt.Sprintf("conntrack's table is full, with %d of %d entries: new connections are dropped", count, limit)
+	return []Why{{
+		Code:    ConntrackTableFull,
+		Message: fmt.Sprintf("conntrack's table is full, with %d of %d entries: new connections are dropped", count, limit),
 		// The limit is the machine's, and can be written only outside of other
 		// namespaces.
-		w.Fix = shell("sysctl", "-w", fmt.Sprintf("net.netfilter.nf_conntrack_max=%d", 2*limit))
-	}
-	return []Why{w}
+		Fix: shell("sysctl", "-w", fmt.Sprintf("net.netfilter.nf_conntrack_max=%d", 2*limit)),
+	}}
 }
 
 // insertFailed: at confirmation a packet dies of a connection with the same

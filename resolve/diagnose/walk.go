@@ -15,27 +15,80 @@ type diagnosis struct {
 	// agrees.
 	result *replay.Result
 	agrees bool
+	// settled are rules that are known not to have ended the packet's way: those
+	// that do not match it, and those of which the ruleset leaves it open, but
+	// the packet came to the place after them. Without them the same becomes of
+	// the packet.
+	settled map[*ruleset.Rule]bool
+	near    []miss // see misses
+	asked   bool
 }
 
 // newDiagnosis replays the packet. Where the replay does not come to the place
 // that the kernel named, the model is not the kernel's ruleset (or the packet not
 // the one that met it), and nothing that it says is proven.
 func newDiagnosis(c *Case) *diagnosis {
+	own := *c // the packet is changed
+	c = &own
 	d := &diagnosis{c: c, f: readFacts(&c.Packet)}
 	if c.Place.Base == nil {
 		return d
 	}
-	d.result = d.replay(c.Rulesets, &c.Packet, true)
+	if c.Firewall == nil {
+		c.Firewall = replay.New(c.Rulesets...)
+	}
+	d.c.Packet = entering(c)
+	d.result = c.Firewall.At(c.Hook, &c.Packet, c.Environment, replay.Options{Steps: true})
 	same := func(p replay.Place) bool {
 		return p.Rule == c.Place.Rule && p.Base == c.Place.Base && (p.Rule != nil || p.Chain == c.Place.Chain)
 	}
-	switch {
-	case dropped(d.result.Verdict):
-		d.agrees = same(d.result.Last)
-	case d.result.Verdict == replay.CannotKnow:
-		d.agrees = slices.ContainsFunc(d.result.Candidates, same)
+	if dropped(d.result.Verdict) || d.result.Verdict == replay.CannotKnow {
+		d.agrees = same(d.result.Last) || slices.ContainsFunc(d.result.Candidates, same)
+	}
+	if d.agrees {
+		d.settle()
 	}
 	return d
+}
+
+// entering is the packet as it came to the hook. NAT's own chains stand behind the
+// filter at input, so that what it is there is what it was.
+func entering(c *Case) replay.Packet {
+	p := c.Packet
+	status := p.Conntrack.Status
+	if c.Hook.Name == "input" {
+		p.Conntrack.Status = 0
+	}
+	p = c.Firewall.Before(c.Hook, p)
+	p.Conntrack.Status = status
+	return p
+}
+
+// settle finds the rules before the place that can be left out.
+func (d *diagnosis) settle() {
+	d.settled = make(map[*ruleset.Rule]bool, len(d.result.Steps))
+	for i := range d.result.Steps {
+		step := &d.result.Steps[i]
+		if step.Rule == nil || step.Rule == d.c.Place.Rule {
+			if step.Base == d.c.Place.Base {
+				return
+			}
+			continue
+		}
+		out := step.Truth == replay.No ||
+			step.Truth == replay.Unknown && endsOnly(step.Rule)
+		// A chain that is walked twice may have marks set in between.
+		if before, seen := d.settled[step.Rule]; seen {
+			out = out && before
+		}
+		d.settled[step.Rule] = out
+	}
+}
+
+// endsOnly reports whether all that a rule can do is end a packet's way.
+func endsOnly(r *ruleset.Rule) bool {
+	s := shapeOf(r)
+	return len(targets(r)) == 0 && !s.odd && !s.assigns
 }
 
 // accepts reports whether the packet passes the hook in these rulesets.
@@ -81,7 +134,8 @@ type shape struct {
 	doubts     []*ruleset.Opaque
 	verdict    *ruleset.Verdict
 	nat        *ruleset.NAT
-	odd        bool // steps that are none of these and not marks
+	assigns    bool // sets marks and their likes
+	odd        bool // steps that are none of these
 }
 
 func shapeOf(r *ruleset.Rule) shape {
@@ -102,6 +156,7 @@ func shapeOf(r *ruleset.Rule) shape {
 		case *ruleset.NAT:
 			s.nat = st
 		case *ruleset.Assign:
+			s.assigns = true
 		default:
 			s.odd = true
 		}
@@ -213,6 +268,13 @@ const maxRelaxed = 8
 
 // misses are the rules before the drop that nearly accepted it, in their order.
 func (d *diagnosis) misses() []miss {
+	if !d.asked {
+		d.asked, d.near = true, d.findMisses()
+	}
+	return d.near
+}
+
+func (d *diagnosis) findMisses() []miss {
 	var out []miss
 	relaxations := 0
 	for _, m := range d.failedOnce() {
@@ -223,8 +285,8 @@ func (d *diagnosis) misses() []miss {
 			out = append(out, m)
 		case relaxations < maxRelaxed:
 			relaxations++
-			e := relaxed(d.c.Rulesets, m.rule, m.step)
-			if r := d.acceptedBy(e.rulesets, e.chains[d.c.Place.Base], &d.c.Packet); r != nil {
+			e := d.relaxed(m.rule, m.step)
+			if r := d.acceptedBy(e.rulesets, e.now(d.c.Place.Base), &d.c.Packet); r != nil {
 				m.accept = e.known(r)
 				out = append(out, m)
 			}
@@ -243,9 +305,12 @@ func (d *diagnosis) failedOnce() []miss {
 		if step.Base != d.c.Place.Base || step.Truth != replay.No || step.Rule == nil {
 			continue
 		}
-		s := shapeOf(step.Rule)
 		m := single(step.At)
-		if m == nil || s.odd || len(s.doubts) > 0 || !s.is(ruleset.Accept, ruleset.Jump, ruleset.Goto) {
+		if m == nil || !looksAt(m, ruleset.DestinationPort) && d.otherPort(step.Rule) {
+			continue // where the port fails, too, there are thousands of these
+		}
+		s := shapeOf(step.Rule)
+		if s.odd || len(s.doubts) > 0 || !s.is(ruleset.Accept, ruleset.Jump, ruleset.Goto) {
 			continue
 		}
 		candidates = append(candidates, miss{rule: step.Rule, match: m, step: step.At})
@@ -293,6 +358,21 @@ func (d *diagnosis) jumpIn(chain *ruleset.Chain) (index int, ok bool) {
 		}
 	}
 	return 0, false
+}
+
+// otherPort reports whether the rule asks for a destination port that the packet
+// has not. It is a quick look at the usual case; false says nothing.
+func (d *diagnosis) otherPort(r *ruleset.Rule) bool {
+	for _, st := range r.Statements {
+		m, ok := st.(*ruleset.Match)
+		if !ok || len(m.Fields) != 1 || m.Fields[0] != ruleset.DestinationPort ||
+			m.Set != nil || m.Mask != nil || m.Negate || !d.f.HasPorts {
+			continue
+		}
+		value := [2]byte{byte(d.f.DestinationPort >> 8), byte(d.f.DestinationPort)}
+		return !slices.ContainsFunc(m.Ranges, func(r ruleset.Range) bool { return between(r, value[:]) })
+	}
+	return false
 }
 
 func (d *diagnosis) steps() []replay.Step {

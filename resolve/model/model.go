@@ -16,6 +16,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/iptables"
 	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/resolve/nftables"
+	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/resolve/xtables"
 )
@@ -29,10 +30,15 @@ type Model struct {
 	legacy map[xtables.TableID]*ruleset.Table
 	sets   ipset.Sets
 	asked  bool // for sets
+
+	firewall *replay.Firewall
 }
 
 // Snapshot is the nftables snapshot that the model was made from, nil for none.
 func (m *Model) Snapshot() *nftables.Snapshot { return m.nft }
+
+// Firewall is the model ready for replay.
+func (m *Model) Firewall() *replay.Firewall { return m.firewall }
 
 // reader has what reading needs.
 type reader struct {
@@ -73,6 +79,7 @@ func Read(ctx context.Context, ns *netns.Handle, nft *nftables.Snapshot, legacy 
 	if len(old.Tables) > 0 {
 		r.Rulesets = append(r.Rulesets, old)
 	}
+	r.firewall = replay.New(r.Rulesets...)
 	return r.Model, nil
 }
 

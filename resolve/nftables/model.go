@@ -86,9 +86,7 @@ type modeler struct {
 	tables   []*modelTable
 	byName   map[tableKey]*modelTable
 	decoder  statement.Decoder
-	// last is the chain of the last rule: a dump lists chain by chain.
-	last *modelChain
-	uses int
+	uses     int // rules of all chains
 }
 
 // modelTable is a table of the model, and where its rules find what they name.
@@ -260,5 +258,18 @@ func (m *modeler) addRule(family uint8, attrs []byte) error {
 	}
 	r.Statements, r.Read, r.Compat = body.Statements, true, body.Compat
 	r.Packets, r.Counts = body.Packets, body.Counts
+	if !r.CanDrop {
+		cannotDrop(r)
+	}
 	return nil
+}
+
+// cannotDrop tells a rule's steps what is known of the rule: of x_tables' code
+// its name says whether it can drop (see xt.go).
+func cannotDrop(r *ruleset.Rule) {
+	for _, s := range r.Statements {
+		if o, ok := s.(*ruleset.Opaque); ok {
+			o.MayDrop = false
+		}
+	}
 }

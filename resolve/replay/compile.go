@@ -41,6 +41,9 @@ type match struct {
 	negate bool
 	// One field of up to eight bytes with few ranges compares as a number.
 	numeric bool
+	// direct: the field is one that rules do not change, found at slot.
+	direct  bool
+	slot    int
 	bitmask uint64
 	from    []uint64
 	to      []uint64
@@ -190,6 +193,8 @@ func (c *compiler) match(s *ruleset.Match) match {
 		out.index = c.index(s.Set, s.Fields)
 	case len(s.Fields) == 1 && s.Fields[0].Size() <= 8 && len(s.Ranges) <= fewRanges && c.numbers(&out, s):
 		out.numeric = true
+		out.slot = out.slots[0]
+		out.direct = c.f.reads[out.slot] == fromPacket
 	default:
 		out.index = ruleset.NewRangeIndex(s.Ranges, sizes(s.Fields))
 	}

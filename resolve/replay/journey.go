@@ -1,6 +1,11 @@
 package replay
 
-import "github.com/droptrace/droptrace/resolve/ruleset"
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/droptrace/droptrace/resolve/ruleset"
+)
 
 // Route is the kernel's decision where a packet goes.
 type Route struct {
@@ -105,12 +110,26 @@ func (j *journey) fromHere() {
 	if j.over {
 		return
 	}
-	for _, h := range []string{"output", "postrouting"} {
-		if j.hook(h); j.over {
+	before := j.now
+	if j.hook("output"); j.over {
+		return
+	}
+	if j.reroutes(&before) {
+		j.now.Out = Interface{}
+		if route = j.route(); j.over {
 			return
 		}
+		j.now.Out = route.Out
 	}
-	if !j.now.Out.Known || j.now.Out.Name != "lo" {
+	if j.hook("postrouting"); j.over {
+		return
+	}
+	j.now.Conntrack.Status |= statusConfirmed
+	if !j.now.Out.Known {
+		j.stop("where the packet is routed to is not known")
+		return
+	}
+	if j.now.Out.Name != "lo" {
 		j.netdev("egress", j.now.Out.Name)
 		return
 	}
@@ -118,6 +137,18 @@ func (j *journey) fromHere() {
 	if j.hook("prerouting"); !j.over {
 		j.hook("input")
 	}
+}
+
+// reroutes reports whether the output hook left another destination or mark, so
+// that the kernel looks for the route again (ip_route_me_harder).
+func (j *journey) reroutes(before *Packet) bool {
+	at, size := addressAt(j.family(), false), addressSize(j.family())
+	if len(j.now.kept.unknown) > len(before.kept.unknown) || j.now.Mark != before.Mark || j.now.MarkKnown != before.MarkKnown {
+		return true
+	}
+	a, _ := slice(before, at, size)
+	b, _ := slice(&j.now, at, size)
+	return !bytes.Equal(a, b)
 }
 
 // arrived is the way behind prerouting: to this host or through it. out is the
@@ -138,12 +169,50 @@ func (j *journey) arrived(out Interface) {
 	default:
 		j.now.Out = route.Out
 	}
+	if j.age(); j.over {
+		return
+	}
 	for _, h := range []string{"forward", "postrouting"} {
 		if j.hook(h); j.over {
 			return
 		}
 	}
 	j.netdev("egress", j.now.Out.Name)
+}
+
+// age takes one from the TTL of a packet that is forwarded, as ip_forward and
+// ip6_forward do before their hook.
+func (j *journey) age() {
+	at := 8
+	if j.now.EtherType == etherIPv6 {
+		at = 7
+	}
+	if len(j.now.Bytes) <= at {
+		return
+	}
+	if j.now.Bytes[at] <= 1 {
+		j.refuse("its TTL ends here")
+		return
+	}
+	b := append([]byte(nil), j.now.Bytes...)
+	b[at]--
+	if at == 8 && len(b) >= 12 {
+		sum := binary.BigEndian.Uint16(b[10:])
+		sum += 0x100
+		if sum < 0x100 {
+			sum++
+		}
+		binary.BigEndian.PutUint16(b[10:], sum)
+	}
+	j.now.Bytes = b
+}
+
+// refuse ends the way at routing.
+func (j *journey) refuse(why string) {
+	j.out.Refused, j.over = why, true
+	if j.sure {
+		j.out.Verdict = Dropped
+	}
 }
 
 func (j *journey) stop(why string) {
@@ -157,17 +226,26 @@ func (j *journey) route() Route {
 		return Route{}
 	}
 	route := Route{}
-	if len(j.now.kept.unknown) == 0 { // else its addresses may have changed
+	if j.addressed() {
 		route = r.Route(&j.now)
 	}
 	j.out.Stages = append(j.out.Stages, Stage{Packet: j.now, Route: &route})
 	if route.Refused != "" {
-		j.out.Refused, j.over = route.Refused, true
-		if j.sure {
-			j.out.Verdict = Dropped
-		}
+		j.refuse(route.Refused)
 	}
 	return route
+}
+
+// addressed reports whether the packet's addresses are known.
+func (j *journey) addressed() bool {
+	from := addressAt(j.family(), true)
+	to := from + 2*addressSize(j.family())
+	for _, u := range j.now.kept.unknown {
+		if u.from < to && from < u.to {
+			return false
+		}
+	}
+	return len(j.now.Bytes) >= to
 }
 
 // bridge is the way of a packet that came in by a bridge's port.

@@ -24,6 +24,25 @@ func truth(b bool) Truth {
 	return No
 }
 
+// quick is eval for what most matches are: one number of the packet that was read
+// before.
+func (m *match) quick(s *state) (t Truth, ok bool) {
+	if !m.direct || len(s.set) > 0 {
+		return No, false
+	}
+	v := &s.view.values[m.slot]
+	if !v.read || v.presence != Present {
+		return No, false
+	}
+	n := v.number & m.bitmask
+	for i, from := range m.from {
+		if from <= n && n <= m.to[i] {
+			return truth(!m.negate), true
+		}
+	}
+	return truth(m.negate), true
+}
+
 // eval compares the packet with a match. It changes nothing.
 func (r *run) eval(s *state, m *match) verdictOf {
 	switch {

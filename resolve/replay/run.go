@@ -22,6 +22,7 @@ type run struct {
 	// accepted is what the base chain at work lets pass.
 	accepted *state
 	outcomes []outcome
+	ended    map[outcome]bool // those of outcomes, none of them whole
 	doubts   []Step
 	steps    []Step
 	fallback string // why it was given up
@@ -46,13 +47,16 @@ func (r *run) gaveUp() bool { return r.fallback != "" }
 
 func (r *run) end(c *chain, src *ruleset.Rule, v Verdict, whole bool) {
 	r.ends++
-	p := Place{Chain: c.src, Rule: src, Base: r.base.src}
-	for _, o := range r.outcomes {
-		if o.place == p && o.verdict == v {
-			return
-		}
+	o := outcome{Place{Chain: c.src, Rule: src, Base: r.base.src}, v, whole}
+	key := outcome{o.place, v, false}
+	if r.ended[key] {
+		return
 	}
-	r.outcomes = append(r.outcomes, outcome{p, v, whole})
+	if r.ended == nil {
+		r.ended = make(map[outcome]bool)
+	}
+	r.ended[key] = true
+	r.outcomes = append(r.outcomes, o)
 }
 
 func (r *run) accept(s *state) {
@@ -93,17 +97,24 @@ func (r *run) rule(c *chain, x *rule, s *state) (next, back *state) {
 		return nil, nil
 	}
 	for i := range x.matches {
-		v := r.eval(s, &x.matches[i])
-		if v.truth == Yes { // nothing drops then
-			continue
-		}
-		if v.truth == No && v.drops == No {
-			if r.o.Steps {
-				r.step(c, x, s, No, x.matches[i].src, "")
+		m := &x.matches[i]
+		t, known := m.quick(s)
+		if !known {
+			v := r.eval(s, m)
+			if t = v.truth; v.drops != No {
+				t = Unknown
 			}
-			return s, nil
 		}
-		return r.slow(c, x, s, i)
+		switch t {
+		case Yes:
+			continue
+		case Unknown:
+			return r.slow(c, x, s, i)
+		}
+		if r.o.Steps {
+			r.step(c, x, s, No, m.src, "")
+		}
+		return s, nil
 	}
 	if len(x.rest) == 0 && x.read {
 		if r.o.Steps {

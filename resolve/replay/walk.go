@@ -116,6 +116,7 @@ func (w *walk) anyElement(p *step, s *ruleset.VerdictMap) {
 		bypass bool
 	}
 	seen := make(map[key]bool)
+	var onward *state // those of Continue, which goes on with the next statement
 	for i := range s.Set.Elements {
 		e := s.Set.Elements[i].Verdict
 		if e == nil || seen[key{e.Kind, e.Target, e.Bypass}] {
@@ -124,8 +125,9 @@ func (w *walk) anyElement(p *step, s *ruleset.VerdictMap) {
 		seen[key{e.Kind, e.Target, e.Bypass}] = true
 		w.now = start.copy()
 		w.verdict(e, p.targets[e.Target])
-		w.failed, w.now = merge(w.failed, w.now), nil
+		onward, w.now = merge(onward, w.now), nil
 	}
+	w.now = onward
 }
 
 func (w *walk) verdict(s *ruleset.Verdict, target *chain) {
@@ -152,7 +154,8 @@ func (w *walk) verdict(s *ruleset.Verdict, target *chain) {
 		w.ends++
 		w.back, w.now = merge(w.back, w.now), nil
 	case ruleset.Jump:
-		w.now = w.enter(target)
+		// What comes back goes on with the next rule, not with the next statement.
+		w.failed, w.now = merge(w.failed, w.enter(target)), nil
 	case ruleset.Goto:
 		w.ends++
 		w.back, w.now = merge(w.back, w.enter(target)), nil

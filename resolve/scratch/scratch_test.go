@@ -2,7 +2,9 @@ package scratch
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,7 +15,12 @@ import (
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv("SCRATCH_TEST_USER") != "" {
+		os.Exit(asUser())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func newScratch(t *testing.T) *Namespace {
 	t.Helper()
@@ -173,4 +180,72 @@ func TestNothingReachesOurOwnNamespace(t *testing.T) {
 	if _, err := os.Stat("/sys/class/net/eth7"); err == nil {
 		t.Error("eth7 was made outside")
 	}
+}
+
+func TestIndexesBecomeNames(t *testing.T) {
+	n := newScratch(t)
+	err := n.LoadNFT(t.Context(), `table inet f {
+	chain in {
+		type filter hook input priority filter; policy drop;
+		iif "eth8" drop
+		iif != "eth8" drop
+		iif { "lo", "eth9" } drop
+		iif . tcp dport { "lo" . 22 } drop
+		iif vmap { "eth8" : drop }
+		iif > 1 drop
+	}
+	chain dev {
+		type filter hook ingress device "eth0" priority 0; policy accept;
+		drop
+	}
+}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := n.ReadNFT(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range model.Tables[0].Chains[0].Rules {
+		for _, s := range r.Statements {
+			switch s := s.(type) {
+			case *ruleset.Match:
+				list := s.Ranges
+				if s.Set != nil {
+					for _, e := range s.Set.Elements {
+						list = append(list, e.Range)
+					}
+				}
+				got = append(got, fmt.Sprintf("%v %q %v", s.Fields, s.Text, names(list)))
+			case *ruleset.VerdictMap:
+				got = append(got, fmt.Sprintf("%v %v", s.Fields, names([]ruleset.Range{s.Set.Elements[0].Range})))
+			}
+		}
+	}
+	want := []string{
+		`[iifname] "iif \"eth8\"" [eth8]`,
+		`[iifname] "iif != \"eth8\"" [eth8]`,
+		`[iifname] "iif { \"eth9\", \"lo\" }" [eth9 lo]`,
+		`[meta l4proto] "meta l4proto tcp" [` + "\x06" + `]`,
+		`[iifname dport] "iif . tcp dport { \"lo\" . 22 }" [lo` + "\x16" + `]`,
+		`[iifname] [eth8]`,
+		`[iif] "iif > \"lo\"" [` + "\x02" + `]`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if c := model.Tables[0].Chains[1]; len(c.Devices) != 1 || c.Devices[0] != "eth0" {
+		t.Errorf("devices %q", c.Devices)
+	}
+}
+
+// names are the bytes that are no NUL.
+func names(list []ruleset.Range) []string {
+	var out []string
+	for _, r := range list {
+		out = append(out, strings.ReplaceAll(string(r.From), "\x00", ""))
+	}
+	return out
 }

@@ -117,8 +117,13 @@ func (r *tracing) stop(t *testing.T) []resolve.Drop {
 	if stderr := <-r.stderr; err != nil {
 		t.Fatalf("droptrace: %v\n%s", err, stderr)
 	}
+	return parseDrops(t, r.stdout.bytes())
+}
+
+func parseDrops(t *testing.T, text []byte) []resolve.Drop {
+	t.Helper()
 	var drops []resolve.Drop
-	for line := range bytes.Lines(r.stdout.bytes()) {
+	for line := range bytes.Lines(text) {
 		var d resolve.Drop
 		if err := json.Unmarshal(line, &d); err != nil {
 			t.Fatalf("%v in %q", err, line)

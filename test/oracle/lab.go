@@ -67,7 +67,10 @@ func (l *lab) configure() error {
 		fmt.Fprintf(&b, "ip neigh add %s lladdr 02:00:00:00:02:00 dev rs nud permanent\n", addr(v6, 2, 2))
 	}
 	b.WriteString("EOF\n")
-	_, err := run(b.String(), "sh", "-e")
+	if _, err := run(b.String(), "sh", "-e"); err != nil {
+		return err
+	}
+	_, err := run(ipsets(), "ip", "netns", "exec", r, "ipset", "restore")
 	return err
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,63 +26,6 @@ func (r *rule) drops(s spec) bool {
 	return r.Verdict == "drop" || r.Verdict == "reject" || r.Verdict == "vmap" && r.Map[s.Dport] == "drop"
 }
 
-// matches gives the rule up to two matches in the language of its engine.
-func (g *generator) matches(r *rule, family string) {
-	n := g.r.IntN(3)
-	if r.Verdict == "drop" || r.Verdict == "reject" || r.Verdict == "accept" {
-		n = 1 + g.r.IntN(2)
-	}
-	kinds := g.r.Perm(6)
-	v6 := family == "ip6" || family == "inet" && g.chance(50)
-	for _, k := range kinds[:n] {
-		port := firstPort + g.r.IntN(ports)
-		source := clientAddr(v6, g.r.IntN(sources))
-		proto := r.Proto
-		if proto == "" {
-			proto = []string{"udp", "tcp"}[g.r.IntN(2)]
-		}
-		state := []string{"new", "invalid", "established,related", "new,untracked"}[g.r.IntN(4)]
-		size := 30 + g.r.IntN(60)
-		dev := []string{"rc", "rs"}[g.r.IntN(2)]
-		sel := "ip"
-		if source.Is6() {
-			sel = "ip6"
-		}
-		var nft, xt string
-		switch k {
-		case 0:
-			if slices.ContainsFunc(r.Match, func(m string) bool { return strings.Contains(m, "-p ") }) {
-				continue
-			}
-			r.Proto = proto
-			switch g.r.IntN(3) {
-			case 0:
-				nft, xt = fmt.Sprintf("%s dport %d", proto, port), fmt.Sprintf("-p %s --dport %d", proto, port)
-			case 1:
-				nft, xt = fmt.Sprintf("%s dport %d-%d", proto, port, port+3), fmt.Sprintf("-p %s --dport %d:%d", proto, port, port+3)
-			default:
-				nft = fmt.Sprintf("%s dport { %d, %d, %d }", proto, port, port+2, port+5)
-				xt = fmt.Sprintf("-p %s -m multiport --dports %d,%d,%d", proto, port, port+2, port+5)
-			}
-		case 1:
-			nft, xt = fmt.Sprintf("%s saddr %s", sel, source), "-s "+source.String()
-		case 2:
-			nft, xt = "ct state "+state, "-m conntrack --ctstate "+strings.ToUpper(state)
-		case 3:
-			nft, xt = fmt.Sprintf("meta length > %d", size), fmt.Sprintf("-m length --length %d:", size)
-		case 4:
-			nft, xt = "meta iifname "+dev, "-m mark --mark 0"
-		case 5:
-			nft, xt = fmt.Sprintf("%s daddr %s", sel, source), "-d "+source.String()
-		}
-		if g.engine == "nft" {
-			r.Match = append(r.Match, nft)
-		} else {
-			r.Match = append(r.Match, xt)
-		}
-	}
-}
-
 func (s *ruleset) text(family string) string {
 	if s.Engine == "nft" {
 		return s.nft()
@@ -94,11 +38,11 @@ func (s *ruleset) nft() string {
 	var b strings.Builder
 	b.WriteString("flush ruleset\n")
 	for _, t := range s.Tables {
-		fmt.Fprintf(&b, "table %s %s {\n", t.Family, t.Name)
+		fmt.Fprintf(&b, "table %s %s {\n%s", t.Family, t.Name, t.setText)
 		for _, c := range slices.Backward(t.Chains) {
 			fmt.Fprintf(&b, "\tchain %s {\n", c.Name)
 			if c.Hook != "" {
-				fmt.Fprintf(&b, "\t\ttype filter hook %s priority %d; policy %s;\n", c.Hook, c.Prio, c.Policy)
+				fmt.Fprintf(&b, "\t\ttype %s hook %s priority %d; policy %s;\n", cmp.Or(c.Type, "filter"), c.Hook, c.Prio, c.Policy)
 			}
 			for _, r := range c.Rules {
 				fmt.Fprintf(&b, "\t\t%s\n", r.nft())
@@ -123,6 +67,8 @@ func (r *rule) nft() string {
 			words = append(words, "meta l4proto tcp")
 			verdict = "reject with tcp reset"
 		}
+	case "nat":
+		verdict = ""
 	case "vmap":
 		var elems []string
 		for _, p := range slices.Sorted(maps.Keys(r.Map)) {
@@ -132,6 +78,7 @@ func (r *rule) nft() string {
 		verdict = fmt.Sprintf("%s dport vmap { %s }", r.Proto, strings.Join(elems, ", "))
 	}
 	words = append(words, "counter")
+	words = append(words, r.Do...)
 	if verdict != "" {
 		words = append(words, verdict)
 	}
@@ -165,8 +112,8 @@ func (s *ruleset) restore(family string) string {
 
 func (r *rule) xt() string {
 	words := slices.Clone(r.Match)
-	if r.Reset && !slices.ContainsFunc(words, func(m string) bool { return strings.Contains(m, "-p ") }) {
-		words = append(words, "-p tcp")
+	if r.Proto != "" {
+		words = append([]string{"-p " + r.Proto}, words...)
 	}
 	words = append(words, "-m comment --comment "+r.ID)
 	switch r.Verdict {
@@ -179,7 +126,8 @@ func (r *rule) xt() string {
 		if r.Reset {
 			words = append(words, "--reject-with tcp-reset")
 		}
-	case "count":
+	case "count", "nat":
+		words = append(words, r.Do...)
 	default:
 		words = append(words, "-j "+strings.ToUpper(r.Verdict))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/resolve/nftables"
 	"github.com/droptrace/droptrace/resolve/replay"
+	"github.com/droptrace/droptrace/resolve/route"
 	fw "github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/resolve/xtables"
 )
@@ -36,6 +38,7 @@ type replayer struct {
 	wrong int
 	model *model.Model
 	f     *replay.Firewall
+	host  *route.Host
 }
 
 func newReplayer(router string, out io.Writer) (*replayer, error) {
@@ -48,7 +51,11 @@ func newReplayer(router string, out io.Writer) (*replayer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &replayer{ns: ns, out: out}, nil
+	host, err := route.Open(ns)
+	if err != nil {
+		return nil, err
+	}
+	return &replayer{ns: ns, out: out, host: host}, nil
 }
 
 func (r *replayer) row(engine string) *replayed {
@@ -91,13 +98,22 @@ func (r *replayer) read() error {
 // lanes is the lab's routing.
 type lanes struct {
 	replay.Environment
-	path path
+	spec
 }
 
 var lab1, lab2 = replay.Interface{Known: true, Name: "rc"}, replay.Interface{Known: true, Name: "rs"}
 
-func (l lanes) Route(*replay.Packet) replay.Route {
-	switch l.path {
+// Route knows only the way of a packet whose destination is still its own.
+func (l lanes) Route(p *replay.Packet) replay.Route {
+	_, dst := l.addresses()
+	at := 16
+	if l.V6 {
+		at = 24
+	}
+	if !bytes.HasPrefix(p.Bytes[at:], dst.AsSlice()) {
+		return replay.Route{}
+	}
+	switch l.Path {
 	case receive:
 		return replay.Route{Type: unix.RTN_LOCAL}
 	case forward:
@@ -119,9 +135,10 @@ func (nothing) Link(replay.Interface, fw.Field) ([]byte, replay.Presence) {
 
 // packet is what a spec sends, as it comes in.
 func (s spec) packet(id uint16) *replay.Packet {
+	// PACKET_HOST: also what a packet of this host has before it leaves.
 	b := s.build(id)
 	p := &replay.Packet{
-		EtherType: unix.ETH_P_IP, Bytes: b, Length: len(b), MarkKnown: true, PacketType: -1, UID: -2, GID: -2,
+		EtherType: unix.ETH_P_IP, Bytes: b, Length: len(b), MarkKnown: true, PacketType: 0, UID: -2, GID: -2,
 		In: lab1, Out: replay.Interface{Known: true},
 		Conntrack: replay.Conntrack{State: fw.CTNew},
 	}
@@ -156,16 +173,21 @@ func (s spec) invalid() bool {
 func (r *replayer) check(s *ruleset, shots []shot) {
 	for _, x := range shots {
 		p := x.spec.packet(x.id)
-		env := lanes{nothing{}, x.spec.Path}
-		j := r.f.Journey(p, env, replay.Options{})
+		j := r.f.Journey(p, r.host, replay.Options{})
 		r.judge(s, x, p, j)
+		env := lanes{nothing{}, x.spec}
+		p.PacketType = -1
 		p.Conntrack, p.MarkKnown, p.Bytes = replay.Conntrack{}, false, p.Bytes[:len(p.Bytes)*3/4]
 		r.judge(s, x, p, r.f.Journey(p, env, replay.Options{}))
 	}
 }
 
 func (r *replayer) judge(s *ruleset, x shot, p *replay.Packet, j *replay.Journey) {
-	t := r.row(s.Engine)
+	engine := s.Engine
+	if p.Conntrack.State == 0 {
+		engine += ", less known"
+	}
+	t := r.row(engine)
 	t.N++
 	what := ""
 	switch {
@@ -178,7 +200,9 @@ func (r *replayer) judge(s *ruleset, x shot, p *replay.Packet, j *replay.Journey
 				}
 			}
 		}
-		if x.orig != nil && !slices.ContainsFunc(j.Candidates, x.orig.is) {
+		if j.Stopped != "" {
+			t.Doubts[j.Stopped]++ // its candidates are those so far
+		} else if x.orig != nil && !slices.ContainsFunc(j.Candidates, x.orig.is) {
 			what = "not among its candidates"
 		}
 	case j.Verdict == replay.Accepted && x.orig != nil:
@@ -209,7 +233,7 @@ func (r *replayer) judge(s *ruleset, x shot, p *replay.Packet, j *replay.Journey
 		fmt.Fprintf(r.out, "  candidate: %s\n", placeName(c))
 	}
 	fmt.Fprintf(r.out, "  ruleset:\n%s\n", s.text(map[bool]string{false: "ip", true: "ip6"}[x.spec.V6]))
-	for _, st := range r.f.Journey(p, lanes{nothing{}, x.spec.Path}, replay.Options{Steps: true}).Stages {
+	for _, st := range r.f.Journey(p, r.host, replay.Options{Steps: true}).Stages {
 		if st.Result == nil {
 			continue
 		}

@@ -14,12 +14,14 @@ type rule struct {
 	Target  string            // of jump and goto
 	Reset   bool              // reject with a TCP reset
 	Map     map[uint16]string // of vmap: verdicts by destination port
-	Proto   string            // of vmap and reset
+	Proto   string            // what its matches need: udp, tcp, icmp or icmpv6
+	Do      []string          // statements without a verdict
 }
 
 type chain struct {
 	Name   string
 	Hook   string // of a base chain
+	Type   string // filter where empty
 	Prio   int
 	Policy string
 	Rules  []*rule
@@ -29,6 +31,8 @@ type table struct {
 	Family string
 	Name   string
 	Chains []*chain
+	// text is that of its sets.
+	setText string
 }
 
 // ruleset is what one engine loads at once.
@@ -42,6 +46,8 @@ type generator struct {
 	r      *rand.Rand
 	engine string
 	next   int
+	// wide has it use matches whose outcome changes from packet to packet.
+	wide bool
 }
 
 func (g *generator) chance(percent int) bool { return g.r.IntN(100) < percent }
@@ -52,6 +58,9 @@ func (g *generator) ruleset() *ruleset {
 		for i := range 1 + g.r.IntN(3) {
 			s.Tables = append(s.Tables, g.nftTable(i))
 		}
+		if g.wide && g.chance(40) {
+			s.Tables = append(s.Tables, g.natTable([]string{"ip", "ip6"}[g.r.IntN(2)]))
+		}
 		return s
 	}
 	for _, family := range []string{"ip", "ip6"} {
@@ -61,6 +70,9 @@ func (g *generator) ruleset() *ruleset {
 		}
 		if g.chance(20) {
 			s.Tables = append(s.Tables, g.xtTable(family, "raw", -300, "PREROUTING", "OUTPUT"))
+		}
+		if g.wide && g.chance(40) {
+			s.Tables = append(s.Tables, g.natTable(family))
 		}
 		// The empty security table tells what outlived the others.
 		t := &table{Family: family, Name: "security"}
@@ -101,6 +113,7 @@ func (g *generator) nftTable(i int) *table {
 		t.Chains = append(t.Chains, &chain{Name: "b_" + hooks[0], Hook: hooks[0], Prio: prio, Policy: "drop"})
 	}
 	g.fill(t, reject)
+	t.setText = (&draw{generator: g, table: t, rule: &rule{}}).sets()
 	return t
 }
 
@@ -158,7 +171,7 @@ func (g *generator) rule(t *table, later []*chain, reject bool) *rule {
 	if r.Reset {
 		r.Proto = "tcp"
 	}
-	g.matches(r, t.Family)
+	g.matches(r, t)
 	return r
 }
 

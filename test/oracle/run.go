@@ -28,7 +28,7 @@ type engineRun struct {
 
 func newRun(o options, engine string, k *kernel, j *judge) *engineRun {
 	r := rand.New(rand.NewPCG(o.seed, uint64(len(engine))))
-	return &engineRun{options: o, engine: engine, k: k, j: j, r: r, g: &generator{r: r, engine: engine}, id: firstID}
+	return &engineRun{options: o, engine: engine, k: k, j: j, r: r, g: &generator{r: r, engine: engine, wide: o.replay}, id: firstID}
 }
 
 // shot is a packet that was sent and what became of it.
@@ -117,10 +117,22 @@ type measured struct {
 	shots []shot
 }
 
+// fresh loads a ruleset of its own. Matches that its program does not take
+// together are drawn again.
+func (e *engineRun) fresh() (s *ruleset, err error) {
+	for range 10 {
+		s = e.g.ruleset()
+		if err = e.k.load(s); err == nil {
+			return s, nil
+		}
+	}
+	return nil, err
+}
+
 // round measures a ruleset, packet by packet, and then sends the packets fast.
 func (e *engineRun) round() (*measured, error) {
-	s := e.g.ruleset()
-	if err := e.k.load(s); err != nil {
+	s, err := e.fresh()
+	if err != nil {
 		return nil, err
 	}
 	if err := e.k.tap(s); err != nil {
@@ -145,9 +157,9 @@ func (e *engineRun) round() (*measured, error) {
 
 // replayOnly measures rulesets and has them replayed, without droptrace.
 func (e *engineRun) replayOnly(deadline time.Time) error {
-	for time.Now().Before(deadline) && e.replays.row(e.engine).N < 2*e.n {
-		s := e.g.ruleset()
-		if err := e.k.load(s); err != nil {
+	for time.Now().Before(deadline) && e.replays.row(e.engine).N < e.n {
+		s, err := e.fresh()
+		if err != nil {
 			return err
 		}
 		if err := e.k.tap(s); err != nil {

@@ -18,6 +18,7 @@ const (
 	entryBytes  = 168
 	nameBytes   = 32
 	stackDepth  = 20
+	reasonBytes = 64
 )
 
 // Type tells records apart.
@@ -26,6 +27,8 @@ type Type uint8
 const (
 	Drop        Type = 1
 	Calibration Type = 2
+	// ConntrackFailure is one that lost no packet, or not yet.
+	ConntrackFailure Type = 3
 )
 
 // Flag holds facts about the record itself.
@@ -49,6 +52,8 @@ const (
 	NFTPolicy                    // an nft base chain with policy drop does
 	HeadFrags                    // the head of a reassembled datagram
 	Conntrack                    // conntrack looks at this namespace's packets
+	HasFailure                   // Failure is valid
+	TupleOnly                    // no packet was at hand: Header was made up from CT.Original
 )
 
 // RuleKind says what RuleInfo names.
@@ -118,6 +123,52 @@ type CTInfo struct {
 	Reply    CTTuple
 }
 
+// Saw is what a probe saw of a conntrack failure.
+type Saw uint8
+
+const (
+	SawNothing       Saw = iota
+	SawClash             // nf_ct_resolve_clash gave up; Other was there first
+	SawClashResolved     // it did not
+	SawFull              // early_drop found nobody to evict
+	SawEvicted           // early_drop evicted Other
+	SawInvalid           // a protocol's tracker complained: Reason
+)
+
+// Hooked are the probes that stood: what they did not see was not so.
+type Hooked uint8
+
+const (
+	HookedClash Hooked = 1 << iota
+	HookedFull
+	HookedInvalid
+)
+
+// Moved is what this CPU's conntrack counters (struct ip_conntrack_stat) moved by
+// since they were last looked at, which is at each drop by conntrack.
+type Moved struct {
+	_            structs.HostLayout
+	Invalid      uint32
+	InsertFailed uint32
+	Drop         uint32
+	EarlyDrop    uint32
+	ClashResolve uint32
+	ChainTooLong uint32
+}
+
+// CTFailure is what told that a packet failed to get its conntrack entry.
+type CTFailure struct {
+	_       structs.HostLayout
+	Saw     Saw
+	Hooked  Hooked
+	Counted uint8 // Moved is valid
+	AtHook  uint8 // conntrack's own hook function dropped the packet
+	Moved   Moved
+	_       uint32
+	Other   CTInfo
+	Reason  [reasonBytes]byte // the kernel's format string
+}
+
 // RuleInfo identifies the rule in the kernel's own numbers.
 type RuleInfo struct {
 	_           structs.HostLayout
@@ -173,6 +224,7 @@ type Event struct {
 	CT            CTInfo
 	Rule          RuleInfo
 	Header        [headerBytes]byte
+	Failure       CTFailure          // only with HasFailure
 	Stack         [stackDepth]uint64 // only with HasStack
 }
 
@@ -181,7 +233,7 @@ var ErrShort = errors.New("record too short")
 
 const (
 	size      = unsafe.Sizeof(Event{})
-	shortSize = size - stackDepth*8
+	shortSize = size - stackDepth*8 - unsafe.Sizeof(CTFailure{})
 )
 
 // Decode fills e from a raw record. It allocates nothing.

@@ -36,9 +36,21 @@ type told struct {
 	why   map[whyKey]bool
 }
 
+// whyKey has what a cause is told once for: a flood from a thousand sources has
+// a thousand messages, but one cause.
 type whyKey struct {
-	rule ruleKey
-	why  resolve.Why
+	rule           ruleKey
+	code, protocol string
+	port           uint16
+	text           string // of a cause that is no service's
+}
+
+func whyKeyOf(rule ruleKey, d *resolve.Drop, code string) whyKey {
+	k := whyKey{rule: rule, code: code, protocol: d.Packet.Protocol}
+	if p := d.Packet.DestinationPort; p != nil {
+		k.port = *p
+	}
+	return k
 }
 
 // NewText prints to w. Times are given in zone.
@@ -227,7 +239,7 @@ func (t *Text) details(d *resolve.Drop, fresh bool) {
 		t.labelled("nat", plainText, nat, plainText)
 	}
 	for _, w := range d.Why {
-		t.whyLines(key, w)
+		t.whyLines(whyKeyOf(key, d, w.Code), w)
 	}
 	for i, f := range d.Stack {
 		label := "stack"
@@ -272,10 +284,9 @@ func (t *Text) doubt(a *resolve.Attribution) {
 	}
 }
 
-// whyLines prints a cause and its fix once for each rule. The fix is a command
-// to copy: where it is broken, the shell joins it again.
-func (t *Text) whyLines(rule ruleKey, w resolve.Why) {
-	key := whyKey{rule, w}
+// whyLines prints a cause and its fix once. The fix is a command to copy: where
+// it is broken, the shell joins it again.
+func (t *Text) whyLines(key whyKey, w resolve.Why) {
 	if t.told.why[key] {
 		return
 	}

@@ -74,7 +74,7 @@ func (d *Decoder) assign(to value, register uint32) {
 		s.From, s.Known, s.Value = from.field, true, plainMask(from.mask)
 	}
 	d.settle()
-	s.Text = name + " set" + assignText(s, from)
+	s.Text = name + " set" + d.context.assignText(s, from)
 	if !s.Known {
 		s.Mask, s.Value, s.From = nil, nil, 0
 	}

@@ -35,19 +35,23 @@ func (d *Decoder) compare(data []byte, outer *nlattr.Attrs) {
 		d.doubt(v, "cmp")
 		return
 	}
-	negate := op == unix.NFT_CMP_NEQ
+	negate, sign := op == unix.NFT_CMP_NEQ, ""
 	switch op {
 	case unix.NFT_CMP_EQ, unix.NFT_CMP_NEQ:
 		if d.apart(v, low, high, negate) {
 			return
 		}
 	case unix.NFT_CMP_LT:
+		sign = "<"
 		low, high, ok = filled(len(low), 0), low, decrement(low)
 	case unix.NFT_CMP_LTE:
+		sign = "<="
 		low = filled(len(low), 0)
 	case unix.NFT_CMP_GT:
+		sign = ">"
 		low, high, ok = high, filled(len(high), 0xff), increment(high)
 	case unix.NFT_CMP_GTE:
+		sign = ">="
 		high = filled(len(high), 0xff)
 	default:
 		d.doubt(v, "cmp")
@@ -58,7 +62,7 @@ func (d *Decoder) compare(data []byte, outer *nlattr.Attrs) {
 	if ok { // else no value is less, or more
 		ranges = []ruleset.Range{{From: low, To: high}}
 	}
-	d.match(v, ranges, negate)
+	d.match(v, ranges, negate, sign)
 }
 
 // between ends the rule unless a register is (or is not) in a range.
@@ -95,7 +99,7 @@ func (d *Decoder) between(data []byte, outer *nlattr.Attrs) {
 	if bytes.Compare(low, high) <= 0 {
 		ranges = []ruleset.Range{{From: low, To: high}}
 	}
-	d.match(v, ranges, op == 1) // NFT_RANGE_NEQ
+	d.match(v, ranges, op == 1, "") // NFT_RANGE_NEQ
 }
 
 // doubt keeps a comparison whose outcome cannot be told.
@@ -168,15 +172,35 @@ func increment(b []byte) bool {
 	return false
 }
 
-// match adds a match of one field.
-func (d *Decoder) match(v *value, ranges []ruleset.Range, negate bool) {
+// match adds a match of one field. sign is how it compares, for people.
+func (d *Decoder) match(v *value, ranges []ruleset.Range, negate bool, sign string) {
 	m := &ruleset.Match{Fields: []ruleset.Field{v.field}, Mask: plainMask(v.mask), Ranges: ranges, Negate: negate}
+	prefixRange(m)
 	if d.narrow(m) {
 		return
 	}
-	m.Text = d.matchText(m)
+	m.Text = d.matchText(m, sign)
 	d.learn(m)
 	d.add(m)
+}
+
+// prefixRange makes of an address under a prefix's mask the range that it is.
+func prefixRange(m *ruleset.Match) {
+	if m.Mask == nil || !isAddress(m.Fields[0]) || len(m.Ranges) != 1 {
+		return
+	}
+	r := m.Ranges[0]
+	if _, ok := prefix(m.Mask); !ok || !bytes.Equal(r.From, r.To) {
+		return
+	}
+	to := bytes.Clone(r.From)
+	for i := range to {
+		if r.From[i]&^m.Mask[i] != 0 {
+			return // holds for no address
+		}
+		to[i] |= ^m.Mask[i]
+	}
+	m.Mask, m.Ranges[0].To = nil, to
 }
 
 // narrow makes one range of "not below" and "not above", which is how nft writes
@@ -195,7 +219,7 @@ func (d *Decoder) narrow(m *ruleset.Match) bool {
 		return false
 	}
 	last.Ranges[0].To = high.To
-	last.Text = d.matchText(last)
+	last.Text = d.matchText(last, "")
 	return true
 }
 
@@ -225,6 +249,8 @@ func (d *Decoder) learn(m *ruleset.Match) {
 		case unix.ETH_P_IPV6:
 			d.context.network, d.context.networkBy = unix.NFPROTO_IPV6, m
 		}
+	case ruleset.InType, ruleset.OutType:
+		d.context.linkBy = m
 	case ruleset.L4Protocol:
 		d.context.transport, d.context.transportBy = exact[0], m
 	case ruleset.IPProtocol:

@@ -10,6 +10,8 @@
 package statement
 
 import (
+	"slices"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/droptrace/droptrace/resolve/nftables/internal/nlattr"
@@ -52,7 +54,10 @@ type context struct {
 	network   uint8 // NFPROTO_IPV4 or NFPROTO_IPV6; 0 where not known
 	transport uint8 // IPPROTO_*; 0 where not known
 	// by are the matches that tell so.
-	networkBy, transportBy *ruleset.Match
+	linkBy, networkBy, transportBy *ruleset.Match
+	// connection is the family that addresses of conntrack are of; 0 where
+	// not known.
+	connection uint8
 }
 
 // Decode reads the NFTA_RULE_EXPRESSIONS of a rule of that family's table.
@@ -147,7 +152,7 @@ func (d *Decoder) settle() {
 		switch {
 		case v.unknown != "":
 			d.add(&ruleset.Opaque{Kind: v.unknown, Understood: v.understood, MayFail: true, Text: v.text})
-		case !alwaysThere(v.field):
+		case !alwaysThere(v.field) && !d.matched(v.field):
 			n := v.field.Size()
 			d.add(&ruleset.Match{
 				Fields:  []ruleset.Field{v.field},
@@ -157,6 +162,16 @@ func (d *Decoder) settle() {
 		}
 	}
 	d.values = d.values[:0]
+}
+
+// matched reports whether the rule has a match of that field already.
+func (d *Decoder) matched(f ruleset.Field) bool {
+	for _, s := range d.body.Statements {
+		if m, ok := s.(*ruleset.Match); ok && slices.Contains(m.Fields, f) {
+			return true
+		}
+	}
+	return false
 }
 
 // alwaysThere reports whether loading the field never ends the rule.

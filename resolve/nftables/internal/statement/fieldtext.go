@@ -20,6 +20,9 @@ func (d *Decoder) fieldText(f ruleset.Field) string {
 		}
 		return fmt.Sprintf("@th,%d,%d", offset*8, length*8)
 	}
+	if payload && base == ruleset.Link {
+		implied(d.context.linkBy)
+	}
 	if payload && base == ruleset.Network {
 		if name := d.networkText(f); name != "" {
 			return name
@@ -30,10 +33,13 @@ func (d *Decoder) fieldText(f ruleset.Field) string {
 		return fibText(key, result)
 	}
 	if kind, number, offset, length, ok := f.IsExtension(); ok {
-		if kind == 0 {
+		if kind == 0 || kind == 2 {
 			implied(d.context.networkBy)
 		}
 		return extensionText(kind, number, offset, length)
+	}
+	if name := d.context.addressText(f); name != "" {
+		return name
 	}
 	if name := moreNames(f); name != "" {
 		return name
@@ -47,6 +53,10 @@ func (d *Decoder) networkText(f ruleset.Field) string {
 			implied(d.context.networkBy)
 			return f.String()
 		}
+	}
+	if f == classOfIP6() && d.context.network == unix.NFPROTO_IPV6 {
+		implied(d.context.networkBy)
+		return "ip6 dscp"
 	}
 	return ""
 }
@@ -127,18 +137,10 @@ func moreNames(f ruleset.Field) string {
 		return "ct l3proto"
 	case ruleset.CTProtocol:
 		return "ct protocol"
-	case ruleset.CTOrigSource:
-		return "ct original saddr"
-	case ruleset.CTOrigDest:
-		return "ct original daddr"
 	case ruleset.CTOrigSrcPort:
 		return "ct original proto-src"
 	case ruleset.CTOrigDestPort:
 		return "ct original proto-dst"
-	case ruleset.CTReplySource:
-		return "ct reply saddr"
-	case ruleset.CTReplyDest:
-		return "ct reply daddr"
 	case ruleset.CTReplySrcPort:
 		return "ct reply proto-src"
 	case ruleset.CTReplyDestPort:
@@ -149,6 +151,22 @@ func moreNames(f ruleset.Field) string {
 		return "ct bytes"
 	case ruleset.CTPackets:
 		return "ct packets"
+	}
+	return ""
+}
+
+// addressText names an address that conntrack keeps; empty for other fields.
+func (c context) addressText(f ruleset.Field) string {
+	family := map[uint8]string{unix.NFPROTO_IPV4: "ip ", unix.NFPROTO_IPV6: "ip6 "}[c.connection]
+	switch f {
+	case ruleset.CTOrigSource:
+		return "ct original " + family + "saddr"
+	case ruleset.CTOrigDest:
+		return "ct original " + family + "daddr"
+	case ruleset.CTReplySource:
+		return "ct reply " + family + "saddr"
+	case ruleset.CTReplyDest:
+		return "ct reply " + family + "daddr"
 	}
 	return ""
 }
@@ -178,9 +196,12 @@ func extensionText(kind, number uint8, offset, length int) string {
 			what += strconv.Itoa(int(number))
 		}
 	case 1:
-		what = "tcp option " + strconv.Itoa(int(number))
+		what = "tcp option " + optionName(kind, number)
+		if number == unix.TCPOPT_MAXSEG && offset == 2 && length == 2 {
+			return what + " size"
+		}
 	case 2:
-		what = "ip option " + strconv.Itoa(int(number))
+		what = "ip option " + optionName(kind, number)
 	default:
 		what = "sctp chunk " + strconv.Itoa(int(number))
 	}

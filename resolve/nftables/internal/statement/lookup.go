@@ -109,7 +109,7 @@ func (d *Decoder) membership(s *Set, k key, negate bool) {
 	if negate {
 		prefix += "!= "
 	}
-	d.Lookups = append(d.Lookups, Lookup{Set: s, Text: &m.Text, prefix: prefix, elements: m.Set, fields: k.fields})
+	d.Lookups = append(d.Lookups, Lookup{Set: s, Text: &m.Text, prefix: prefix, elements: m.Set, fields: k.fields, context: d.context, keys: true})
 	d.add(m)
 }
 
@@ -121,7 +121,7 @@ func (d *Decoder) verdictMap(s *Set, k key) {
 	}
 	d.settle()
 	m := &ruleset.VerdictMap{Fields: k.fields, Mask: k.mask, Set: s.as(k.layout)}
-	d.Lookups = append(d.Lookups, Lookup{Set: s, Text: &m.Text, prefix: k.text(d) + " vmap ", elements: m.Set, fields: k.fields})
+	d.Lookups = append(d.Lookups, Lookup{Set: s, Text: &m.Text, prefix: k.text(d) + " vmap ", elements: m.Set, fields: k.fields, context: d.context})
 	d.add(m)
 }
 

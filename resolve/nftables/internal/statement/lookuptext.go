@@ -19,6 +19,8 @@ type Lookup struct {
 	prefix   string
 	elements *ruleset.Set
 	fields   []ruleset.Field
+	context  context
+	keys     bool // only the keys have a say
 }
 
 // Finish writes the statement's text: for people, a rule's own set is its
@@ -57,14 +59,14 @@ func (l Lookup) element(b *strings.Builder, e ruleset.Element) {
 			if len(from) < n || len(to) < n {
 				break
 			}
-			b.WriteString(rangeText(f, from[:n], to[:n]))
+			b.WriteString(l.context.rangeText(f, from[:n], to[:n]))
 			from, to = from[n:], to[n:]
 		}
 	}
 	switch {
 	case e.Verdict != nil:
 		b.WriteString(" : " + e.Verdict.Text)
-	case e.Data != nil:
+	case e.Data != nil && !l.keys:
 		b.WriteString(" : 0x" + strconv.FormatUint(number(e.Data), 16))
 	}
 }
@@ -86,6 +88,9 @@ func (k key) text(d *Decoder) string {
 			continue
 		}
 		names = append(names, d.fieldText(f))
+	}
+	if len(k.fields) == 1 && k.mask != nil && !isClass(k.fields[0], k.mask) {
+		return names[0] + " & " + d.context.valueText(k.fields[0], k.mask)
 	}
 	return strings.Join(names, " . ")
 }

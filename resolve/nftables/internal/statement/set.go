@@ -1,6 +1,9 @@
 package statement
 
 import (
+	"bytes"
+	"slices"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/droptrace/droptrace/resolve/nftables/internal/nlattr"
@@ -39,7 +42,6 @@ type Set struct {
 	owner    *ruleset.Table
 	uses     []use
 	raw      []element
-	read     bool
 }
 
 // use is the set as the rules with one layout see it.
@@ -67,6 +69,7 @@ func DecodeSet(b []byte) (*Set, error) {
 			s.Flags = a.Uint32()
 		case unix.NFTA_SET_KEY_LEN:
 			s.KeyLength = a.Uint32()
+			a.Bad = a.Bad || s.KeyLength > maxWidth
 		case unix.NFTA_SET_DATA_TYPE:
 			s.verdicts = a.Uint32() == verdictType
 		case unix.NFTA_SET_DATA_LEN:
@@ -96,7 +99,7 @@ func (s *Set) description(a *nlattr.Attrs) {
 			}
 			a.Nested(func(a *nlattr.Attrs) {
 				if a.Type == setFieldLen {
-					s.fields = append(s.fields, int(a.Uint32()))
+					s.fields = append(s.fields, int(a.Uint32()&0xff))
 				}
 			})
 		})
@@ -173,6 +176,9 @@ func (s *Set) Settle(complete bool) *ruleset.Set {
 			}
 			u.set.Elements = append(u.set.Elements, out)
 		}
+	}
+	for _, u := range s.uses {
+		slices.SortFunc(u.set.Elements, func(a, b ruleset.Element) int { return bytes.Compare(a.From, b.From) })
 	}
 	s.raw = nil
 	return s.uses[0].set

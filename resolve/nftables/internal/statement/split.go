@@ -55,7 +55,7 @@ func (d *Decoder) apart(v *value, low, high []byte, negate bool) bool {
 	if negate {
 		// Not both of them: one match of the two together.
 		m := &ruleset.Match{Fields: fields, Mask: plainMask(v.mask), Ranges: []ruleset.Range{{From: low, To: high}}, Negate: true}
-		m.Text = d.matchText(m)
+		m.Text = d.matchText(m, "")
 		d.add(m)
 		return true
 	}
@@ -66,7 +66,7 @@ func (d *Decoder) apart(v *value, low, high []byte, negate bool) bool {
 			part.mask, v.mask = v.mask[:n], v.mask[n:]
 		}
 		if part.mask == nil || !isZero(part.mask) {
-			d.match(&part, []ruleset.Range{{From: low[:n], To: high[:n]}}, false)
+			d.match(&part, []ruleset.Range{{From: low[:n], To: high[:n]}}, false, "")
 		}
 		low, high = low[n:], high[n:]
 	}

@@ -10,15 +10,19 @@ import (
 // step adds an expression that does something beside comparing. One that is not
 // known may do anything.
 func (d *Decoder) step(name string, data []byte, outer *nlattr.Attrs) {
+	if name == "objref" {
+		d.objref(data, outer)
+		return
+	}
 	d.settle()
 	switch name {
 	case "limit":
-		d.opaque("limit", "limit rate", true, false)
+		d.opaque("limit", limitText(data, outer), true, false)
 	case "quota":
-		d.opaque("quota", "quota", true, false)
+		d.opaque("quota", quotaText(data, outer), true, false)
 	case "connlimit":
 		// nft_connlimit_do_eval drops a packet whose connection it cannot count.
-		d.opaque("connlimit", "ct count", true, true)
+		d.opaque("connlimit", countText(data, outer), true, true)
 	case "notrack":
 		d.add(&ruleset.NoTrack{Text: "notrack"})
 	case "tproxy":
@@ -33,8 +37,6 @@ func (d *Decoder) step(name string, data []byte, outer *nlattr.Attrs) {
 		d.add(&ruleset.Verdict{Kind: ruleset.Stolen, Text: "fwd"})
 	case "dynset":
 		d.dynset(data, outer)
-	case "objref":
-		d.objref(data, outer)
 	case "match", "target":
 		d.compat(name, data, outer)
 	case "inner":
@@ -137,7 +139,7 @@ func (d *Decoder) dynset(data []byte, outer *nlattr.Attrs) {
 // objref runs a named object, or the one that a map holds for the packet.
 func (d *Decoder) objref(data []byte, outer *nlattr.Attrs) {
 	var (
-		typ       uint32
+		typ, from uint32
 		name, set []byte
 	)
 	a := nlattr.Walk(data)
@@ -147,38 +149,46 @@ func (d *Decoder) objref(data []byte, outer *nlattr.Attrs) {
 			typ = a.Uint32()
 		case unix.NFTA_OBJREF_IMM_NAME:
 			name = a.Text()
+		case unix.NFTA_OBJREF_SET_SREG:
+			from = a.Uint32()
 		case unix.NFTA_OBJREF_SET_NAME:
 			set = a.Text()
 		}
 	}
 	outer.Bad = outer.Bad || a.Bad
 	if set != nil {
-		o := &ruleset.Opaque{Kind: "object map", MayFail: true, MayDrop: true, Text: "@" + string(set)}
-		if s := d.table.Set(set); s != nil {
-			o.MayDrop, o.Understood = !objectPasses(s.ObjectType), true
+		s := d.table.Set(set)
+		if s == nil {
+			d.settle()
+			d.add(&ruleset.Opaque{Kind: "object", MayFail: true, MayDrop: true, Text: "@" + string(set)})
+			return
 		}
-		d.add(o)
-		return
+		// Without an element the rule ends (nft_objref_map_eval).
+		d.membership(s, d.key(from, s), false)
+		typ, name = s.ObjectType, []byte("map @"+s.Name)
 	}
-	switch typ {
-	case unix.NFT_OBJECT_COUNTER, unix.NFT_OBJECT_TUNNEL, unix.NFT_OBJECT_SECMARK:
-	case unix.NFT_OBJECT_QUOTA:
-		d.opaque("quota", "quota name "+string(name), true, false)
-	case unix.NFT_OBJECT_LIMIT:
-		d.opaque("limit", "limit name "+string(name), true, false)
-	case unix.NFT_OBJECT_CT_HELPER, unix.NFT_OBJECT_CT_TIMEOUT, unix.NFT_OBJECT_CT_EXPECT:
-		d.opaque("conntrack object", "ct object "+string(name), true, true)
-	default:
-		d.add(&ruleset.Opaque{Kind: "object", MayFail: true, MayDrop: true, Text: string(name)})
-	}
+	d.settle()
+	d.object(typ, string(name))
 }
 
-// objectPasses reports whether a stateful object never drops.
-func objectPasses(typ uint32) bool {
+// object runs an object of that type: NFT_OBJECT_*.
+func (d *Decoder) object(typ uint32, name string) {
 	switch typ {
-	case unix.NFT_OBJECT_COUNTER, unix.NFT_OBJECT_QUOTA, unix.NFT_OBJECT_LIMIT,
-		unix.NFT_OBJECT_TUNNEL, unix.NFT_OBJECT_SECMARK:
-		return true
+	case unix.NFT_OBJECT_COUNTER, unix.NFT_OBJECT_TUNNEL, unix.NFT_OBJECT_SECMARK, unix.NFT_OBJECT_CT_HELPER:
+		// nft_ct_helper_obj_eval leaves alone what it cannot help.
+	case unix.NFT_OBJECT_QUOTA:
+		d.opaque("quota", "quota name "+name, true, false)
+	case unix.NFT_OBJECT_LIMIT:
+		d.opaque("limit", "limit name "+name, true, false)
+	case unix.NFT_OBJECT_CT_TIMEOUT:
+		d.opaque("conntrack object", "ct timeout set "+name, true, true)
+	case unix.NFT_OBJECT_CT_EXPECT:
+		d.opaque("conntrack object", "ct expectation set "+name, true, true)
+	case unix.NFT_OBJECT_CONNLIMIT:
+		d.opaque("connlimit", "ct count name "+name, true, true)
+	case unix.NFT_OBJECT_SYNPROXY:
+		d.opaque("synproxy", "synproxy name "+name, true, true)
+	default:
+		d.add(&ruleset.Opaque{Kind: "object", MayFail: true, MayDrop: true, MayAccept: true, Text: name})
 	}
-	return false
 }

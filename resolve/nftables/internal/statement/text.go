@@ -14,30 +14,43 @@ import (
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
-// matchText writes a match as nft does.
-func (d *Decoder) matchText(m *ruleset.Match) string {
+// matchText writes a match as nft does. op is how it compares where that is not
+// plain from its range: <, <=, > or >=.
+func (d *Decoder) matchText(m *ruleset.Match, op string) string {
 	if len(m.Fields) > 1 {
 		return d.severalText(m)
 	}
 	f := m.Fields[0]
+	if f == ruleset.IPDSCP && len(m.Mask) == 1 && m.Mask[0] == 3 && len(m.Ranges) == 1 {
+		implied(d.context.networkBy)
+		return "ip ecn" + not(m.Negate) + strconv.Itoa(int(m.Ranges[0].From[0]))
+	}
 	name := d.fieldText(f)
 	if len(m.Ranges) == 0 {
 		return name + " (no value)"
 	}
 	r := m.Ranges[0]
 	if m.Mask != nil {
-		return name + maskedText(f, m.Mask, r, m.Negate)
+		return name + d.context.maskedText(f, m.Mask, r, m.Negate)
 	}
 	if ext, ok := presenceText(f, r, m.Negate); ok {
 		return name + ext
 	}
-	if op, limit := comparison(r); op != "" && !m.Negate {
-		return name + " " + op + " " + rangeText(f, limit, limit)
+	switch op {
+	case "<":
+		limit := bytes.Clone(r.To)
+		increment(limit)
+		return name + " < " + d.context.valueText(f, limit)
+	case ">":
+		limit := bytes.Clone(r.From)
+		decrement(limit)
+		return name + " > " + d.context.valueText(f, limit)
+	case "<=":
+		return name + " <= " + d.context.valueText(f, r.To)
+	case ">=":
+		return name + " >= " + d.context.valueText(f, r.From)
 	}
-	if m.Negate {
-		return name + " != " + rangeText(f, r.From, r.To)
-	}
-	return name + " " + rangeText(f, r.From, r.To)
+	return name + not(m.Negate) + d.context.rangeText(f, r.From, r.To)
 }
 
 // severalText writes a comparison of fields side by side.
@@ -48,7 +61,7 @@ func (d *Decoder) severalText(m *ruleset.Match) string {
 	for _, f := range m.Fields {
 		n := f.Size()
 		names = append(names, d.fieldText(f))
-		values = append(values, rangeText(f, from[:n], to[:n]))
+		values = append(values, d.context.rangeText(f, from[:n], to[:n]))
 		from, to = from[n:], to[n:]
 	}
 	op := " "
@@ -71,36 +84,24 @@ func presenceText(f ruleset.Field, r ruleset.Range, negate bool) (string, bool) 
 	return " exists", true
 }
 
-// comparison reports whether a range is all up to or from a value on.
-func comparison(r ruleset.Range) (op string, limit []byte) {
-	switch {
-	case bytes.Equal(r.From, r.To) || len(r.From) > 8:
-	case isZero(r.From):
-		return "<=", r.To
-	case bytes.Equal(r.To, filled(len(r.To), 0xff)):
-		return ">=", r.From
-	}
-	return "", nil
-}
-
 // maskedText writes the comparison of a field's bits, the field's name left out.
-func maskedText(f ruleset.Field, mask []byte, r ruleset.Range, negate bool) string {
+func (c context) maskedText(f ruleset.Field, mask []byte, r ruleset.Range, negate bool) string {
 	switch {
-	case f == ruleset.IPDSCP && mask[0] == 0xfc && bytes.Equal(r.From, r.To):
-		return not(negate) + fmt.Sprintf("%#02x", r.From[0]>>2)
-	case isZero(r.From) && isZero(r.To) && negate && hasFlags(f):
-		return " " + flagsText(f, mask)
+	case isClass(f, mask) && bytes.Equal(r.From, r.To):
+		return not(negate) + c.valueText(f, r.From)
+	case isZero(r.From) && isZero(r.To) && hasFlags(f):
+		if negate {
+			return " " + flagsText(f, mask)
+		}
+		return " ! " + flagsText(f, mask)
 	case hasFlags(f):
 		return not(negate) + flagsText(f, r.From) + " / " + flagsText(f, mask)
-	}
-	if bits, ok := prefix(mask); ok && f.Size() >= 4 && isAddress(f) {
-		return not(negate) + address(r.From) + "/" + strconv.Itoa(bits)
 	}
 	op := " == "
 	if negate {
 		op = " != "
 	}
-	return " & " + valueText(f, mask) + op + rangeText(f, r.From, r.To)
+	return " & " + c.valueText(f, mask) + op + c.rangeText(f, r.From, r.To)
 }
 
 func not(negate bool) string {
@@ -126,9 +127,9 @@ func isAddress(f ruleset.Field) bool {
 }
 
 // rangeText writes one value, a prefix, or the ends of a range.
-func rangeText(f ruleset.Field, from, to []byte) string {
+func (c context) rangeText(f ruleset.Field, from, to []byte) string {
 	if bytes.Equal(from, to) {
-		return valueText(f, from)
+		return c.valueText(f, from)
 	}
 	switch {
 	case isName(f):
@@ -148,7 +149,7 @@ func rangeText(f ruleset.Field, from, to []byte) string {
 			return address(from) + "/" + strconv.Itoa(bits)
 		}
 	}
-	return valueText(f, from) + "-" + valueText(f, to)
+	return c.valueText(f, from) + "-" + c.valueText(f, to)
 }
 
 func isIP6(f ruleset.Field) bool { return f == ruleset.IP6Source || f == ruleset.IP6Destination }
@@ -186,7 +187,7 @@ func isName(f ruleset.Field) bool {
 }
 
 // valueText writes one value of the field.
-func valueText(f ruleset.Field, b []byte) string {
+func (c context) valueText(f ruleset.Field, b []byte) string {
 	switch {
 	case isName(f):
 		return `"` + string(bytes.TrimRight(b, "\x00")) + `"`
@@ -201,8 +202,14 @@ func valueText(f ruleset.Field, b []byte) string {
 		return flagsText(f, b)
 	case f == ruleset.Mark || f == ruleset.CTMark:
 		return fmt.Sprintf("0x%08x", number(b))
+	case f == ruleset.Priority:
+		return fmt.Sprintf("%x:%x", number(b)>>16, number(b)&0xffff)
+	case f == ruleset.IPDSCP && b[0]&3 == 0:
+		return className(b[0] >> 2)
+	case f == classOfIP6() && c.network == unix.NFPROTO_IPV6:
+		return className(byte(number(b) >> 6))
 	}
-	if name := valueName(f, number(b)); name != "" {
+	if name := c.valueName(f, number(b)); name != "" {
 		return name
 	}
 	if len(b) > 8 {
@@ -212,7 +219,7 @@ func valueText(f ruleset.Field, b []byte) string {
 }
 
 // valueName is nft's word for a number; empty where it has none.
-func valueName(f ruleset.Field, n uint64) string {
+func (c context) valueName(f ruleset.Field, n uint64) string {
 	switch f {
 	case ruleset.L4Protocol, ruleset.IPProtocol, ruleset.IP6NextHeader, ruleset.CTProtocol:
 		return protocolName(n)
@@ -234,6 +241,16 @@ func valueName(f ruleset.Field, n uint64) string {
 		case unix.ETH_P_8021Q:
 			return "8021q"
 		}
+	case ruleset.InType, ruleset.OutType:
+		if n == unix.ARPHRD_ETHER {
+			return "ether"
+		}
+	case ruleset.InIndex, ruleset.OutIndex:
+		if n == 1 {
+			return `"lo"` // in every namespace
+		}
+	case ruleset.ICMPType:
+		return icmpName(c.transport, n)
 	case ruleset.CTDirection:
 		return [...]string{"original", "reply"}[min(n, 1)]
 	case ruleset.PacketType:
@@ -287,4 +304,4 @@ func routeType(n uint64) string {
 	return ""
 }
 
-func familyText(family byte) string { return valueName(ruleset.NFProto, uint64(family)) }
+func familyText(family byte) string { return context{}.valueName(ruleset.NFProto, uint64(family)) }

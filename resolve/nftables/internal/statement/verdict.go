@@ -136,6 +136,12 @@ func (d *Decoder) reject(data []byte, outer *nlattr.Attrs) {
 	}
 	outer.Bad = outer.Bad || a.Bad
 	d.settle()
+	switch typ {
+	case unix.NFT_REJECT_TCP_RST:
+		implied(d.context.transportBy)
+	case unix.NFT_REJECT_ICMP_UNREACH:
+		implied(d.context.networkBy)
+	}
 	d.add(&ruleset.Verdict{Kind: ruleset.Reject, Text: rejectText(d.context.network, typ, code)})
 }
 

@@ -66,7 +66,7 @@ func natText(s *ruleset.NAT, from *value) string {
 }
 
 // assignText is what is assigned.
-func assignText(s *ruleset.Assign, from *value) string {
+func (c context) assignText(s *ruleset.Assign, from *value) string {
 	switch {
 	case from != nil && from.text != "":
 		return " " + from.text
@@ -75,11 +75,11 @@ func assignText(s *ruleset.Assign, from *value) string {
 	case s.From != 0:
 		text := " " + s.From.String()
 		if s.Value != nil {
-			text += " & " + valueText(s.Field, s.Value)
+			text += " & " + c.valueText(s.Field, s.Value)
 		}
 		return text
 	case s.Mask != nil:
-		return " " + s.Field.String() + " & " + valueText(s.Field, s.Mask) + " ^ " + valueText(s.Field, s.Value)
+		return " " + s.Field.String() + " & " + c.valueText(s.Field, s.Mask) + " ^ " + c.valueText(s.Field, s.Value)
 	}
-	return " " + valueText(s.Field, s.Value)
+	return " " + c.valueText(s.Field, s.Value)
 }

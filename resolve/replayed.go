@@ -1,0 +1,149 @@
+package resolve
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/droptrace/droptrace/resolve/model"
+	"github.com/droptrace/droptrace/resolve/nftables"
+	"github.com/droptrace/droptrace/resolve/replay"
+	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/tracer/event"
+)
+
+// replays are a namespace's rules as they are replayed. A flood of drops whose
+// rule is not known must not lose drops to replaying them: cost bounds it.
+type replays struct {
+	of       *model.Model
+	firewall *replay.Firewall
+	cost     whys
+	// changed is when the rules were last seen to be others than before: what
+	// dropped before then is not replayed.
+	changed time.Time
+}
+
+// replayed asks the ruleset which rule can have dropped a packet whose rule the
+// kernel side did not tell. The rules may have been others at the drop, so that
+// the answer is never more than probable.
+func (r *Resolver) replayed(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
+	if !replayable(e, d) || !n.replays.cost.affords(r.now()) {
+		return
+	}
+	start := r.now()
+	places, ok := r.replay(ctx, n, e, d)
+	n.replays.cost.spent += r.now().Sub(start)
+	if !ok || len(places) == 0 {
+		return
+	}
+	m := n.replays.of
+	rules := make([]Rule, 0, len(places))
+	for _, p := range places {
+		rules = append(rules, placed(ctx, m, p))
+	}
+	d.Attribution.Method = "replay"
+	if len(rules) > 1 {
+		d.Attribution.Candidates = rules
+		return // Unknown: Note says why
+	}
+	d.Cause, d.Rule = "rule", &rules[0]
+	d.Attribution.Certainty = Probable
+	d.Attribution.Note = "it is the only rule of the ruleset that can have dropped this packet"
+	switch p := places[0]; {
+	case p.Rule == nil:
+		d.Cause = "policy"
+		d.Attribution.Note = "no other rule or policy of the ruleset can have dropped this packet"
+	case p.Rule.Rejects:
+		d.Verdict = "reject"
+	}
+}
+
+// replayable: netfilter dropped it where rules stand, and which of them is all
+// that is not known.
+func replayable(e *event.Event, d *Drop) bool {
+	if d.Attribution.Certainty != Unknown || e.Hook == event.NoHook || d.Verdict != "drop" {
+		return false
+	}
+	if e.Flags&event.XTStale != 0 {
+		return false // a table was replaced, nobody knows when
+	}
+	return d.Cause == "rule" || d.Cause == "hook" && evaluatesRules(d.Function)
+}
+
+// replay gives the places that can have dropped the packet; ok is false where
+// there may be others.
+func (r *Resolver) replay(ctx context.Context, n *namespace, e *event.Event, d *Drop) (places []replay.Place, ok bool) {
+	if !r.current(ctx, n) || !d.Time.After(n.replays.changed) {
+		return nil, false
+	}
+	m := n.readModel(ctx, r.now(), r.Watcher)
+	if m == nil {
+		return nil, false
+	}
+	if n.replays.of != m {
+		n.replays.of, n.replays.firewall = m, m.Firewall()
+	}
+	c := r.caseOf(n, e, d)
+	if e.CT.Present == event.CTAbsent {
+		// Rules see a packet without a connection as invalid, before conntrack
+		// as behind it.
+		c.Packet.Conntrack = replay.Conntrack{State: ruleset.CTInvalid}
+	}
+	p := n.replays.firewall.Before(c.Hook, c.Packet)
+	result := n.replays.firewall.At(c.Hook, &p, c.Environment, replay.Options{})
+	if result.Capped {
+		return nil, false
+	}
+	for _, p := range result.Candidates {
+		if fits(p, d.Rule) {
+			places = append(places, p)
+		}
+	}
+	return places, true
+}
+
+// current makes sure that the nftables rules read are those that the namespace
+// has now.
+func (r *Resolver) current(ctx context.Context, n *namespace) bool {
+	if n.handle == nil {
+		return false
+	}
+	generation, err := nftables.Generation(ctx, n.handle)
+	if err != nil {
+		return false
+	}
+	if n.nft != nil && n.nft.Ruleset().Generation == generation {
+		return true
+	}
+	known := n.nft != nil
+	ok, _ := n.readNFT(ctx, r.now())
+	if known {
+		n.replays.changed = r.now()
+	}
+	return ok && !known
+}
+
+// fits holds a place against what the kernel side knows of the rule.
+func fits(p replay.Place, known *Rule) bool {
+	if known == nil {
+		return true
+	}
+	t := p.Base.Table
+	return t.Family == known.Family && t.Name == known.Table &&
+		(t.Engine == ruleset.IPTablesLegacy) == (known.Engine == string(ruleset.IPTablesLegacy)) &&
+		(known.BaseChain == "" || known.BaseChain == p.Base.Name)
+}
+
+// placed names a place.
+func placed(ctx context.Context, m *model.Model, p replay.Place) Rule {
+	out := describe(p.Chain, []*ruleset.Chain{p.Base}, p.Base.Hook)
+	if p.Rule == nil {
+		out.Policy = p.Chain.Policy
+		return *out
+	}
+	out.Handle, out.Number = p.Rule.Handle, p.Rule.Number
+	if out.Text = m.Text(ctx, p.Rule); out.Text == "" {
+		out.TextMissing = fmt.Sprintf("rule %d of %s could not be read again", p.Rule.Number, p.Chain.Name)
+	}
+	return *out
+}
