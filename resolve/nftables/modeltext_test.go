@@ -10,15 +10,6 @@ import (
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
-func (n *testNamespace) model(t testing.TB) *ruleset.Ruleset {
-	t.Helper()
-	rules, err := n.read(t).Model(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rules
-}
-
 func TestModelOfIPTablesRulesComesFromTheirText(t *testing.T) {
 	n := newNamespace(t)
 	n.run(t, "create s hash:net\nadd s 10.0.0.0/8\n", "ipset", "restore")
