@@ -130,8 +130,7 @@ func isExtension(number uint8) bool {
 	return false
 }
 
-// payload is where a base begins; ok is false where the packet has no such
-// header.
+// base is where a header begins.
 func (l *layout) base(p *Packet, base ruleset.Base) (at int, presence Presence) {
 	switch base {
 	case ruleset.Network:
@@ -141,10 +140,7 @@ func (l *layout) base(p *Packet, base ruleset.Base) (at int, presence Presence) 
 			return 0, l.l4
 		}
 		if l.later {
-			// nft_payload_fast_eval reads what stands in its place, and
-			// nft_payload_eval, for lengths other than 1, 2 and 4, gives up. x_tables'
-			// matches have looked for a header before.
-			return 0, NotKnown
+			return 0, Absent // but see isFast
 		}
 		return l.transport, Present
 	case ruleset.Inner:

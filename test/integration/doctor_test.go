@@ -72,15 +72,15 @@ func TestDoctorsFixLetsThePacketThrough(t *testing.T) {
 				t.Fatalf("exit code %d, findings %+v", code, found)
 			}
 			p := packet{port: 2301}
-			before := counts(t, l, sets)
+			before := dropCounts(t, l, sets)
 			p.send(t, l)
-			if len(moved(before, counts(t, l, sets))) != 1 {
+			if len(moved(before, dropCounts(t, l, sets))) != 1 {
 				t.Error("the rule above did not drop what the one below accepts")
 			}
 			command(t, "", "sh", "-c", found[i].Fix)
-			before = counts(t, l, sets)
+			before = dropCounts(t, l, sets)
 			p.send(t, l)
-			if got := moved(before, counts(t, l, sets)); len(got) != 0 {
+			if got := moved(before, dropCounts(t, l, sets)); len(got) != 0 {
 				t.Errorf("after %q still dropped by %v", found[i].Fix, got)
 			}
 		})

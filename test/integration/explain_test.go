@@ -65,7 +65,7 @@ func (e *explained) dropper() (rule, bool) {
 	return ruleOf(last.Rule), true
 }
 
-func counts(t *testing.T, l *lab, sets []ruleset) truth {
+func dropCounts(t *testing.T, l *lab, sets []ruleset) truth {
 	t.Helper()
 	c := make(truth)
 	for _, s := range sets {
@@ -166,9 +166,9 @@ COMMIT
 			for _, p := range s.packets {
 				t.Run(fmt.Sprintf("%d %s tcp=%v", p.port, p.to, p.tcp), func(t *testing.T) {
 					e := explain(t, l, p)
-					before := counts(t, l, s.sets)
+					before := dropCounts(t, l, s.sets)
 					p.send(t, l)
-					got := moved(before, counts(t, l, s.sets))
+					got := moved(before, dropCounts(t, l, s.sets))
 					want, drops := e.dropper()
 					switch {
 					case e.Verdict == "unknown":
@@ -212,9 +212,9 @@ func TestExplainedChangeIsWhatTheChangeDoes(t *testing.T) {
 				t.Fatalf("explain says %+v, want drop and then %s", e, c.after)
 			}
 			command(t, "", "ip", append([]string{"netns", "exec", l.host}, strings.Fields(c.change)...)...)
-			before := counts(t, l, c.sets)
+			before := dropCounts(t, l, c.sets)
 			p.send(t, l)
-			if got := moved(before, counts(t, l, c.sets)); len(got) > 0 != (c.after == "drop") {
+			if got := moved(before, dropCounts(t, l, c.sets)); len(got) > 0 != (c.after == "drop") {
 				t.Errorf("after the change the kernel counted %v, explained was %s", got, c.after)
 			}
 		})
