@@ -419,7 +419,7 @@ func TestNothingIsSaidWithoutProof(t *testing.T) {
 func TestDoubtBeforeTheDropIsSettledByIt(t *testing.T) {
 	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
 	base := m.base("INPUT", "input", "drop")
-	m.rule("INPUT", "", &ruleset.Opaque{Kind: "rt", MayFail: true}, drop)
+	m.rule("INPUT", "", &ruleset.Opaque{Kind: "rt", Understood: true, MayFail: true}, drop)
 	m.rule("INPUT", "", &ruleset.Opaque{Kind: "recent", Understood: true, MayFail: true}, accept)
 	m.rule("INPUT", "", with(tcp(80), src("10.0.0.0/8"), accept)...)
 	check(t, dropAt(web, base, nil, m.rulesets()), Why{SourceTooNarrow,

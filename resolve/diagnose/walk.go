@@ -28,6 +28,8 @@ type diagnosis struct {
 // that the kernel named, the model is not the kernel's ruleset (or the packet not
 // the one that met it), and nothing that it says is proven.
 func newDiagnosis(c *Case) *diagnosis {
+	own := *c // the packet is changed
+	c = &own
 	d := &diagnosis{c: c, f: readFacts(&c.Packet)}
 	if c.Place.Base == nil {
 		return d
@@ -35,6 +37,7 @@ func newDiagnosis(c *Case) *diagnosis {
 	if c.Firewall == nil {
 		c.Firewall = replay.New(c.Rulesets...)
 	}
+	d.c.Packet = entering(c)
 	d.result = c.Firewall.At(c.Hook, &c.Packet, c.Environment, replay.Options{Steps: true})
 	same := func(p replay.Place) bool {
 		return p.Rule == c.Place.Rule && p.Base == c.Place.Base && (p.Rule != nil || p.Chain == c.Place.Chain)
@@ -46,6 +49,19 @@ func newDiagnosis(c *Case) *diagnosis {
 		d.settle()
 	}
 	return d
+}
+
+// entering is the packet as it came to the hook. NAT's own chains stand behind the
+// filter at input, so that what it is there is what it was.
+func entering(c *Case) replay.Packet {
+	p := c.Packet
+	status := p.Conntrack.Status
+	if c.Hook.Name == "input" {
+		p.Conntrack.Status = 0
+	}
+	p = c.Firewall.Before(c.Hook, p)
+	p.Conntrack.Status = status
+	return p
 }
 
 // settle finds the rules before the place that can be left out.
