@@ -1,0 +1,54 @@
+package resolve
+
+import (
+	"testing"
+
+	"github.com/droptrace/droptrace/resolve/replay"
+	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/tracer/event"
+)
+
+func TestOnlyDropsOfRulesThatAreNotKnownAreReplayed(t *testing.T) {
+	unknown := Drop{Verdict: "drop", Cause: "rule", Attribution: Attribution{Certainty: Unknown}}
+	tests := []struct {
+		name   string
+		change func(*event.Event, *Drop)
+		want   bool
+	}{
+		{"rule not known", func(*event.Event, *Drop) {}, true},
+		{"certain", func(_ *event.Event, d *Drop) { d.Attribution.Certainty = Certain }, false},
+		{"probable", func(_ *event.Event, d *Drop) { d.Attribution.Certainty = Probable }, false},
+		{"no hook", func(e *event.Event, _ *Drop) { e.Hook = event.NoHook }, false},
+		{"table replaced at an unknown time", func(e *event.Event, _ *Drop) { e.Flags = event.XTStale }, false},
+		{"no program behind a queue", func(_ *event.Event, d *Drop) { d.Verdict = "queue_failed" }, false},
+		{"conntrack's hook", func(_ *event.Event, d *Drop) { d.Cause, d.Function = "hook", "ipv4_conntrack_in" }, false},
+		{"a hook with rules", func(_ *event.Event, d *Drop) { d.Cause, d.Function = "hook", "ipt_do_table" }, true},
+	}
+	for _, tt := range tests {
+		e, d := event.Event{Hook: 1}, unknown
+		tt.change(&e, &d)
+		if got := replayable(&e, &d); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+}
+
+func TestPlacesAreHeldAgainstTheTableThatIsKnown(t *testing.T) {
+	table := &ruleset.Table{Engine: ruleset.IPTablesLegacy, Family: "ip", Name: "filter"}
+	base := &ruleset.Chain{Table: table, Name: "INPUT", Hook: "input"}
+	p := replay.Place{Chain: base, Base: base}
+	for _, tt := range []struct {
+		known *Rule
+		want  bool
+	}{
+		{nil, true},
+		{&Rule{Engine: "iptables-legacy", Family: "ip", Table: "filter"}, true},
+		{&Rule{Engine: "iptables-legacy", Family: "ip", Table: "mangle"}, false},
+		{&Rule{Engine: "iptables-nft", Family: "ip", Table: "filter"}, false},
+		{&Rule{Engine: "iptables-legacy", Family: "ip", Table: "filter", BaseChain: "OUTPUT"}, false},
+	} {
+		if got := fits(p, tt.known); got != tt.want {
+			t.Errorf("%+v: %v", tt.known, got)
+		}
+	}
+}
