@@ -1,8 +1,11 @@
 package main
 
 import (
+	"encoding/json"
 	"slices"
 	"testing"
+
+	"github.com/droptrace/droptrace/resolve"
 )
 
 func TestCommandsAreSplitAsAShellDoes(t *testing.T) {
@@ -26,14 +29,14 @@ func TestCommandsAreSplitAsAShellDoes(t *testing.T) {
 	}
 }
 
-func FuzzReadDrop(f *testing.F) {
+func FuzzWhatIf(f *testing.F) {
 	f.Add([]byte(`{"type":"drop","schema":1,"packet":{"family":"ip"}}`))
 	f.Add([]byte(`{"type":"notice"}`))
 	f.Add([]byte(`[1]`))
 	f.Fuzz(func(t *testing.T, line []byte) {
-		d, err := readDrop(line)
-		if err == nil && d != nil {
-			keyOfDrop(d)
+		var d resolve.Drop
+		if json.Unmarshal(line, &d) == nil {
+			keyOfDrop(&d)
 		}
 		languageOf(line)
 		if words, err := shellSplit(string(line)); err == nil {
