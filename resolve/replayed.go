@@ -3,6 +3,7 @@ package resolve
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/droptrace/droptrace/resolve/model"
 	"github.com/droptrace/droptrace/resolve/nftables"
@@ -17,6 +18,9 @@ type replays struct {
 	of       *model.Model
 	firewall *replay.Firewall
 	cost     whys
+	// changed is when the rules were last seen to be others than before: what
+	// dropped before then is not replayed.
+	changed time.Time
 }
 
 // replayed asks the ruleset which rule can have dropped a packet whose rule the
@@ -60,13 +64,16 @@ func replayable(e *event.Event, d *Drop) bool {
 	if d.Attribution.Certainty != Unknown || e.Hook == event.NoHook || d.Verdict != "drop" {
 		return false
 	}
+	if e.Flags&event.XTStale != 0 {
+		return false // a table was replaced, nobody knows when
+	}
 	return d.Cause == "rule" || d.Cause == "hook" && evaluatesRules(d.Function)
 }
 
 // replay gives the places that can have dropped the packet; ok is false where
 // there may be others.
 func (r *Resolver) replay(ctx context.Context, n *namespace, e *event.Event, d *Drop) (places []replay.Place, ok bool) {
-	if !r.current(ctx, n) {
+	if !r.current(ctx, n) || !d.Time.After(n.replays.changed) {
 		return nil, false
 	}
 	m := n.readModel(ctx, r.now(), r.Watcher)
@@ -77,6 +84,11 @@ func (r *Resolver) replay(ctx context.Context, n *namespace, e *event.Event, d *
 		n.replays.of, n.replays.firewall = m, m.Firewall()
 	}
 	c := r.caseOf(n, e, d)
+	if e.CT.Present == event.CTAbsent {
+		// Rules see a packet without a connection as invalid, before conntrack
+		// as behind it.
+		c.Packet.Conntrack = replay.Conntrack{State: ruleset.CTInvalid}
+	}
 	p := n.replays.firewall.Before(c.Hook, c.Packet)
 	result := n.replays.firewall.At(c.Hook, &p, c.Environment, replay.Options{})
 	if result.Capped {
@@ -103,8 +115,12 @@ func (r *Resolver) current(ctx context.Context, n *namespace) bool {
 	if n.nft != nil && n.nft.Ruleset().Generation == generation {
 		return true
 	}
+	known := n.nft != nil
 	ok, _ := n.readNFT(ctx, r.now())
-	return ok
+	if known {
+		n.replays.changed = r.now()
+	}
+	return ok && !known
 }
 
 // fits holds a place against what the kernel side knows of the rule.

@@ -137,6 +137,9 @@ func refuseExpression(words []string) error {
 	if words[0] == "help" {
 		return badUsage(errors.New(`"help" is no command`), "droptrace --help lists the flags")
 	}
+	if n := near(words[0], commands()); len(n) > 0 {
+		return badUsage(fmt.Errorf("%q is no command", words[0]), "did you mean "+either(n)+"?")
+	}
 	line := strings.Join(words, " ")
 	hint := "flags do it: --port, --host, --proto, -i and others, see --help"
 	if i := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, "-") }); i >= 0 {

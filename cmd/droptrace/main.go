@@ -27,7 +27,7 @@ func run(args []string, t terminal, open opener) int {
 	if exit, ok := err.(cli.ExitCoder); ok { // cli's own: --help with a topic
 		err = badUsage(errors.New(exit.Error()), "droptrace --help lists the flags")
 	}
-	if err != nil {
+	if err != nil && !silent(err) {
 		printError(t.stderr, t.style(t.stderr), err)
 	}
 	return exitCode(err)
@@ -37,7 +37,7 @@ func run(args []string, t terminal, open opener) int {
 func newApp(t terminal, open opener) *cli.App {
 	app := &cli.App{
 		Name:      "droptrace",
-		UsageText: "droptrace [flags]",
+		UsageText: "droptrace [flags]\n       droptrace COMMAND [flags]",
 		Description: `Shows every packet that the kernel drops, with the rule that dropped it:
 
     droptrace --port 80               drops of one service
@@ -48,7 +48,13 @@ what is shown: the values of one flag (repeated, or with commas) are
 alternatives, and all flags must match. Ports and hosts match the packet, its
 conntrack entry in both directions, and the header quoted in an ICMP error.
 
-Exit codes: 0 ended as asked, 1 failed, 2 bad usage.`,
+Commands, each with a --help of its own:
+
+    conntrack   which flows got no conntrack entry, and why
+    explain     what would become of a packet, and of a change of the rules
+    doctor      what this machine can do, and what is amiss in its firewall
+
+Exit codes: 0 ended as asked, 1 failed, 2 bad usage, 3 doctor has findings.`,
 		Flags:           liveFlags(),
 		Writer:          t.stdout,
 		ErrWriter:       t.stderr,
@@ -59,8 +65,8 @@ Exit codes: 0 ended as asked, 1 failed, 2 bad usage.`,
 		ExitErrHandler:         func(*cli.Context, error) {},
 		OnUsageError:           func(c *cli.Context, err error, _ bool) error { return usageError(c.App.Flags, err) },
 	}
-	app.Commands = []*cli.Command{conntrackCommand(t, open)}
 	app.CustomAppHelpTemplate = helpText(app) // a template with no actions
+	app.Commands = []*cli.Command{conntrackCommand(t, open), explainCommand(t), doctorCommand(t)}
 	app.Action = func(c *cli.Context) error {
 		if c.Bool("version") {
 			return printVersion(t.stdout)
@@ -72,10 +78,13 @@ Exit codes: 0 ended as asked, 1 failed, 2 bad usage.`,
 
 // printVersion also names the JSON schema: scripts depend on both.
 func printVersion(w io.Writer) error {
-	version := "unknown version"
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		version = info.Main.Version
-	}
-	_, err := fmt.Fprintf(w, "droptrace %s, JSON schema %d\n", version, resolve.Schema)
+	_, err := fmt.Fprintf(w, "droptrace %s, JSON schema %d\n", version(), resolve.Schema)
 	return err
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown version"
 }

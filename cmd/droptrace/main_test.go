@@ -54,6 +54,12 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
+		Condition: func(name string) (bool, error) {
+			if name == "root" {
+				return os.Getuid() == 0, nil
+			}
+			return false, errors.New("unknown condition " + name)
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			// waitfor FILE waits until a background command has made FILE.
 			"waitfor": func(ts *testscript.TestScript, neg bool, args []string) {

@@ -42,10 +42,22 @@ func badUsage(err error, hints ...string) error {
 	return &hintError{err: err, hints: hints, usage: true}
 }
 
+// silent reports whether all was said already.
+func silent(err error) bool {
+	_, again := errors.AsType[againError](err)
+	return again || errors.Is(err, errFindings)
+}
+
 // exitCode is the design's: 0 ended as asked, 1 failed, 2 bad usage.
 func exitCode(err error) int {
 	if err == nil {
 		return 0
+	}
+	if errors.Is(err, errFindings) {
+		return 3
+	}
+	if again, ok := errors.AsType[againError](err); ok {
+		return again.code
 	}
 	if h, ok := errors.AsType[*hintError](err); ok && h.usage {
 		return 2

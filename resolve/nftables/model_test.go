@@ -377,7 +377,15 @@ iptables-nft -A INPUT -m conntrack --ctstate ESTABLISHED -j DROP
 iptables-nft -A INPUT -m conntrack --ctstate ESTABLISHED -j CONNMARK --set-mark 1
 iptables-nft -A INPUT -p tcp -m multiport --dports 1,2 -m comment --comment hi -j REJECT
 iptables-nft -A INPUT ! -s 192.0.2.1 -i eth+ -j DROP`)
-	c := ns.chain(t, "INPUT")
+	// As the bytecode has them: see readTexts for the rest.
+	snapshot := ns.read(t)
+	src := &conn{ns: ns}
+	defer src.close()
+	rules, err := readModel(t.Context(), snapshot, src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := rules.Tables[0].Chains[0]
 	want := [][]string{
 		{
 			"iifname=65746830000000000000000000000000 `iifname \"eth0\"`", "[meta l4proto=06]",

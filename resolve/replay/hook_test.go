@@ -29,7 +29,8 @@ func is(f ruleset.Field, values ...uint64) *ruleset.Match {
 }
 
 func bytesOf(v uint64, size int) []byte {
-	return binary.BigEndian.AppendUint64(nil, v)[8-size:]
+	b := append(make([]byte, 8), binary.BigEndian.AppendUint64(nil, v)...)
+	return b[16-size:]
 }
 
 func isNot(f ruleset.Field, v uint64) *ruleset.Match {

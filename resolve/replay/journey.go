@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/droptrace/droptrace/resolve/ruleset"
@@ -109,12 +110,26 @@ func (j *journey) fromHere() {
 	if j.over {
 		return
 	}
-	for _, h := range []string{"output", "postrouting"} {
-		if j.hook(h); j.over {
+	before := j.now
+	if j.hook("output"); j.over {
+		return
+	}
+	if j.reroutes(&before) {
+		j.now.Out = Interface{}
+		if route = j.route(); j.over {
 			return
 		}
+		j.now.Out = route.Out
 	}
-	if !j.now.Out.Known || j.now.Out.Name != "lo" {
+	if j.hook("postrouting"); j.over {
+		return
+	}
+	j.now.Conntrack.Status |= statusConfirmed
+	if !j.now.Out.Known {
+		j.stop("where the packet is routed to is not known")
+		return
+	}
+	if j.now.Out.Name != "lo" {
 		j.netdev("egress", j.now.Out.Name)
 		return
 	}
@@ -122,6 +137,18 @@ func (j *journey) fromHere() {
 	if j.hook("prerouting"); !j.over {
 		j.hook("input")
 	}
+}
+
+// reroutes reports whether the output hook left another destination or mark, so
+// that the kernel looks for the route again (ip_route_me_harder).
+func (j *journey) reroutes(before *Packet) bool {
+	at, size := addressAt(j.family(), false), addressSize(j.family())
+	if len(j.now.kept.unknown) > len(before.kept.unknown) || j.now.Mark != before.Mark || j.now.MarkKnown != before.MarkKnown {
+		return true
+	}
+	a, _ := slice(before, at, size)
+	b, _ := slice(&j.now, at, size)
+	return !bytes.Equal(a, b)
 }
 
 // arrived is the way behind prerouting: to this host or through it. out is the
@@ -199,7 +226,7 @@ func (j *journey) route() Route {
 		return Route{}
 	}
 	route := Route{}
-	if len(j.now.kept.unknown) == 0 { // else its addresses may have changed
+	if j.addressed() {
 		route = r.Route(&j.now)
 	}
 	j.out.Stages = append(j.out.Stages, Stage{Packet: j.now, Route: &route})
@@ -207,6 +234,18 @@ func (j *journey) route() Route {
 		j.refuse(route.Refused)
 	}
 	return route
+}
+
+// addressed reports whether the packet's addresses are known.
+func (j *journey) addressed() bool {
+	from := addressAt(j.family(), true)
+	to := from + 2*addressSize(j.family())
+	for _, u := range j.now.kept.unknown {
+		if u.from < to && from < u.to {
+			return false
+		}
+	}
+	return len(j.now.Bytes) >= to
 }
 
 // bridge is the way of a packet that came in by a bridge's port.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -41,7 +42,7 @@ func (s *ruleset) nft() string {
 		for _, c := range slices.Backward(t.Chains) {
 			fmt.Fprintf(&b, "\tchain %s {\n", c.Name)
 			if c.Hook != "" {
-				fmt.Fprintf(&b, "\t\ttype filter hook %s priority %d; policy %s;\n", c.Hook, c.Prio, c.Policy)
+				fmt.Fprintf(&b, "\t\ttype %s hook %s priority %d; policy %s;\n", cmp.Or(c.Type, "filter"), c.Hook, c.Prio, c.Policy)
 			}
 			for _, r := range c.Rules {
 				fmt.Fprintf(&b, "\t\t%s\n", r.nft())
@@ -66,6 +67,8 @@ func (r *rule) nft() string {
 			words = append(words, "meta l4proto tcp")
 			verdict = "reject with tcp reset"
 		}
+	case "nat":
+		verdict = ""
 	case "vmap":
 		var elems []string
 		for _, p := range slices.Sorted(maps.Keys(r.Map)) {
@@ -123,7 +126,7 @@ func (r *rule) xt() string {
 		if r.Reset {
 			words = append(words, "--reject-with tcp-reset")
 		}
-	case "count":
+	case "count", "nat":
 		words = append(words, r.Do...)
 	default:
 		words = append(words, "-j "+strings.ToUpper(r.Verdict))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -97,13 +98,22 @@ func (r *replayer) read() error {
 // lanes is the lab's routing.
 type lanes struct {
 	replay.Environment
-	path path
+	spec
 }
 
 var lab1, lab2 = replay.Interface{Known: true, Name: "rc"}, replay.Interface{Known: true, Name: "rs"}
 
-func (l lanes) Route(*replay.Packet) replay.Route {
-	switch l.path {
+// Route knows only the way of a packet whose destination is still its own.
+func (l lanes) Route(p *replay.Packet) replay.Route {
+	_, dst := l.addresses()
+	at := 16
+	if l.V6 {
+		at = 24
+	}
+	if !bytes.HasPrefix(p.Bytes[at:], dst.AsSlice()) {
+		return replay.Route{}
+	}
+	switch l.Path {
 	case receive:
 		return replay.Route{Type: unix.RTN_LOCAL}
 	case forward:
@@ -165,7 +175,7 @@ func (r *replayer) check(s *ruleset, shots []shot) {
 		p := x.spec.packet(x.id)
 		j := r.f.Journey(p, r.host, replay.Options{})
 		r.judge(s, x, p, j)
-		env := lanes{nothing{}, x.spec.Path}
+		env := lanes{nothing{}, x.spec}
 		p.PacketType = -1
 		p.Conntrack, p.MarkKnown, p.Bytes = replay.Conntrack{}, false, p.Bytes[:len(p.Bytes)*3/4]
 		r.judge(s, x, p, r.f.Journey(p, env, replay.Options{}))
@@ -173,7 +183,11 @@ func (r *replayer) check(s *ruleset, shots []shot) {
 }
 
 func (r *replayer) judge(s *ruleset, x shot, p *replay.Packet, j *replay.Journey) {
-	t := r.row(s.Engine)
+	engine := s.Engine
+	if p.Conntrack.State == 0 {
+		engine += ", less known"
+	}
+	t := r.row(engine)
 	t.N++
 	what := ""
 	switch {

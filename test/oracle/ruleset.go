@@ -21,6 +21,7 @@ type rule struct {
 type chain struct {
 	Name   string
 	Hook   string // of a base chain
+	Type   string // filter where empty
 	Prio   int
 	Policy string
 	Rules  []*rule
@@ -57,6 +58,9 @@ func (g *generator) ruleset() *ruleset {
 		for i := range 1 + g.r.IntN(3) {
 			s.Tables = append(s.Tables, g.nftTable(i))
 		}
+		if g.wide && g.chance(40) {
+			s.Tables = append(s.Tables, g.natTable([]string{"ip", "ip6"}[g.r.IntN(2)]))
+		}
 		return s
 	}
 	for _, family := range []string{"ip", "ip6"} {
@@ -66,6 +70,9 @@ func (g *generator) ruleset() *ruleset {
 		}
 		if g.chance(20) {
 			s.Tables = append(s.Tables, g.xtTable(family, "raw", -300, "PREROUTING", "OUTPUT"))
+		}
+		if g.wide && g.chance(40) {
+			s.Tables = append(s.Tables, g.natTable(family))
 		}
 		// The empty security table tells what outlived the others.
 		t := &table{Family: family, Name: "security"}

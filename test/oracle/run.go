@@ -157,7 +157,7 @@ func (e *engineRun) round() (*measured, error) {
 
 // replayOnly measures rulesets and has them replayed, without droptrace.
 func (e *engineRun) replayOnly(deadline time.Time) error {
-	for time.Now().Before(deadline) && e.replays.row(e.engine).N < 2*e.n {
+	for time.Now().Before(deadline) && e.replays.row(e.engine).N < e.n {
 		s, err := e.fresh()
 		if err != nil {
 			return err

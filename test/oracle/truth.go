@@ -67,9 +67,12 @@ func (k *kernel) load(s *ruleset) error {
 		for _, f := range []string{"ip", "ip6"} {
 			// A table that the last ruleset had and this one has not.
 			old := ""
-			for _, name := range []string{"raw", "mangle"} {
+			for _, name := range []string{"raw", "mangle", "nat"} {
 				if !slices.ContainsFunc(s.Tables, func(t *table) bool { return t.Family == f && t.Name == name }) {
 					old += "*" + name + "\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+					if name == "nat" {
+						old += ":INPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n"
+					}
 					if name == "mangle" {
 						old += ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n"
 					}
@@ -218,11 +221,11 @@ func tell(p spec, items []*answer, survived bool) truth {
 	switch {
 	case n == 0:
 		return truth{told: true}
-	case n == 1 && p.Path == receive && survived:
+	case n == 1 && survived: // also by DNAT
 		return truth{told: true, reply: items[0]}
 	case n == 1:
 		return truth{told: true, orig: items[0]}
-	case p.Path == receive && survived: // the reply was rejected, and so was that answer
+	case survived: // the reply was rejected, and so was that answer
 		return truth{told: true}
 	case len(items) == 1 && n == 2:
 		return truth{told: true, orig: items[0], reply: items[0]}

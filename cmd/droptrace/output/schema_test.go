@@ -37,6 +37,8 @@ func TestSchemaHasEveryField(t *testing.T) {
 	for name, typ := range map[string]reflect.Type{
 		"drop": reflect.TypeFor[resolve.Drop](), "folded": reflect.TypeFor[foldedRecord](),
 		"loss": reflect.TypeFor[Loss](), "notice": reflect.TypeFor[Notice](),
+		"doctor": reflect.TypeFor[Examination](), "explanation": reflect.TypeFor[Explanation](),
+		"replayed": reflect.TypeFor[ReplayedDrop](), "replayed_summary": reflect.TypeFor[ReplayedSummary](),
 		"conntrack_failure": reflect.TypeFor[resolve.ConntrackFailure](),
 		"sample":            reflect.TypeFor[resolve.ConntrackSample](),
 	} {

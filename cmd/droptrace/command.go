@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// commands are the names of droptrace's commands.
+func commands() []string { return []string{"conntrack", "explain", "doctor"} }
+
+// newCommand builds one of droptrace's commands: its flags stand behind its name,
+// and what is no flag is refused.
+func newCommand(name, usage, description string, flags []cli.Flag, action func(*cli.Context) error) *cli.Command {
+	return &cli.Command{
+		Name:                   name,
+		Flags:                  flags,
+		HideHelpCommand:        true,
+		UseShortOptionHandling: true,
+		CustomHelpTemplate:     helpText(&cli.App{UsageText: usage, Description: description, Flags: flags}), // a template with no actions
+		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
+			return usageError(flags, err)
+		},
+		Action: func(c *cli.Context) error {
+			if err := onlyFlags(c, name); err != nil {
+				return err
+			}
+			return action(c)
+		},
+	}
+}
+
+// onlyFlags refuses words that are no flags, and flags that stand before the
+// command's name: neither would be acted on.
+func onlyFlags(c *cli.Context, name string) error {
+	for _, before := range c.Lineage()[1:] {
+		if set := before.LocalFlagNames(); len(set) > 0 {
+			return badUsage(fmt.Errorf("%s stands before %s, where it means nothing", dashed(set[0]), name),
+				"the flags of "+name+" follow it, see droptrace "+name+" --help")
+		}
+	}
+	words := c.Args().Slice()
+	if len(words) == 0 {
+		return nil
+	}
+	hint := "see droptrace " + name + " --help"
+	if i := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, "-") }); i >= 0 {
+		hint += "; " + words[i] + " after it was not read"
+	}
+	return badUsage(fmt.Errorf("%q is no flag of %s", words[0], name), hint)
+}

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/audit"
+	"github.com/droptrace/droptrace/resolve/netns"
+)
+
+// errFindings ends droptrace with exit code 3: doctor has something to say.
+var errFindings = errors.New("doctor has findings")
+
+// doctorOptions are what the command line asks of doctor.
+type doctorOptions struct {
+	netns    []string
+	rules    []string // files
+	allNetns bool
+	wait     time.Duration
+	json     bool
+	quiet    bool
+}
+
+func doctorCommand(t terminal) *cli.Command {
+	flags := []cli.Flag{
+		&cli.StringSliceFlag{Name: "netns", Usage: "`NETNS` another namespace: a name, a path, pid:N, inode:N"},
+		&cli.BoolFlag{Name: "all-netns", Usage: "look at every network namespace"},
+		&cli.GenericFlag{Name: "rules", Value: new(wholeValues), Usage: "`FILE` rules to look at instead: iptables-save, nft"},
+		&cli.StringFlag{Name: "wait", Usage: "`TIME` between the two looks at the counters (0.5s)"},
+		&cli.StringFlag{Name: "output", Usage: "`FORMAT` text or json"},
+		&cli.BoolFlag{Name: "json", Usage: "the same as --output json"},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no closing line"},
+		&cli.BoolFlag{Name: "schema", Usage: "print the JSON schema of --json and end"},
+	}
+	return newCommand("doctor", "droptrace doctor [flags]", `Says what this kernel, this user and this build can do, then looks at the
+firewall for what is amiss before anything drops:
+
+    droptrace doctor                   this network namespace
+    droptrace doctor --all-netns       and all others
+    droptrace doctor --rules FILE      rules that iptables-save or nft printed
+
+It changes nothing. Without root it says what it could not look at.
+
+Exit codes: 0 nothing amiss, 1 failed, 2 bad usage, 3 there are findings.`, flags,
+		func(c *cli.Context) error { return doctorAction(c, t) })
+}
+
+func doctorAction(c *cli.Context, t terminal) error {
+	if c.Bool("schema") {
+		_, err := io.WriteString(t.stdout, output.Schema())
+		return err
+	}
+	o, err := readDoctorOptions(c)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	e, err := examine(c.Context, o)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		err = e.WriteJSON(t.stdout)
+	} else {
+		err = e.WriteText(t.stdout, t.style(t.stdout))
+	}
+	if err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	if !o.quiet && !o.json {
+		_, _ = io.WriteString(t.stderr, "\n"+e.Closing(t.style(t.stderr), time.Since(start)))
+	}
+	if len(e.Findings)+len(e.NotLookedAt) > 0 {
+		return errFindings
+	}
+	return nil
+}
+
+func readDoctorOptions(c *cli.Context) (o doctorOptions, err error) {
+	o = doctorOptions{
+		netns: c.StringSlice("netns"), rules: whole(c, "rules"), allNetns: c.Bool("all-netns"), quiet: c.Bool("quiet"),
+		wait: 500 * time.Millisecond,
+	}
+	if o.json, err = readFormat(c); err != nil {
+		return o, err
+	}
+	if c.IsSet("wait") {
+		if o.wait, err = readWait(c.String("wait")); err != nil {
+			return o, err
+		}
+	}
+	if len(o.rules) > 0 && (o.allNetns || len(o.netns) > 0) {
+		return o, badUsage(errors.New("--rules and network namespaces exclude each other"), "give one of them")
+	}
+	if o.allNetns && len(o.netns) > 0 {
+		return o, badUsage(errors.New("--netns and --all-netns exclude each other"), "give one of them")
+	}
+	return o, nil
+}
+
+// readWait takes 0: no second look then.
+func readWait(v string) (time.Duration, error) {
+	if v == "0" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil || d < 0 {
+		return 0, badUsage(fmt.Errorf("--wait %q is no time", v), "want a time such as 500ms or 5s")
+	}
+	return d, nil
+}
+
+// examine looks at everything that was asked for.
+func examine(ctx context.Context, o doctorOptions) (*output.Examination, error) {
+	e := &output.Examination{Time: time.Now()}
+	var patients []*patient
+	if len(o.rules) > 0 {
+		p, err := newFilePatient(ctx, o.rules)
+		if err != nil {
+			return nil, err
+		}
+		patients = append(patients, p)
+	} else if err := examineMachine(ctx, o, e, &patients); err != nil {
+		return nil, err
+	}
+	var findings []netnsFinding
+	for _, p := range patients {
+		findings = append(findings, p.findings(ctx)...)
+		e.Firewalls = append(e.Firewalls, p.firewall())
+		for _, s := range p.unseen {
+			e.NotLookedAt = append(e.NotLookedAt, p.label()+s)
+		}
+		p.close()
+	}
+	e.Findings = sortFindings(findings)
+	return e, nil
+}
+
+// examineMachine takes the first look at the namespaces, and finds out what this
+// machine can do while their counters have time to grow.
+func examineMachine(ctx context.Context, o doctorOptions, e *output.Examination, patients *[]*patient) error {
+	spaces, err := doctorNamespaces(ctx, o)
+	if err != nil {
+		return err
+	}
+	for _, n := range spaces {
+		*patients = append(*patients, newPatient(ctx, n))
+	}
+	looked := time.Now()
+	if e.System, err = systemFacts(); err != nil {
+		return err
+	}
+	e.Capabilities = capabilities(ctx)
+	return pause(ctx, o.wait-time.Since(looked))
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("wait between two looks: %w", context.Cause(ctx))
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// doctorNamespaces are those to look at: our own where none was asked for.
+func doctorNamespaces(ctx context.Context, o doctorOptions) ([]netns.Namespace, error) {
+	if o.allNetns {
+		l, err := netns.Look(ctx)
+		return l.Namespaces, err
+	}
+	if len(o.netns) > 0 {
+		list, err := parseNamespaces(ctx, o.netns)
+		if err != nil {
+			return nil, badUsage(err)
+		}
+		return list, nil
+	}
+	own, err := netns.Current()
+	return []netns.Namespace{own}, err
+}
+
+// netnsFinding is a finding with the namespace that it is of.
+type netnsFinding struct {
+	audit.Finding
+	of   *patient
+	rule []resolve.Rule
+}
+
+// sortFindings puts what hurts most first, over all namespaces.
+func sortFindings(list []netnsFinding) []output.Finding {
+	bare := make([]audit.Finding, len(list))
+	for i := range list {
+		bare[i] = list[i].Finding
+	}
+	order := audit.Order(bare)
+	out := make([]output.Finding, 0, len(list))
+	for _, i := range order {
+		f := &list[i]
+		found := output.Finding{
+			Code: string(f.Code), Severity: f.Severity.String(), Message: f.Message, Fix: f.Fix,
+			File: f.of.file, Rules: f.rule, More: f.More,
+		}
+		if f.of.file == "" {
+			found.Netns = &f.of.info
+		}
+		out = append(out, found)
+	}
+	return out
+}

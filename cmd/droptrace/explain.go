@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/diagnose"
+	"github.com/droptrace/droptrace/resolve/explain"
+	"github.com/droptrace/droptrace/resolve/netns"
+	"github.com/droptrace/droptrace/resolve/replay"
+)
+
+// The headings of explain's --help.
+const (
+	packetFlags = "The packet:"
+	rulesFlags  = "The rules:"
+)
+
+func explainCommand(t terminal) *cli.Command {
+	return newCommand("explain", "droptrace explain [flags]", `Says what would become of a packet that has not been sent: hook by hook, the
+verdict, the rule that gives it, and why:
+
+    droptrace explain --in eth0 --src 198.51.100.7 --dst 10.0.0.2 \
+        --proto tcp --dport 80
+    droptrace explain … --with "iptables -I INPUT 1 -p tcp --dport 80 -j ACCEPT"
+    droptrace explain --drops FILE --with "nft delete rule inet fw in handle 7"
+
+The rules are those of this network namespace, which needs root, or of files
+that iptables-save or nft wrote. --with asks what would be after a change: it is
+made in a copy, never here. With --drops it says of each recorded drop whether
+it would pass then.
+
+Exit codes: 0 answered, 1 failed, 2 bad usage.`, explainFlags(),
+		func(c *cli.Context) error { return explainAction(c, t) })
+}
+
+func explainFlags() []cli.Flag {
+	var flags []cli.Flag
+	text := func(category, name, usage string, aliases ...string) {
+		flags = append(flags, &cli.StringFlag{Name: name, Aliases: aliases, Category: category, Usage: usage})
+	}
+	list := func(category, name, usage string) {
+		flags = append(flags, &cli.GenericFlag{Name: name, Category: category, Usage: usage, Value: new(wholeValues)})
+	}
+	on := func(category, name, usage string, aliases ...string) {
+		flags = append(flags, &cli.BoolFlag{Name: name, Aliases: aliases, Category: category, Usage: usage})
+	}
+	text(packetFlags, "proto", "`PROTO` tcp, udp, icmp and others, or a number (tcp)")
+	text(packetFlags, "src", "`ADDRESS` source address")
+	text(packetFlags, "dst", "`ADDRESS` destination address")
+	text(packetFlags, "sport", "`PORT` source port (one that no rule names)")
+	text(packetFlags, "dport", "`PORT` destination port: 80, http")
+	text(packetFlags, "in", "`NAME` interface that it comes in by", "i")
+	text(packetFlags, "out", "`NAME` interface that it leaves by; alone: this host sends it")
+	text(packetFlags, "hook", "`HOOK` this hook alone: prerouting, input, forward, …")
+	text(packetFlags, "state", "`STATE` new, established, related, invalid, untracked (new)")
+	text(packetFlags, "mark", "`MARK` packet mark (0)")
+	text(packetFlags, "tcp-flags", "`FLAGS` syn,ack,fin,rst,psh,urg,ece,cwr or none (syn)")
+	text(packetFlags, "icmp-type", "`TYPE[/CODE]` a number or name (echo-request)")
+	text(packetFlags, "length", "`BYTES` of the whole packet, from its IP header on")
+	text(packetFlags, "ttl", "`NUMBER` TTL or hop limit (64)")
+	text(packetFlags, "dscp", "`NUMBER` 0 to 63 (0)")
+	text(packetFlags, "mac", "`ADDRESS` source MAC address")
+	text(packetFlags, "uid", "`UID` user that sends it")
+	text(packetFlags, "gid", "`GID` group that sends it")
+	on(packetFlags, "fragment", "a later fragment: without ports")
+	text(rulesFlags, "netns", "`NETNS` network namespace: a name, a path, pid:N, inode:N")
+	list(rulesFlags, "rules", "`FILE` that iptables-save or nft printed; many are one host's")
+	list(rulesFlags, "with", "`COMMAND` of iptables or nft: the way before it and after")
+	text(rulesFlags, "drops", "`FILE` drops recorded with --json: which would pass now")
+	on(outputFlags, "trace", "every rule that was asked")
+	text(outputFlags, "output", "`FORMAT` text or json")
+	on(outputFlags, "json", "the same as --output json")
+	on(outputFlags, "quiet", "no notes on standard error", "q")
+	on(outputFlags, "schema", "print the JSON schema of --json and end")
+	return flags
+}
+
+// wholeValues are those of a flag that may be repeated, and whose values may have
+// commas in them.
+type wholeValues []string
+
+func (v *wholeValues) String() string { return "" }
+
+// Set implements flag.Value.
+func (v *wholeValues) Set(s string) error {
+	*v = append(*v, s)
+	return nil
+}
+
+// whole returns the values of such a flag.
+func whole(c *cli.Context, name string) []string {
+	if v, ok := c.Generic(name).(*wholeValues); ok {
+		return *v
+	}
+	return nil
+}
+
+// subject is whose rules are asked.
+type subject struct {
+	rules   *rulesets
+	handle  *netns.Handle // nil for files
+	live    *explain.Live // nil for files
+	info    resolve.Netns
+	way     diagnose.Namespace // into it
+	files   []string
+	indexes map[string]uint32 // of interfaces, as the rules have them
+}
+
+func (s *subject) close() {
+	if s.live != nil {
+		s.live.Close()
+	}
+	if s.handle != nil {
+		s.handle.Close()
+	}
+}
+
+// environment answers what rules do not tell.
+func (s *subject) environment(out replay.Interface) replay.Environment {
+	if s.live != nil {
+		return s.live
+	}
+	return explain.Saved{Out: out}
+}
+
+// machine is nil where there is none to ask.
+func (s *subject) machine() diagnose.Machine {
+	if s.live != nil {
+		return s.live
+	}
+	return nil
+}
+
+func explainAction(c *cli.Context, t terminal) error {
+	if c.Bool("schema") {
+		_, err := io.WriteString(t.stdout, output.Schema())
+		return err
+	}
+	asJSON, err := readFormat(c)
+	if err != nil {
+		return err
+	}
+	if c.IsSet("drops") {
+		return explainDrops(c, t, asJSON)
+	}
+	q, err := readQuestion(c)
+	if err != nil {
+		return err
+	}
+	s, err := openSubject(c.Context, c.String("netns"), whole(c, "rules"))
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	e, err := explainPacket(c.Context, s, q, whole(c, "with"), c.Bool("trace"))
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		err = e.WriteJSON(t.stdout)
+	} else {
+		err = e.WriteText(t.stdout, t.style(t.stdout))
+	}
+	if err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}
+
+// openSubject reads the rules that are asked about.
+func openSubject(ctx context.Context, name string, files []string) (*subject, error) {
+	if len(files) > 0 {
+		if name != "" {
+			return nil, badUsage(errors.New("--rules and --netns exclude each other"), "give one of them")
+		}
+		rules, indexes, err := readRuleFiles(ctx, files)
+		return &subject{rules: rules, files: files, indexes: indexes, way: diagnose.Namespace{Own: true}}, err
+	}
+	n, err := netns.Current()
+	own := n
+	if name != "" {
+		list, err := parseNamespaces(ctx, []string{name})
+		if err != nil {
+			return nil, badUsage(err)
+		}
+		n = list[0]
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := &subject{info: resolve.Netns{Inode: n.Inode, Name: n.Name, Own: n.Inode == own.Inode}}
+	if n.Name == "" && !s.info.Own {
+		s.info.PID, s.info.Command = n.PID, n.Command
+	}
+	s.way = diagnose.Namespace{Name: s.info.Name, PID: s.info.PID, Own: s.info.Own}
+	if s.handle, err = netns.Open(n); err != nil {
+		return nil, rootNeeded(err)
+	}
+	if s.rules, err = readRulesets(ctx, s.handle); err != nil {
+		s.close()
+		return nil, rootNeeded(err)
+	}
+	if s.live, err = explain.NewLive(s.handle); err == nil {
+		s.indexes, err = interfaceIndexes(s.handle)
+	}
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// rootNeeded adds what to do without privileges.
+func rootNeeded(err error) error {
+	if errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EPERM) {
+		err = fmt.Errorf("read the rules of the network namespace: %w", os.ErrPermission)
+		return errorWithHint(err, "run it as root, or give it the rules in a file: --rules FILE")
+	}
+	return err
+}
+
+// explainPacket answers for one packet, before and after a change.
+func explainPacket(ctx context.Context, s *subject, q *question, with []string, trace bool) (*output.Explanation, error) {
+	q.fill(s)
+	p, assumed, err := q.build(s)
+	if err != nil {
+		return nil, err
+	}
+	a := asker{subject: s, question: q, trace: trace}
+	e := &output.Explanation{Time: time.Now(), Packet: resolve.PacketOf(p), Files: s.files, With: with}
+	e.Packet.TCP, e.Packet.IPID = nil, nil // nobody said
+	if s.handle != nil {
+		e.Netns = &s.info
+	}
+	j := a.journey(p)
+	e.Set(a.way(ctx, j))
+	looked := explain.Looked(j, assumed)
+	if len(with) > 0 {
+		changed, err := s.change(ctx, with)
+		if err != nil {
+			return nil, err
+		}
+		defer changed.close()
+		p := *p
+		p.In, p.Out = changed.device(p.In), changed.device(p.Out)
+		b := asker{subject: changed.subject, question: q, trace: trace}
+		j := b.journey(&p)
+		w := b.way(ctx, j)
+		e.After = &w
+		for _, more := range explain.Looked(j, assumed) {
+			looked = appendNew(looked, more)
+		}
+		e.Notes = append(e.Notes, changed.notes...)
+	}
+	e.Assumed = looked
+	e.Notes = append(e.Notes, q.notes...)
+	return e, nil
+}
+
+func appendNew(list []string, s string) []string {
+	for _, have := range list {
+		if have == s {
+			return list
+		}
+	}
+	return append(list, s)
+}

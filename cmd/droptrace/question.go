@@ -1,0 +1,360 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/droptrace/droptrace/resolve/explain"
+	"github.com/droptrace/droptrace/resolve/netns"
+	"github.com/droptrace/droptrace/resolve/replay"
+	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/tracer/packet"
+)
+
+// question is the packet that is asked about, as far as flags say it.
+type question struct {
+	explain.Description
+	in, out, hook string
+	noFlags       bool // --tcp-flags none
+	given         map[string]bool
+	notes         []string
+}
+
+// readQuestion reads the packet's flags.
+func readQuestion(c *cli.Context) (*question, error) {
+	q := &question{
+		in: c.String("in"), out: c.String("out"), hook: c.String("hook"),
+		given: make(map[string]bool),
+	}
+	q.UID, q.GID = -1, -1
+	for _, name := range c.LocalFlagNames() {
+		q.given[name] = true
+	}
+	for _, read := range []func(*cli.Context) error{q.readAddresses, q.readProtocol, q.readPorts, q.readHeader, q.readState, q.readPlace} {
+		if err := read(c); err != nil {
+			return nil, err
+		}
+	}
+	return q, nil
+}
+
+func (q *question) readAddresses(c *cli.Context) error {
+	for name, to := range map[string]*netip.Addr{"src": &q.Source, "dst": &q.Destination} {
+		v := c.String(name)
+		if v == "" {
+			return badUsage(fmt.Errorf("--%s is missing", name), "say from where to where the packet goes: --src ADDRESS --dst ADDRESS")
+		}
+		a, err := netip.ParseAddr(v)
+		if err != nil {
+			return badUsage(fmt.Errorf("--%s %q is no address", name, v), "want one such as 10.0.0.1 or 2001:db8::1")
+		}
+		*to = a.Unmap().WithZone("")
+	}
+	if q.Source.Is4() != q.Destination.Is4() {
+		return badUsage(fmt.Errorf("--src %s and --dst %s are of two families", q.Source, q.Destination), "give both of IPv4 or of IPv6")
+	}
+	return nil
+}
+
+func (q *question) readProtocol(c *cli.Context) error {
+	name := c.String("proto")
+	if name == "" {
+		if name = "tcp"; c.IsSet("icmp-type") {
+			name = "icmp"
+		}
+		if !c.IsSet("dport") && !c.IsSet("sport") && !c.IsSet("icmp-type") && !c.IsSet("tcp-flags") {
+			return badUsage(errors.New("--proto is missing"), "want tcp, udp, icmp and others, or a number")
+		}
+	}
+	p, ok := packet.ParseProtocol(name)
+	if !ok {
+		return badUsage(fmt.Errorf("--proto %q is not known", name), "want tcp, udp, icmp and others, or a number")
+	}
+	if p == packet.ProtoICMP && q.Destination.Is6() {
+		p = packet.ProtoICMPv6
+	}
+	q.Protocol = uint8(p)
+	for _, flag := range []string{"sport", "dport"} {
+		if c.IsSet(flag) && !p.HasPorts() {
+			return badUsage(fmt.Errorf("--%s: %s has no ports", flag, p), "leave it out, or give another --proto")
+		}
+	}
+	if c.IsSet("tcp-flags") && p != packet.ProtoTCP {
+		return badUsage(fmt.Errorf("--tcp-flags: %s has none", p), "leave it out, or give --proto tcp")
+	}
+	if c.IsSet("icmp-type") && p != packet.ProtoICMP && p != packet.ProtoICMPv6 {
+		return badUsage(fmt.Errorf("--icmp-type: %s has none", p), "leave it out, or give --proto icmp")
+	}
+	if p.HasPorts() && !c.IsSet("dport") && !c.Bool("fragment") {
+		return badUsage(errors.New("--dport is missing"), "say which port of "+p.String()+" the packet goes to")
+	}
+	return nil
+}
+
+func (q *question) readPorts(c *cli.Context) error {
+	for flag, to := range map[string]*uint16{"sport": &q.SourcePort, "dport": &q.DestinationPort} {
+		v := c.String(flag)
+		if v == "" {
+			continue
+		}
+		n, err := strconv.ParseUint(v, 10, 16)
+		if err != nil {
+			port, e := net.LookupPort(packet.Protocol(q.Protocol).String(), v)
+			if e != nil {
+				return badUsage(fmt.Errorf("--%s %q is no port", flag, v), "want a number up to 65535, or a service's name")
+			}
+			n = uint64(port)
+		}
+		*to = uint16(n)
+	}
+	return nil
+}
+
+func (q *question) readHeader(c *cli.Context) error {
+	numbers := []struct {
+		flag      string
+		low, high uint64
+		set       func(uint64)
+	}{
+		{"length", 20, 65535, func(n uint64) { q.Length = int(n) }},
+		{"ttl", 1, 255, func(n uint64) { q.TTL = uint8(n) }},
+		{"dscp", 0, 63, func(n uint64) { q.DSCP = uint8(n) }},
+		{"mark", 0, 1<<32 - 1, func(n uint64) { q.Mark = uint32(n) }},
+		{"uid", 0, 1<<32 - 2, func(n uint64) { q.UID = int(n) }},
+		{"gid", 0, 1<<32 - 2, func(n uint64) { q.GID = int(n) }},
+	}
+	for _, f := range numbers {
+		if !c.IsSet(f.flag) {
+			continue
+		}
+		n, err := strconv.ParseUint(c.String(f.flag), 0, 64)
+		if err != nil || n < f.low || n > f.high {
+			return badUsage(fmt.Errorf("--%s %q is out of place", f.flag, c.String(f.flag)), fmt.Sprintf("want a number from %d to %d", f.low, f.high))
+		}
+		f.set(n)
+	}
+	if c.Bool("fragment") {
+		q.FragmentOffset = 1480
+	}
+	if v := c.String("mac"); v != "" {
+		mac, err := net.ParseMAC(v)
+		if err != nil || len(mac) != 6 {
+			return badUsage(fmt.Errorf("--mac %q is no MAC address", v), "want one such as 52:54:00:12:34:56")
+		}
+		q.SourceMAC, q.DestinationMAC = mac, make([]byte, 6)
+	}
+	if err := q.readTCPFlags(c.String("tcp-flags")); err != nil {
+		return err
+	}
+	return q.readICMP(c)
+}
+
+func (q *question) readTCPFlags(v string) error {
+	if v == "none" {
+		q.noFlags = true
+	}
+	if v == "" || v == "none" {
+		return nil
+	}
+	names := []string{"fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"}
+	for _, name := range strings.Split(strings.ToLower(v), ",") {
+		i := slices.Index(names, name)
+		if i < 0 {
+			return badUsage(fmt.Errorf("--tcp-flags %q is not known", name), "want "+strings.Join(names, ", ")+" with commas between, or none")
+		}
+		q.TCPFlags |= 1 << i
+	}
+	return nil
+}
+
+// icmpNames are the types that people ask about by name, for ICMP and ICMPv6.
+func icmpNames() map[string][2]uint8 {
+	return map[string][2]uint8{
+		"echo-request": {8, 128}, "ping": {8, 128}, "echo-reply": {0, 129}, "pong": {0, 129},
+		"destination-unreachable": {3, 1}, "time-exceeded": {11, 3}, "parameter-problem": {12, 4},
+		"redirect": {5, 137}, "router-advertisement": {9, 134}, "router-solicitation": {10, 133},
+		"packet-too-big": {3, 2}, "neighbour-solicitation": {0, 135}, "neighbour-advertisement": {0, 136},
+		"neighbor-solicitation": {0, 135}, "neighbor-advertisement": {0, 136},
+		"timestamp-request": {13, 0}, "timestamp-reply": {14, 0},
+	}
+}
+
+func (q *question) readICMP(c *cli.Context) error {
+	six := q.Protocol == uint8(packet.ProtoICMPv6)
+	q.ICMPType = 8
+	if six {
+		q.ICMPType = 128
+	}
+	v := c.String("icmp-type")
+	if v == "" {
+		return nil
+	}
+	name, code, _ := strings.Cut(v, "/")
+	if both, ok := icmpNames()[name]; ok {
+		q.ICMPType = both[0]
+		if six {
+			q.ICMPType = both[1]
+		}
+	} else if n, err := strconv.ParseUint(name, 10, 8); err == nil {
+		q.ICMPType = uint8(n)
+	} else {
+		return badUsage(fmt.Errorf("--icmp-type %q is not known", v), "want a number, or a name such as echo-request")
+	}
+	if code != "" {
+		n, err := strconv.ParseUint(code, 10, 8)
+		if err != nil {
+			return badUsage(fmt.Errorf("--icmp-type %q: %q is no code", v, code), "want TYPE/CODE, such as 3/4")
+		}
+		q.ICMPCode = uint8(n)
+	}
+	return nil
+}
+
+func (q *question) readState(c *cli.Context) error {
+	switch v := strings.ToLower(c.String("state")); v {
+	case "", "new":
+		q.State = ruleset.CTNew
+	case "established":
+		q.State = ruleset.CTEstablished
+		if q.TCPFlags == 0 && !q.noFlags {
+			q.TCPFlags = 0x10
+		}
+	case "related":
+		q.State = ruleset.CTRelated
+	case "invalid":
+		q.State = ruleset.CTInvalid
+	case "untracked":
+		q.State = ruleset.CTUntracked
+	default:
+		return badUsage(fmt.Errorf("--state %q is not known", c.String("state")), "want new, established, related, invalid or untracked")
+	}
+	return nil
+}
+
+// hooks that a packet can be asked about at.
+func hooks() []string {
+	return []string{"ingress", "prerouting", "input", "forward", "output", "postrouting", "egress"}
+}
+
+func (q *question) readPlace(*cli.Context) error {
+	if q.hook != "" && !slices.Contains(hooks(), q.hook) {
+		return badUsage(fmt.Errorf("--hook %q is not known", q.hook), "want "+either(hooks()))
+	}
+	if q.hook == "ingress" && q.in == "" || q.hook == "egress" && q.out == "" {
+		return badUsage(fmt.Errorf("--hook %s is an interface's", q.hook), "say which: --in NAME, of egress --out NAME")
+	}
+	return nil
+}
+
+// fill takes a source port that no rule names.
+func (q *question) fill(s *subject) {
+	if !packet.Protocol(q.Protocol).HasPorts() || q.given["sport"] {
+		return
+	}
+	q.SourcePort = explain.UnlikelyPort(s.rules.list)
+}
+
+// build makes the packet, and says what it had to assume.
+func (q *question) build(s *subject) (*replay.Packet, []explain.Assumption, error) {
+	if err := q.place(s); err != nil {
+		return nil, nil, err
+	}
+	p, err := explain.Build(q.Description)
+	if err != nil {
+		return nil, nil, badUsage(err)
+	}
+	if q.noFlags && len(p.Bytes) > 33 {
+		at := 20
+		if q.Destination.Is6() {
+			at = 40
+		}
+		p.Bytes[at+13] = 0
+	}
+	return p, explain.Assumptions(&q.Description, func(flag string) bool { return q.given[flag] }), nil
+}
+
+// place finds the interfaces, and with neither given whether this host sends it.
+func (q *question) place(s *subject) error {
+	var err error
+	if q.In, err = s.interfaceNamed("in", q.in); err != nil {
+		return err
+	}
+	if q.Out, err = s.interfaceNamed("out", q.out); err != nil {
+		return err
+	}
+	if q.hook != "" {
+		// What the hook cannot have is none; what was not said is not known.
+		q.In.Known = q.In.Known || q.hook == "output" || q.hook == "postrouting" && s.sends(q.Source) || q.hook == "egress"
+		q.Out.Known = q.Out.Known || q.hook == "input" || q.hook == "prerouting" || q.hook == "ingress"
+		return nil
+	}
+	switch {
+	case q.in != "":
+	case q.out != "" || s.sends(q.Source):
+		q.In.Known = true
+	default:
+		return badUsage(errors.New("it is not said where the packet comes from"),
+			"--in NAME for one that comes in, --out NAME for one that this host sends, or --hook HOOK")
+	}
+	return nil
+}
+
+// sends reports whether an address is this host's own.
+func (s *subject) sends(a netip.Addr) bool {
+	if s.live == nil {
+		return false
+	}
+	local, ok := s.live.Local(a)
+	return ok && local
+}
+
+// noIndex stands for an interface that no rule can name by its index.
+const noIndex = 1 << 30
+
+// interfaceNamed is an interface as rules see it. One that is not there is
+// refused where that can be known.
+func (s *subject) interfaceNamed(flag, name string) (replay.Interface, error) {
+	if name == "" {
+		return replay.Interface{}, nil
+	}
+	index, ok := s.indexes[name]
+	if !ok && s.live != nil {
+		err := fmt.Errorf("--%s: there is no interface %q", flag, name)
+		var known []string
+		for n := range s.indexes {
+			known = append(known, n)
+		}
+		slices.Sort(known)
+		if like := near(name, known); len(like) > 0 {
+			return replay.Interface{}, badUsage(err, "did you mean "+either(like)+"?")
+		}
+		return replay.Interface{}, badUsage(err, "ip link lists them")
+	}
+	if !ok {
+		index = noIndex
+	}
+	return replay.Interface{Known: true, Name: name, Index: index}, nil
+}
+
+// interfaceIndexes lists a namespace's interfaces.
+func interfaceIndexes(h *netns.Handle) (map[string]uint32, error) {
+	out := make(map[string]uint32)
+	err := h.Do(func() error {
+		list, err := net.Interfaces()
+		for _, i := range list {
+			out[i.Name] = uint32(i.Index)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	return out, nil
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/droptrace/droptrace/resolve/iptables"
+	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/scratch"
+)
+
+// maxRuleFile bounds a file of rules, in bytes: 100,000 are about 10 MB.
+const maxRuleFile = 256 << 20
+
+// language is the program that printed a file of rules.
+type language int
+
+const (
+	unknownLanguage language = iota
+	savedIPTables            // iptables-save, ip6tables-save
+	listedNFT                // nft list ruleset
+)
+
+// languageOf looks at the first line that says anything.
+func languageOf(text []byte) (language, string) {
+	for raw := range bytes.Lines(text) {
+		line := strings.TrimSpace(string(raw))
+		switch {
+		case line == "" || strings.HasPrefix(line, "#"):
+		case strings.HasPrefix(line, "*"):
+			return savedIPTables, line
+		case strings.HasPrefix(line, "table "), line == "flush ruleset", strings.HasPrefix(line, "add table "),
+			strings.HasPrefix(line, "define "), strings.HasPrefix(line, "include "):
+			return listedNFT, line
+		default:
+			return unknownLanguage, line
+		}
+	}
+	return unknownLanguage, ""
+}
+
+// readRuleFile reads what iptables-save, ip6tables-save or `nft list ruleset`
+// printed; - is standard input.
+func readRuleFile(name string) (language, []byte, error) {
+	var in io.Reader = os.Stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return 0, nil, fmt.Errorf("read rules: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(bufio.NewReader(in), maxRuleFile+1))
+	if err != nil {
+		return 0, nil, fmt.Errorf("read rules: %w", err)
+	}
+	if len(text) > maxRuleFile {
+		return 0, nil, fmt.Errorf("read rules: %s is larger than %d MiB", name, maxRuleFile>>20)
+	}
+	l, line := languageOf(text)
+	if l != unknownLanguage {
+		return l, text, nil
+	}
+	err = fmt.Errorf("%s holds no rules that are understood: it begins with %q", name, clip(line))
+	if line == "" {
+		err = fmt.Errorf("%s holds no rules", name)
+	}
+	return l, nil, errorWithHint(err, "want what iptables-save, ip6tables-save or nft list ruleset print")
+}
+
+// clip keeps a message short.
+func clip(s string) string {
+	const most = 60
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}
+
+// parseSaved reads iptables' own words.
+func parseSaved(name string, text []byte) (*ruleset.Ruleset, error) {
+	rs, err := iptables.Parse(bytes.NewReader(text), iptables.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return rs, nil
+}
+
+// readRuleFiles reads files of one machine into one set of rulesets. indexes are
+// those that rules of nft's compare interfaces with.
+func readRuleFiles(ctx context.Context, names []string) (r *rulesets, indexes map[string]uint32, err error) {
+	r, indexes = &rulesets{}, make(map[string]uint32)
+	for _, name := range names {
+		l, text, err := readRuleFile(name)
+		if err != nil {
+			return nil, nil, err
+		}
+		var rs *ruleset.Ruleset
+		if l == savedIPTables {
+			rs, err = parseSaved(name, text)
+		} else {
+			rs, err = loadListed(ctx, name, text, indexes)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		r.list = append(r.list, rs)
+	}
+	return r, indexes, nil
+}
+
+// loadListed has nft itself read a file, in a namespace of droptrace's own.
+func loadListed(ctx context.Context, name string, text []byte, indexes map[string]uint32) (*ruleset.Ruleset, error) {
+	n, err := scratch.New(ctx)
+	if errors.Is(err, scratch.ErrPrivilege) {
+		if code, e := scratch.Again(ctx); e == nil {
+			return nil, againError{code}
+		} else if !errors.Is(e, scratch.ErrPrivilege) {
+			err = e
+		}
+	}
+	if err != nil {
+		return nil, scratchFailed(name, err)
+	}
+	defer n.Close()
+	if err := n.LoadNFT(ctx, string(text)); err != nil {
+		return nil, scratchFailed(name, err)
+	}
+	rules, err := readRulesets(ctx, n.Handle)
+	if err != nil {
+		return nil, scratchFailed(name, err)
+	}
+	devices, err := n.Devices()
+	if err != nil {
+		return nil, scratchFailed(name, err)
+	}
+	for index, device := range devices {
+		indexes[device] = index
+	}
+	return rules.withTexts(ctx), nil
+}
+
+// againError ends droptrace with the exit code of itself in a user namespace,
+// which has answered.
+type againError struct{ code int }
+
+func (againError) Error() string { return "answered by a process of its own" }
+
+// scratchFailed says what to do where the copy could not be made.
+func scratchFailed(name string, err error) error {
+	err = fmt.Errorf("%s: %w", name, err)
+	switch {
+	case errors.Is(err, scratch.ErrUserNamespace), errors.Is(err, scratch.ErrPrivilege):
+		return errorWithHint(err, "nft reads its file in a namespace of droptrace's own, which this user may not make: run it as root",
+			"files of iptables-save need no root")
+	case errors.Is(err, scratch.ErrNoProgram):
+		return errorWithHint(err, "install nftables")
+	case errors.Is(err, scratch.ErrModule):
+		return errorWithHint(err, "droptrace loads no modules by itself: load them, or ask on the machine that the rules are from")
+	}
+	return err
+}

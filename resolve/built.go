@@ -1,0 +1,15 @@
+package resolve
+
+import (
+	"github.com/droptrace/droptrace/resolve/replay"
+	"github.com/droptrace/droptrace/tracer/packet"
+)
+
+// PacketOf is a packet of a replay as records have it.
+func PacketOf(p *replay.Packet) Packet {
+	var h packet.Packet
+	packet.Parse(packet.EtherType(p.EtherType), p.Bytes, &h)
+	out := headerOf(&h.Header)
+	out.Mark = p.Mark
+	return out
+}
