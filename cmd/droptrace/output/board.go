@@ -133,7 +133,7 @@ func (b *Board) columns() []boardColumn {
 	}
 	return []boardColumn{
 		{title: "entries of max", width: 24, value: boardUse, alarm: NearlyFull},
-		{title: "new", width: 8, value: boardGrowth},
+		{title: "growth", width: 8, value: boardGrowth},
 		counter("ins_fail", true, pick(func(c table.Counts) uint64 { return c.InsertFailed })),
 		counter("drop", true, pick(func(c table.Counts) uint64 { return c.Drop })),
 		counter("early", true, pick(func(c table.Counts) uint64 { return c.EarlyDrop })),
