@@ -66,7 +66,7 @@ func (t *Tracer) attachConntrack(plan Plan, symbols Symbols) (string, error) {
 				t.attached[p.function] = true
 				continue
 			}
-			t.refused = len(used) == 0
+			t.refused = plan == PlanAuto && len(used) == 0
 			if !t.refused {
 				t.notice("%s: %v", p.without, err)
 			}
