@@ -22,7 +22,8 @@ type ctProbe struct {
 	hooked uint32 // what its silence means
 	every  bool   // every new or every ended connection passes it
 
-	without string // what is missing where it cannot be had
+	optional bool   // not every kernel has it, and Symbols does not tell
+	without  string // what is missing where it cannot be had
 }
 
 // ctProbes are attached in every plan but the tracepoint's: where nothing fails
@@ -41,6 +42,10 @@ func ctProbes() []ctProbe {
 		{every: true, without: "who had a connection evicted is not seen", probe: probe{function: "__nf_conntrack_alloc", fentry: "fentry_alloc", kprobe: "kprobe_alloc"}},
 		{every: true, without: "evicted connections are not seen", probe: probe{function: "nf_ct_delete",
 			fentry: "fentry_delete", fexit: "fexit_delete", kprobe: "kprobe_delete", kretprobe: "kretprobe_delete"}},
+		// What gcc leaves of it where it inlines its first test into early_drop
+		// (Debian 5.10, 7.2). BTF does not know it.
+		{every: true, optional: true, probe: probe{function: "nf_ct_delete.part.0",
+			kprobe: "kprobe_delete", kretprobe: "kretprobe_delete"}},
 	}
 }
 
@@ -59,11 +64,14 @@ func (t *Tracer) attachConntrack(plan Plan, symbols Symbols) (string, error) {
 		}
 		err := errNoFunction
 		// One that has neither is a kernel that has none: each try takes 20 ms.
-		if len(symbols.Ranges(p.function)) > 0 && !t.refused {
+		if (p.optional || len(symbols.Ranges(p.function)) > 0) && !t.refused {
 			var how Plan
 			if how, err = t.attachPair(plan, p.probe); err == nil {
 				used[how]++
 				t.attached[p.function] = true
+				continue
+			}
+			if p.optional {
 				continue
 			}
 			t.refused = plan == PlanAuto && len(used) == 0
