@@ -56,7 +56,7 @@ func (t *Tracer) attachConntrack(plan Plan, symbols Symbols) (string, error) {
 		return "tracepoint", nil
 	}
 	var failed error
-	used := make(map[Plan]int)
+	used := t.ctUsed
 	hooked := uint32(hookedClash | hookedFull | hookedInvalid)
 	for _, p := range ctProbes() {
 		if p.every && !t.options.Conntrack || t.attached[p.function] {
@@ -96,18 +96,20 @@ func (t *Tracer) attachConntrack(plan Plan, symbols Symbols) (string, error) {
 	return "tracepoint", nil
 }
 
-var errNoFunction = errors.New("the kernel has no such function")
+var (
+	errNoFunction = errors.New("the kernel has no such function")
+	errNoFentry   = errors.New("fentry cannot be attached to it")
+)
 
 // attachPair is attachProbe for a function whose entry and exit are both needed.
 // Where only one of them can be had neither is of use, but it does no harm.
 func (t *Tracer) attachPair(plan Plan, p probe) (Plan, error) {
-	if p.fentry == "" || p.fexit == "" {
-		if p.fentry == "" && plan == PlanFentry {
-			plan = PlanAuto // what fentry refuses has nothing else
-		}
-		if p.fentry == "" {
-			plan = PlanKprobe
-		}
+	switch {
+	case p.fentry == "" && plan == PlanFentry:
+		return "", fmt.Errorf("probe on %s: %w", p.function, errNoFentry)
+	case p.fentry == "":
+		return t.attachProbe(PlanKprobe, p)
+	case p.fexit == "":
 		return t.attachProbe(plan, p)
 	}
 	if plan != PlanKprobe {
