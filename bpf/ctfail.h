@@ -196,7 +196,8 @@ static __always_inline bool loss_counted(const struct event *e)
 static __always_inline bool killed_by_nat(const struct scratch *s)
 {
 	return s->kind == SITE_HOOK_SLOW && s->scan.known &&
-	       (s->scan.dropper_class & 0xffff) == HOOK_NAT && s->event.ct.present == CT_ENTRY && s->event.ct.status & IPS_DYING;
+	       (s->scan.dropper_class & 0xffff) == HOOK_NAT &&
+	       s->event.ct.present == CT_ENTRY && s->event.ct.status & IPS_DYING;
 }
 
 /*
