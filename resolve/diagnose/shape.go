@@ -52,11 +52,8 @@ func single(st ruleset.Statement) *ruleset.Match {
 	case *ruleset.Match:
 		return st
 	case *ruleset.Any:
-		if len(st.Of) != 1 || len(st.Of[0]) != 1 {
-			return nil
-		}
-		m, ok := st.Of[0][0].(*ruleset.Match)
-		if !ok || !st.Negate {
+		m := onlyMatch(st.Of)
+		if m == nil || !st.Negate {
 			return m
 		}
 		negated := *m
@@ -67,6 +64,28 @@ func single(st ruleset.Statement) *ruleset.Match {
 		return &negated
 	}
 	return nil
+}
+
+// onlyMatch is the match of a single alternative, which may look for its header
+// first.
+func onlyMatch(of [][]ruleset.Statement) *ruleset.Match {
+	if len(of) != 1 {
+		return nil
+	}
+	var found *ruleset.Match
+	for _, s := range of[0] {
+		switch s := s.(type) {
+		case *ruleset.Header:
+		case *ruleset.Match:
+			if found != nil {
+				return nil
+			}
+			found = s
+		default:
+			return nil
+		}
+	}
+	return found
 }
 
 // simple reports whether all conditions are matches or look for a header.

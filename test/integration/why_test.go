@@ -62,10 +62,10 @@ func proveAll(t *testing.T, proofs []proof) {
 		// The first drops of a namespace may be told before its rules are read.
 		eventually(t, p.name+": a drop is told with its cause", func() bool {
 			own := to(of(trace.drops(t), labs[i].host), p.port)
-			if len(own) > 0 && !trace.mayNotKnow() && explained(own) == nil {
+			if len(own) > 0 && !trace.mayNotKnow() && causesOf(own) == nil {
 				p.emit(t, labs[i])
 			}
-			return trace.mayNotKnow() || explained(own) != nil
+			return trace.mayNotKnow() || causesOf(own) != nil
 		})
 	}
 	drops := trace.stop(t)
@@ -128,7 +128,7 @@ func (p proof) checkWhy(t *testing.T, l *lab, drops []resolve.Drop) string {
 		t.Error("no drop")
 		return ""
 	}
-	whys := explained(drops)
+	whys := causesOf(drops)
 	if whys == nil {
 		t.Error("no why")
 		return ""
@@ -153,8 +153,8 @@ func (p proof) checkWhy(t *testing.T, l *lab, drops []resolve.Drop) string {
 	return w.Fix
 }
 
-// explained is what the first drop that has a cause has.
-func explained(drops []resolve.Drop) []resolve.Why {
+// causesOf is what the first drop that has a cause has.
+func causesOf(drops []resolve.Drop) []resolve.Why {
 	for _, d := range drops {
 		if len(d.Why) > 0 {
 			return d.Why
