@@ -14,6 +14,9 @@ const tagLength = 4 // of a VLAN tag in the bytes
 // packetOf reads the packet's own bytes.
 func packetOf(e *event.Event) Packet {
 	out := ReadPacket(e.Protocol, e.Packet())
+	if e.Flags&event.TupleOnly != 0 {
+		out = tupleOnly(out)
+	}
 	out.Mark = e.Mark
 	if e.GSOSegs > 1 {
 		out.Segments = int(e.GSOSegs)
@@ -54,6 +57,14 @@ func optionBytes(p *packet.Packet, b []byte) []byte {
 		return nil
 	}
 	return b[from:to]
+}
+
+// tupleOnly keeps what a header that was made up from a tuple says truly.
+func tupleOnly(p Packet) Packet {
+	return Packet{
+		Family: p.Family, Protocol: p.Protocol, Source: p.Source, SourcePort: p.SourcePort,
+		Destination: p.Destination, DestinationPort: p.DestinationPort, ICMPType: p.ICMPType, ICMPCode: p.ICMPCode,
+	}
 }
 
 func ref[T any](v T) *T { return &v }

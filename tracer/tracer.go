@@ -90,6 +90,7 @@ type Tracer struct {
 	sites     map[uint32][]uint64 // calibrated call sites by kind
 	plan      string
 	used      map[Plan]int // probes attached, by kind
+	ctUsed    map[Plan]int // the same for probes on conntrack
 	options   Options
 	knowsNFT  bool
 	attached  map[string]bool // functions that have their probe
@@ -116,7 +117,7 @@ func Open(ctx context.Context, o Options) (*Tracer, error) {
 	if o.Plan == "" {
 		o.Plan = PlanAuto
 	}
-	t := &Tracer{kernel: kernel, refused: refused, xt: newXTAllocator(o.xtCapacity()), sites: make(map[uint32][]uint64), options: o, attached: make(map[string]bool), used: make(map[Plan]int)}
+	t := &Tracer{kernel: kernel, refused: refused, xt: newXTAllocator(o.xtCapacity()), sites: make(map[uint32][]uint64), options: o, attached: make(map[string]bool), used: make(map[Plan]int), ctUsed: make(map[Plan]int)}
 	if err := t.start(ctx, &o); err != nil {
 		t.Close()
 		return nil, err

@@ -224,8 +224,9 @@ chain post { type nat hook postrouting priority 100; meta l4proto udp oifname et
 		t.Fatalf("want one drop with its conntrack failure:\n%s", show(drops))
 	}
 	d := drops[0]
-	if d.Conntrack.Failure.Cause != conntrack.NATPortCollision || d.Cause != "hook" {
-		t.Errorf("cause %s, failure %+v", d.Cause, d.Conntrack.Failure)
+	if d.Conntrack.Failure.Cause != conntrack.NATPortCollision || d.Cause != "hook" ||
+		d.Attribution.Certainty == resolve.Unknown || !strings.Contains(d.Function, "conf") {
+		t.Errorf("cause %s %s, %+v, failure %+v", d.Cause, d.Function, d.Attribution, d.Conntrack.Failure)
 	}
 	if len(d.Why) != 1 || d.Why[0].Code != "conntrack-nat-port-collision" || !strings.Contains(d.Why[0].Message, "1 udp") {
 		t.Errorf("why: %+v", d.Why)
