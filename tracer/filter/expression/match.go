@@ -32,7 +32,11 @@ const (
 // Event runs the program on what an event holds of a packet.
 func (p *Program) Event(e *event.Event) (Verdict, error) {
 	length := p.build(e)
-	return p.Frame(p.frame, length)
+	verdict, err := p.Frame(p.frame, length)
+	if verdict == No && p.Addresses() && hasEthernet(&e.Bytes) && len(e.Data) < addressesLength {
+		return Undecided, err // it had some
+	}
+	return verdict, err
 }
 
 // Frame runs the program on the first bytes of a frame of length bytes.
