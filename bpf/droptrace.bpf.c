@@ -6,8 +6,8 @@
  * leave notes for it.
  */
 #include "attribute.h"
-#include "bytes.h"
 #include "conntrack.h"
+#include "expression_packet.h"
 #include "packet.h"
 #include "probes.h"
 #include "track.h"
@@ -86,6 +86,21 @@ __noinline int step_filter(u32 level)
 	return s && filter_match(&s->event, &s->filter_work, &filter);
 }
 
+/* Whether anybody asked for it: flags, then the expression. Counts it if not. */
+static __always_inline bool wanted(u32 level)
+{
+	int value = 0;
+
+	if (step_filter(level))
+		value = step_expression(level);
+	if (value != 0 && value != EXPRESSION_OUTSIDE)
+		return true;
+	count(COUNT_FILTERED);
+	if (value)
+		count(COUNT_UNDECIDED);
+	return false;
+}
+
 static __always_inline void emit(u32 level, struct scratch *s, void *ctx)
 {
 	struct event *e = &s->event;
@@ -152,16 +167,12 @@ static __always_inline void handle(u32 level, struct scratch *s, struct per_cpu_
 		expect_members(p, skb);
 	/* Counters of legacy rules must be followed through every drop of theirs. */
 	early = s->kind != SITE_HOOK_SLOW && !(filter.want & FILTER_NEEDS_HOOK);
-	if (early && !step_filter(level)) {
-		count(COUNT_FILTERED);
+	if (early && !wanted(level))
 		return;
-	}
 	if (s->kind)
 		attribute(level, s, loops);
-	if (!early && !step_filter(level)) {
-		count(COUNT_FILTERED);
+	if (!early && !wanted(level))
 		return;
-	}
 	read_task(&s->event, *(volatile u64 *)&s->context);
 	emit(level, s, ctx);
 }

@@ -146,6 +146,14 @@ type KernelEvent struct {
 	Stack  [20]uint64
 }
 
+type KernelExpressionFrame struct {
+	_      structs.HostLayout
+	Start  uint32
+	End    uint32
+	Length uint32
+	Bytes  [20]uint8
+}
+
 type KernelFilterConfig struct {
 	_         structs.HostLayout
 	Want      uint32
@@ -414,6 +422,7 @@ const (
 	KernelMapCpuAnchors        = "cpu_anchors"
 	KernelMapEvents            = "events"
 	KernelMapFrameSites        = "frame_sites"
+	KernelMapFrames            = "frames"
 	KernelMapHookFns           = "hook_fns"
 	KernelMapHookNoteRings     = "hook_note_rings"
 	KernelMapNotes             = "notes"
@@ -445,6 +454,8 @@ const (
 	KernelProgXtBaseline       = "xt_baseline"
 	KernelProgXtFind           = "xt_find"
 	KernelVarAddressShift      = "address_shift"
+	KernelVarExpressionDepth   = "expression_depth"
+	KernelVarExpressionTags    = "expression_tags"
 	KernelVarFilter            = "filter"
 	KernelVarHasReason         = "has_reason"
 	KernelVarSnaplen           = "snaplen"
@@ -521,6 +532,7 @@ type KernelMapSpecs struct {
 	CpuAnchors    *ebpf.MapSpec `ebpf:"cpu_anchors"`
 	Events        *ebpf.MapSpec `ebpf:"events"`
 	FrameSites    *ebpf.MapSpec `ebpf:"frame_sites"`
+	Frames        *ebpf.MapSpec `ebpf:"frames"`
 	HookFns       *ebpf.MapSpec `ebpf:"hook_fns"`
 	HookNoteRings *ebpf.MapSpec `ebpf:"hook_note_rings"`
 	Notes         *ebpf.MapSpec `ebpf:"notes"`
@@ -541,12 +553,14 @@ type KernelMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type KernelVariableSpecs struct {
-	AddressShift *ebpf.VariableSpec `ebpf:"address_shift"`
-	Filter       *ebpf.VariableSpec `ebpf:"filter"`
-	HasReason    *ebpf.VariableSpec `ebpf:"has_reason"`
-	Snaplen      *ebpf.VariableSpec `ebpf:"snaplen"`
-	WithStack    *ebpf.VariableSpec `ebpf:"with_stack"`
-	XtCapacity   *ebpf.VariableSpec `ebpf:"xt_capacity"`
+	AddressShift    *ebpf.VariableSpec `ebpf:"address_shift"`
+	ExpressionDepth *ebpf.VariableSpec `ebpf:"expression_depth"`
+	ExpressionTags  *ebpf.VariableSpec `ebpf:"expression_tags"`
+	Filter          *ebpf.VariableSpec `ebpf:"filter"`
+	HasReason       *ebpf.VariableSpec `ebpf:"has_reason"`
+	Snaplen         *ebpf.VariableSpec `ebpf:"snaplen"`
+	WithStack       *ebpf.VariableSpec `ebpf:"with_stack"`
+	XtCapacity      *ebpf.VariableSpec `ebpf:"xt_capacity"`
 }
 
 // KernelObjects contains all objects after they have been loaded into the kernel.
@@ -574,6 +588,7 @@ type KernelMaps struct {
 	CpuAnchors    *ebpf.Map `ebpf:"cpu_anchors"`
 	Events        *ebpf.Map `ebpf:"events"`
 	FrameSites    *ebpf.Map `ebpf:"frame_sites"`
+	Frames        *ebpf.Map `ebpf:"frames"`
 	HookFns       *ebpf.Map `ebpf:"hook_fns"`
 	HookNoteRings *ebpf.Map `ebpf:"hook_note_rings"`
 	Notes         *ebpf.Map `ebpf:"notes"`
@@ -597,6 +612,7 @@ func (m *KernelMaps) Close() error {
 		m.CpuAnchors,
 		m.Events,
 		m.FrameSites,
+		m.Frames,
 		m.HookFns,
 		m.HookNoteRings,
 		m.Notes,
@@ -618,12 +634,14 @@ func (m *KernelMaps) Close() error {
 //
 // It can be passed to LoadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type KernelVariables struct {
-	AddressShift *ebpf.Variable `ebpf:"address_shift"`
-	Filter       *ebpf.Variable `ebpf:"filter"`
-	HasReason    *ebpf.Variable `ebpf:"has_reason"`
-	Snaplen      *ebpf.Variable `ebpf:"snaplen"`
-	WithStack    *ebpf.Variable `ebpf:"with_stack"`
-	XtCapacity   *ebpf.Variable `ebpf:"xt_capacity"`
+	AddressShift    *ebpf.Variable `ebpf:"address_shift"`
+	ExpressionDepth *ebpf.Variable `ebpf:"expression_depth"`
+	ExpressionTags  *ebpf.Variable `ebpf:"expression_tags"`
+	Filter          *ebpf.Variable `ebpf:"filter"`
+	HasReason       *ebpf.Variable `ebpf:"has_reason"`
+	Snaplen         *ebpf.Variable `ebpf:"snaplen"`
+	WithStack       *ebpf.Variable `ebpf:"with_stack"`
+	XtCapacity      *ebpf.Variable `ebpf:"xt_capacity"`
 }
 
 // KernelPrograms contains all programs after they have been loaded into the kernel.

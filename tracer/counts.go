@@ -12,13 +12,14 @@ type Counts struct {
 	Delivered      uint64
 	Members        uint64 // fragments freed with a head already told
 	Nested         uint64 // runs skipped because too many were under way
+	Undecided      uint64 // among FilteredKernel: the expression looks at bytes that could not be read
 }
 
 // Counts reads the kernel side's counters.
 func (t *Tracer) Counts() (Counts, error) {
 	var c Counts
 	for i, dst := range []*uint64{
-		&c.Seen, &c.FilteredKernel, &c.Lost, &c.Delivered, &c.Members, &c.Nested,
+		&c.Seen, &c.FilteredKernel, &c.Lost, &c.Delivered, &c.Members, &c.Nested, &c.Undecided,
 	} {
 		var perCPU []uint64
 		if err := t.kernel.table("counts").Lookup(uint32(i), &perCPU); err != nil {

@@ -35,6 +35,20 @@ func (k *kernelSide) Close() { k.coll.Close() }
 
 func (k *kernelSide) table(name string) *ebpf.Map { return k.coll.Maps[name] }
 
+// loadWithExpression loads the kernel side, without the expression where the
+// kernel refuses that one: it is long, or of a kind that no verifier follows.
+func loadWithExpression(o *Options) (k *kernelSide, refused, err error) {
+	k, err = load(o, o.BTF)
+	if err == nil || o.Expression == nil {
+		return k, nil, err
+	}
+	refused = err
+	o.Snaplen = max(o.Snaplen, o.Expression.Depth())
+	o.Expression = nil
+	k, err = load(o, o.BTF)
+	return k, refused, err
+}
+
 // load loads the kernel side as this kernel can take it.
 func load(o *Options, spec *btf.Spec) (*kernelSide, error) {
 	coll, err := bpf.LoadKernel()
@@ -46,6 +60,15 @@ func load(o *Options, spec *btf.Spec) (*kernelSide, error) {
 	}
 	if err := sizeMaps(coll, o); err != nil {
 		return nil, err
+	}
+	if o.Expression != nil {
+		cpus, err := ebpf.PossibleCPU()
+		if err != nil {
+			return nil, fmt.Errorf("count possible CPUs: %w", err)
+		}
+		if err := o.Expression.Inject(coll, bpf.Levels*uint32(cpus)); err != nil {
+			return nil, err
+		}
 	}
 	all := coll.Copy()
 	free, err := chooseFree(coll)

@@ -18,12 +18,17 @@ import (
 
 	"github.com/droptrace/droptrace/bpf"
 	"github.com/droptrace/droptrace/tracer/event"
+	"github.com/droptrace/droptrace/tracer/filter/expression"
 )
 
 // Options say what to trace and how.
 type Options struct {
 	// Filter is a struct filter_config (tracer/filter.Kernel); nil passes all.
 	Filter any
+	// Expression narrows what Filter passes; nil passes all. Where this kernel
+	// refuses it, ExpressionInKernel says so and the caller has to run it on
+	// each event, which then carries as many bytes as it looks at.
+	Expression *expression.Program
 	// Symbols of the running kernel.
 	Symbols Symbols
 	// BTF of the running kernel, as btf.LoadKernelSpec gives it.
@@ -70,6 +75,7 @@ func (o *Options) xtCapacity() uint32 {
 // Tracer is an attached kernel side.
 type Tracer struct {
 	kernel    *kernelSide
+	refused   error // why the expression does not run in the kernel
 	reader    *ringbuf.Reader
 	record    ringbuf.Record
 	links     []link.Link
@@ -92,20 +98,26 @@ var ErrNoBTF = errors.New("the kernel has no BTF")
 
 // Open loads, calibrates and attaches. The error names what is missing.
 func Open(ctx context.Context, o Options) (*Tracer, error) {
-	kernel, err := load(&o, o.BTF)
+	kernel, refused, err := loadWithExpression(&o)
 	if err != nil {
 		return nil, err
 	}
 	if o.Plan == "" {
 		o.Plan = PlanAuto
 	}
-	t := &Tracer{kernel: kernel, xt: newXTAllocator(o.xtCapacity()), sites: make(map[uint32][]uint64), options: o, attached: make(map[string]bool), used: make(map[Plan]int)}
+	t := &Tracer{kernel: kernel, refused: refused, xt: newXTAllocator(o.xtCapacity()), sites: make(map[uint32][]uint64), options: o, attached: make(map[string]bool), used: make(map[Plan]int)}
 	if err := t.start(ctx, &o); err != nil {
 		t.Close()
 		return nil, err
 	}
+	if refused != nil {
+		t.notice("the kernel refuses the expression, which is slower outside of it: %v", refused)
+	}
 	return t, nil
 }
+
+// ExpressionInKernel reports whether events have passed Options.Expression.
+func (t *Tracer) ExpressionInKernel() bool { return t.refused == nil }
 
 func (t *Tracer) start(ctx context.Context, o *Options) error {
 	var err error

@@ -56,7 +56,7 @@ func correlateAction(c *cli.Context, t terminal, o options, f *filter.Filter, fi
 	r := &correlation{
 		o: o, t: t, filter: f, capture: c.String("correlate"), onlyDropped: c.Bool("only-dropped"),
 		options: correlate.Options{Within: defaultWithin, Passed: c.Bool("passed")},
-		out:     output.NewCorrelation(t.stdout, t.style(t.stdout), t.zone, o.json),
+		out:     output.NewCorrelation(t.stdout, t.style(t.stdout), t.zone, o.format == "json"),
 		drops:   &dropChain{t: t, files: files, filter: f},
 	}
 	if c.IsSet("within") {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/droptrace/droptrace/cmd/droptrace/output"
 )
 
 // The headings of --help.
@@ -34,10 +36,11 @@ func liveFlags() []cli.Flag {
 		flags = append(flags, &cli.BoolFlag{Name: name, Aliases: aliases, Category: category, Usage: usage})
 	}
 	text(outputFlags, "`FILE` show a recording again: droptrace read FILE", "read", "r")
-	text(outputFlags, "`FORMAT` text or json", "output")
+	text(outputFlags, "`FORMAT` text, json, or tcpdump: its lines with the drop behind", "output")
 	on(outputFlags, "the same as --output json: one object a line", "json")
 	text(outputFlags, "`N` end after so many drops were shown", "count", "c")
 	text(outputFlags, "`TIME` end after so long: 30s, 5m", "duration")
+	on(outputFlags, "with tcpdump's lines: its -t to -ttttt", "stamp", "t")
 	on(outputFlags, "no heading, status line, notes or closing summary", "quiet", "q")
 	on(outputFlags, "with the kernel's stack", "stack")
 	on(outputFlags, "accepted for habit: addresses are always numbers", "numeric", "n")
@@ -98,7 +101,8 @@ func (l filterList) flags() []cli.Flag {
 // options are what the command line asks of the live command.
 type options struct {
 	cfg      Config
-	json     bool
+	format   string // text, json or tcpdump
+	stamp    output.Stamp
 	quiet    bool
 	limit    uint64 // 0 for none
 	duration time.Duration
@@ -119,7 +123,7 @@ func readOptions(c *cli.Context) (options, error) {
 		}
 	}
 	var errs [6]error
-	o.json, errs[0] = readFormat(c)
+	o.format, o.stamp, errs[0] = readFormat(c)
 	o.cfg.Probes, errs[1] = oneOf(c, "probes", "auto", "fentry", "kprobe", "tracepoint")
 	o.limit, errs[2] = readCount(c)
 	o.duration, errs[3] = readDuration(c)
@@ -134,31 +138,27 @@ func readOptions(c *cli.Context) (options, error) {
 	return o, nil
 }
 
-// refuseExpression is for words that are no flags. A flag after them was not
-// read as one: nothing of the line is acted on.
-func refuseExpression(words []string) error {
-	if words[0] == "help" {
-		return badUsage(errors.New(`"help" is no command`), "droptrace --help lists the flags")
-	}
-	line := strings.Join(words, " ")
-	hint := "flags do it: --port, --host, --proto, -i and others, see --help"
-	if i := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, "-") }); i >= 0 {
-		line = strings.Join(words[:i], " ")
-		hint += "; " + words[i] + " after it was not read"
-	}
-	return badUsage(fmt.Errorf("%q is no flag, and expressions are not understood yet", line), hint)
-}
-
-// readFormat takes --json as the short form of --output json.
-func readFormat(c *cli.Context) (json bool, err error) {
-	format, err := oneOf(c, "output", "text", "json")
+// readFormat takes --json as the short form of --output json. The time of a line
+// can be had as tcpdump gives it, where the line is tcpdump's.
+func readFormat(c *cli.Context) (format string, stamp output.Stamp, err error) {
+	format, err = oneOf(c, "output", "text", "json", "tcpdump")
 	if err != nil {
-		return false, err
+		return "", 0, err
 	}
-	if c.Bool("json") && format == "text" && c.IsSet("output") {
-		return false, badUsage(errors.New("--json and --output text exclude each other"), "give one of them")
+	if c.Bool("json") {
+		if c.IsSet("output") && format != "json" {
+			return "", 0, badUsage(fmt.Errorf("--json and --output %s exclude each other", format), "give one of them")
+		}
+		format = "json"
 	}
-	return c.Bool("json") || format == "json", nil
+	stamp = output.Stamp(c.Count("stamp"))
+	switch {
+	case stamp > 0 && format != "tcpdump":
+		return "", 0, badUsage(errors.New("-t is for lines as tcpdump has them"), "give --output tcpdump too")
+	case stamp > output.StampFirst:
+		return "", 0, badUsage(errors.New("-t is given too often"), "tcpdump knows -t to -ttttt")
+	}
+	return format, stamp, nil
 }
 
 // oneOf reads a flag that knows few values; the first is the default.

@@ -53,14 +53,15 @@ func liveAction(c *cli.Context, t terminal, open opener) error {
 		_, err := io.WriteString(t.stdout, output.Schema())
 		return err
 	}
+	words := c.Args().Slice()
 	if c.IsSet("read") {
-		return readAction(c, t, []string{c.String("read")})
-	}
-	if c.Args().Present() {
-		return refuseExpression(c.Args().Slice())
+		return readAction(c, t, []string{c.String("read")}, strings.Join(words, " "))
 	}
 	o, err := readOptions(c)
 	if err != nil {
+		return err
+	}
+	if o.cfg.Expression, err = readExpression(words, c.App.Commands); err != nil {
 		return err
 	}
 	return live(c.Context, o, t, open)
@@ -190,7 +191,7 @@ func (s *session) heading() {
 		return
 	}
 	style := s.t.style(s.t.stderr)
-	facts := append([]string{"tracing drops"}, s.o.cfg.Filter.words()...)
+	facts := append([]string{"tracing drops"}, s.o.cfg.words()...)
 	if about := s.src.About(); about != "" {
 		facts = append(facts, about)
 	}
@@ -198,6 +199,15 @@ func (s *session) heading() {
 		facts = append(facts, "Ctrl-C ends")
 	}
 	_ = output.WriteHeading(s.t.stderr, style, facts)
+}
+
+// words describes what is asked for.
+func (c *Config) words() []string {
+	words := c.Filter.words()
+	if c.Expression != "" {
+		words = append(words, c.Expression)
+	}
+	return words
 }
 
 // words describes a filter as it was asked for.

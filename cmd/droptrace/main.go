@@ -38,10 +38,11 @@ func run(args []string, t terminal, open opener) int {
 func newApp(t terminal, open opener) *cli.App {
 	app := &cli.App{
 		Name:      "droptrace",
-		UsageText: "droptrace [flags]\n       droptrace read [flags] FILE...",
+		UsageText: "droptrace [flags] [expression]\n       droptrace read [flags] FILE... [expression]",
 		Description: `Shows every packet that the kernel drops, with the rule that dropped it:
 
     droptrace --port 80               drops of one service
+    droptrace 'tcp port 80 and not net 10'         as tcpdump has it
     droptrace -i eth0 --json          all on one interface, for programs
     droptrace -w drops.pcapng         recorded, for Wireshark and for later
     droptrace read drops.pcapng       a recording again (droptrace read --help)
@@ -49,7 +50,9 @@ func newApp(t terminal, open opener) *cli.App {
 It changes nothing on the machine that it watches. It needs root. Filters narrow
 what is shown: the values of one flag (repeated, or with commas) are
 alternatives, and all flags must match. Ports and hosts match the packet, its
-conntrack entry in both directions, and the header quoted in an ICMP error.
+conntrack entry in both directions, and the header quoted in an ICMP error. An
+expression of tcpdump's (man pcap-filter) narrows further and sees the packet
+only, as it was when it was dropped; tcpdump must be installed to compile it.
 
 Exit codes: 0 ended as asked, 1 failed, 2 bad usage.`,
 		Flags:           liveFlags(),

@@ -34,6 +34,7 @@ type opener func(ctx context.Context, cfg Config) (source, error)
 // Config is what the command line asks of a source.
 type Config struct {
 	Filter     Filter
+	Expression string // tcpdump's; "" means all
 	Probes     string // auto, fentry, kprobe or tracepoint
 	BufferSize int    // of the ring buffer, in bytes; 0 means the default
 	All        bool   // frees that lose no packet are wanted too

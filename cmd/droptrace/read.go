@@ -17,6 +17,7 @@ import (
 	"github.com/droptrace/droptrace/cmd/droptrace/recording"
 	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/tracer/filter"
+	"github.com/droptrace/droptrace/tracer/filter/expression"
 )
 
 // readCommand shows recordings again.
@@ -24,7 +25,7 @@ func readCommand(t terminal) *cli.Command {
 	cmd := &cli.Command{
 		Name:      "read",
 		Usage:     "show a recording again",
-		UsageText: "droptrace read [flags] FILE...",
+		UsageText: "droptrace read [flags] FILE... [expression]",
 		Description: `Shows what droptrace -w or --json has recorded, with every filter and output
 of the live command. FILE is - for standard input. It needs no root.
 
@@ -44,9 +45,23 @@ same time, whether it was dropped, by what, and how long after.`,
 		if !c.Args().Present() {
 			return badUsage(errors.New("no recording is given"), "droptrace read FILE")
 		}
-		return readAction(c, t, c.Args().Slice())
+		files, text := filesFirst(c.Args().Slice())
+		return readAction(c, t, files, text)
 	}
 	return cmd
+}
+
+// filesFirst parts names of recordings from the words of an expression. The first
+// argument is a file, others are where there is such a file.
+func filesFirst(args []string) (files []string, text string) {
+	n := 1
+	for n < len(args) {
+		if _, err := os.Stat(args[n]); err != nil && args[n] != "-" {
+			break
+		}
+		n++
+	}
+	return args[:n], strings.Join(args[n:], " ")
 }
 
 // readFlags are those of the live command that need no tracing.
@@ -56,8 +71,9 @@ func readFlags() []cli.Flag {
 	return append(flags, correlateFlags()...)
 }
 
-// readAction reads files, each a recording, one after the other.
-func readAction(c *cli.Context, t terminal, files []string) error {
+// readAction reads files, each a recording, one after the other; text is an
+// expression.
+func readAction(c *cli.Context, t terminal, files []string, text string) error {
 	o, err := readOptions(c)
 	if err != nil {
 		return err
@@ -66,6 +82,13 @@ func readAction(c *cli.Context, t terminal, files []string) error {
 	if err != nil {
 		return badUsage(err)
 	}
+	program, err := compileExpression(c.Context, text)
+	if err != nil {
+		return err
+	}
+	if c.IsSet("correlate") && program != nil {
+		return badUsage(errors.New("--correlate takes no expression"), "flags narrow the drops; tcpdump -r CAPTURE -w NARROWER narrows the capture")
+	}
 	if c.IsSet("correlate") {
 		return correlateAction(c, t, o, f, files)
 	}
@@ -73,7 +96,10 @@ func readAction(c *cli.Context, t terminal, files []string) error {
 	if err != nil {
 		return err
 	}
-	return newReading(o, t, f, rec).run(c.Context, files)
+	o.cfg.Expression = text
+	r := newReading(o, t, f, rec)
+	r.expression = program
+	return r.run(c.Context, files)
 }
 
 func recordedFilter(f Filter) (*filter.Filter, error) {
@@ -94,6 +120,8 @@ type reading struct {
 	rec    *recorder
 	out    printer
 
+	expression *expression.Program // nil for none
+
 	tally       output.Tally
 	counts      output.Counts
 	shown       uint64
@@ -105,11 +133,7 @@ type reading struct {
 
 func newReading(o options, t terminal, f *filter.Filter, rec *recorder) *reading {
 	r := &reading{o: o, t: t, filter: f, rec: rec}
-	if o.json {
-		r.out = output.NewJSON(t.stdout)
-	} else {
-		r.out = output.NewText(t.stdout, t.style(t.stdout), t.zone)
-	}
+	r.out = newPrinter(t.stdout, o, t)
 	return r
 }
 
@@ -232,7 +256,7 @@ func (r *reading) drop(rec *recording.Record) error {
 		r.first = d.Time
 	}
 	r.last = d.Time
-	if !resolve.MatchDrop(r.filter, d, rec.Capture.Device.Name) {
+	if !resolve.MatchDrop(r.filter, d, rec.Capture.Device.Name) || !r.expressionMatches(&rec.Capture, n) {
 		r.counts.FilteredUser += n
 		return nil
 	}
@@ -259,6 +283,19 @@ func (r *reading) drop(rec *recording.Record) error {
 	return r.wrote(r.out.Drop(d))
 }
 
+// expressionMatches counts what cannot be judged: a recording in JSON has no bytes.
+func (r *reading) expressionMatches(c *resolve.Capture, n uint64) bool {
+	if r.expression == nil {
+		return true
+	}
+	frame, length := ethernetFrame(c, r.expression.Tags())
+	verdict, err := r.expression.Frame(frame, length)
+	if err != nil || verdict == expression.Undecided || len(c.Data) == 0 {
+		r.counts.Undecided += n
+	}
+	return err == nil && verdict == expression.Yes && len(c.Data) > 0
+}
+
 // rotated: to have written all the files that were asked for is no failure.
 func (r *reading) rotated(err error) error {
 	if errors.Is(err, recording.ErrFiles) || r.rec.failed() {
@@ -278,7 +315,7 @@ func (r *reading) heading(files []string) {
 	if r.o.quiet {
 		return
 	}
-	facts := append([]string{"reading " + strings.Join(files, ", ")}, r.o.cfg.Filter.words()...)
+	facts := append([]string{"reading " + strings.Join(files, ", ")}, r.o.cfg.words()...)
 	_ = output.WriteHeading(r.t.stderr, r.t.style(r.t.stderr), facts)
 }
 

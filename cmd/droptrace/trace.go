@@ -22,6 +22,7 @@ import (
 	"github.com/droptrace/droptrace/tracer"
 	"github.com/droptrace/droptrace/tracer/event"
 	"github.com/droptrace/droptrace/tracer/filter"
+	"github.com/droptrace/droptrace/tracer/filter/expression"
 	"github.com/droptrace/droptrace/tracer/packet"
 )
 
@@ -32,7 +33,9 @@ type trace struct {
 	symbols  *symbol.Live
 	reasons  *symbol.Reasons
 	filter   *filter.Filter
-	all      bool
+	// The expression, where the kernel does not run it.
+	expression *expression.Program
+	all        bool
 
 	namespaces []netns.Namespace // asked for, else our own
 	interfaces []string          // asked for by name
@@ -46,11 +49,16 @@ type trace struct {
 	modulesSeen  time.Time // when they were still the same
 	notLost      atomic.Uint64
 	filteredUser atomic.Uint64
+	undecided    atomic.Uint64
 	last         atomic.Pointer[tracer.Counts]
 }
 
 // open loads the tracer.
 func open(ctx context.Context, cfg Config) (source, error) {
+	program, err := compileExpression(ctx, cfg.Expression)
+	if err != nil {
+		return nil, err
+	}
 	// Before the symbols: a module that comes in between is found by refresh.
 	modules, _ := os.ReadFile("/proc/modules")
 	symbols, err := symbol.Open()
@@ -62,14 +70,14 @@ func open(ctx context.Context, cfg Config) (source, error) {
 			cfg.Notify(output.Notice{Message: message})
 		}
 	}}
-	if err := t.open(ctx, cfg); err != nil {
+	if err := t.open(ctx, cfg, program); err != nil {
 		t.Close()
 		return nil, explainFailure(err)
 	}
 	return t, nil
 }
 
-func (t *trace) open(ctx context.Context, cfg Config) error {
+func (t *trace) open(ctx context.Context, cfg Config, program *expression.Program) error {
 	spec, err := btf.LoadKernelSpec()
 	if err != nil {
 		return fmt.Errorf("%w: %w", tracer.ErrNoBTF, err)
@@ -98,11 +106,17 @@ func (t *trace) open(ctx context.Context, cfg Config) error {
 	kernel, _ := t.filter.Kernel()
 	t.tracer, err = tracer.Open(ctx, tracer.Options{
 		Filter: kernel, Symbols: kernelSymbols{t.symbols.Table()}, BufferSize: cfg.BufferSize,
-		Stack: cfg.Stack, Plan: tracer.Plan(cfg.Probes), BTF: spec,
+		Stack: cfg.Stack, Plan: tracer.Plan(cfg.Probes), BTF: spec, Expression: program,
 		Snaplen: cfg.Snaplen,
 	})
 	if err != nil {
 		return err
+	}
+	if program != nil && program.Addresses() {
+		t.notice("the expression looks at hardware addresses: packets that this host sends have none yet when netfilter drops them, and those of tunnels never")
+	}
+	if !t.tracer.ExpressionInKernel() {
+		t.expression = program
 	}
 	for _, n := range t.tracer.Notices() {
 		t.notice(n)
@@ -179,7 +193,7 @@ func (t *trace) resolve(ctx context.Context) *resolve.Drop {
 		t.notLost.Add(1)
 		return nil
 	}
-	if !t.filter.MatchEvent(e) {
+	if !t.filter.MatchEvent(e) || !t.expressionMatches(e) {
 		t.filteredUser.Add(1)
 		return nil
 	}
@@ -196,6 +210,19 @@ func (t *trace) resolve(ctx context.Context) *resolve.Drop {
 		return nil
 	}
 	return d
+}
+
+// expressionMatches is what the kernel side does where it can.
+func (t *trace) expressionMatches(e *event.Event) bool {
+	if t.expression == nil {
+		return true
+	}
+	verdict, err := t.expression.Event(e)
+	if err != nil || verdict == expression.Undecided {
+		t.undecided.Add(1)
+		return false
+	}
+	return verdict == expression.Yes
 }
 
 // class tells frees that lose no packet; netfilter's always lose one.
@@ -236,6 +263,7 @@ func (t *trace) Stats() output.Counts {
 		Members:        c.Members,
 		NotLost:        notLost,
 		MissedNested:   c.Nested,
+		Undecided:      c.Undecided + t.undecided.Load(),
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -37,15 +38,22 @@ func newWriter(s *session) *writer {
 	if _, ok := width(t.stdout); ok {
 		w.wide = t.stdout
 	}
-	if s.o.json {
-		w.out = output.NewJSON(w)
-	} else {
-		w.out = output.NewText(w, t.style(t.stdout), t.zone)
-	}
+	w.out = newPrinter(w, s.o, t)
 	if _, ok := width(t.stderr); ok && !s.o.quiet && !t.dumb() {
 		w.status = output.NewStatus(t.stderr, t.style(t.stderr))
 	}
 	return w
+}
+
+// newPrinter prints in the format that was asked for.
+func newPrinter(w io.Writer, o options, t terminal) printer {
+	switch o.format {
+	case "json":
+		return output.NewJSON(w)
+	case "tcpdump":
+		return output.NewTcpdump(w, t.style(t.stdout), t.zone, o.stamp)
+	}
+	return output.NewText(w, t.style(t.stdout), t.zone)
 }
 
 // Write writes to standard output and counts that as progress.

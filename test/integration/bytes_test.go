@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/symbol"
 	"github.com/droptrace/droptrace/tracer"
 	"github.com/droptrace/droptrace/tracer/event"
+	"github.com/droptrace/droptrace/tracer/filter/expression"
 )
 
 const (
@@ -220,4 +222,15 @@ func sendFrame(t *testing.T, ns string, frame []byte) {
 // The ring must hold more than one of the longest records.
 func TestSnaplenMakesTheBufferLargeEnough(t *testing.T) {
 	openTracer(t, tracer.Options{Snaplen: tracer.MaxSnaplen, BufferSize: 64 << 10, Plan: tracer.PlanTracepoint})
+}
+
+// An expression that cannot be loaded is left to the caller, with enough bytes.
+func TestAnExpressionThatIsRefusedIsTold(t *testing.T) {
+	tr := openTracer(t, tracer.Options{Expression: new(expression.Program), Plan: tracer.PlanTracepoint})
+	if tr.ExpressionInKernel() {
+		t.Error("an empty program is said to run in the kernel")
+	}
+	if n := tr.Notices(); len(n) == 0 || !strings.Contains(n[len(n)-1], "refuses the expression") {
+		t.Errorf("notices %q", n)
+	}
 }

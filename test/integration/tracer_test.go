@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -46,7 +47,10 @@ func (b *buffer) bytes() []byte {
 // start returns once droptrace is attached.
 func start(t *testing.T, labs []*lab, args ...string) *tracing {
 	t.Helper()
-	args = append([]string{"--json", "--probes", plan()}, args...)
+	if !slices.Contains(args, "--output") {
+		args = append([]string{"--json"}, args...)
+	}
+	args = append([]string{"--probes", plan()}, args...)
 	for _, l := range labs {
 		args = append(args, "--netns", l.host)
 	}
@@ -109,14 +113,7 @@ func (r *tracing) signal(t *testing.T, s os.Signal) {
 // stop interrupts droptrace and returns what it has told.
 func (r *tracing) stop(t *testing.T) []resolve.Drop {
 	t.Helper()
-	r.signal(t, os.Interrupt)
-	kill := time.AfterFunc(limit, func() { _ = r.cmd.Process.Kill() })
-	err := r.cmd.Wait()
-	kill.Stop()
-	r.finished = true
-	if stderr := <-r.stderr; err != nil {
-		t.Fatalf("droptrace: %v\n%s", err, stderr)
-	}
+	r.end(t)
 	var drops []resolve.Drop
 	for line := range bytes.Lines(r.stdout.bytes()) {
 		var d resolve.Drop
@@ -133,6 +130,19 @@ func (r *tracing) stop(t *testing.T) []resolve.Drop {
 		}
 	}
 	return drops
+}
+
+// end interrupts droptrace and waits for it.
+func (r *tracing) end(t *testing.T) {
+	t.Helper()
+	r.signal(t, os.Interrupt)
+	kill := time.AfterFunc(limit, func() { _ = r.cmd.Process.Kill() })
+	err := r.cmd.Wait()
+	kill.Stop()
+	r.finished = true
+	if stderr := <-r.stderr; err != nil {
+		t.Fatalf("droptrace: %v\n%s", err, stderr)
+	}
 }
 
 // mayNotKnow says whether nft rules are out of reach: there the kernel passes

@@ -114,6 +114,10 @@ func (m *Summary) counts(p *summaryPrinter) {
 		}
 		p.line(labelIndent, strings.Join(parts, " + "))
 	}
+	if c.Undecided > 0 {
+		p.line(labelIndent, "of those filtered, "+plural(c.Undecided, "drop", "drops")+
+			" may match: the expression looks at bytes of theirs that could not be read")
+	}
 	var apart []string
 	if c.Members > 0 {
 		apart = append(apart, plural(c.Members, "fragment or clone", "fragments and clones")+" of drops counted above")

@@ -13,6 +13,14 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type ProgramsExpressionFrame struct {
+	_      structs.HostLayout
+	Start  uint32
+	End    uint32
+	Length uint32
+	Bytes  [20]uint8
+}
+
 type ProgramsFilterConfig struct {
 	_         structs.HostLayout
 	Want      uint32
@@ -182,11 +190,15 @@ type ProgramsInput struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	ProgramsMapConfigs        = "configs"
-	ProgramsMapInputs         = "inputs"
-	ProgramsProgMatchConstant = "match_constant"
-	ProgramsProgMatchMap      = "match_map"
-	ProgramsVarFilter         = "filter"
+	ProgramsMapConfigs         = "configs"
+	ProgramsMapFrames          = "frames"
+	ProgramsMapInputs          = "inputs"
+	ProgramsProgMatchConstant  = "match_constant"
+	ProgramsProgMatchMap       = "match_map"
+	ProgramsProgRunExpression  = "run_expression"
+	ProgramsVarExpressionDepth = "expression_depth"
+	ProgramsVarExpressionTags  = "expression_tags"
+	ProgramsVarFilter          = "filter"
 )
 
 // LoadPrograms returns the embedded CollectionSpec for Programs.
@@ -233,6 +245,7 @@ type ProgramsSpecs struct {
 type ProgramsProgramSpecs struct {
 	MatchConstant *ebpf.ProgramSpec `ebpf:"match_constant"`
 	MatchMap      *ebpf.ProgramSpec `ebpf:"match_map"`
+	RunExpression *ebpf.ProgramSpec `ebpf:"run_expression"`
 }
 
 // ProgramsMapSpecs contains maps before they are loaded into the kernel.
@@ -240,6 +253,7 @@ type ProgramsProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type ProgramsMapSpecs struct {
 	Configs *ebpf.MapSpec `ebpf:"configs"`
+	Frames  *ebpf.MapSpec `ebpf:"frames"`
 	Inputs  *ebpf.MapSpec `ebpf:"inputs"`
 }
 
@@ -247,7 +261,9 @@ type ProgramsMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type ProgramsVariableSpecs struct {
-	Filter *ebpf.VariableSpec `ebpf:"filter"`
+	ExpressionDepth *ebpf.VariableSpec `ebpf:"expression_depth"`
+	ExpressionTags  *ebpf.VariableSpec `ebpf:"expression_tags"`
+	Filter          *ebpf.VariableSpec `ebpf:"filter"`
 }
 
 // ProgramsObjects contains all objects after they have been loaded into the kernel.
@@ -271,12 +287,14 @@ func (o *ProgramsObjects) Close() error {
 // It can be passed to LoadProgramsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type ProgramsMaps struct {
 	Configs *ebpf.Map `ebpf:"configs"`
+	Frames  *ebpf.Map `ebpf:"frames"`
 	Inputs  *ebpf.Map `ebpf:"inputs"`
 }
 
 func (m *ProgramsMaps) Close() error {
 	return _ProgramsClose(
 		m.Configs,
+		m.Frames,
 		m.Inputs,
 	)
 }
@@ -285,7 +303,9 @@ func (m *ProgramsMaps) Close() error {
 //
 // It can be passed to LoadProgramsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type ProgramsVariables struct {
-	Filter *ebpf.Variable `ebpf:"filter"`
+	ExpressionDepth *ebpf.Variable `ebpf:"expression_depth"`
+	ExpressionTags  *ebpf.Variable `ebpf:"expression_tags"`
+	Filter          *ebpf.Variable `ebpf:"filter"`
 }
 
 // ProgramsPrograms contains all programs after they have been loaded into the kernel.
@@ -294,12 +314,14 @@ type ProgramsVariables struct {
 type ProgramsPrograms struct {
 	MatchConstant *ebpf.Program `ebpf:"match_constant"`
 	MatchMap      *ebpf.Program `ebpf:"match_map"`
+	RunExpression *ebpf.Program `ebpf:"run_expression"`
 }
 
 func (p *ProgramsPrograms) Close() error {
 	return _ProgramsClose(
 		p.MatchConstant,
 		p.MatchMap,
+		p.RunExpression,
 	)
 }
 
