@@ -89,6 +89,9 @@ func TestEveryFieldIsEncoded(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, std)
 	}
 	sameJSON(t, appendDrop(nil, &resolve.Drop{}), &resolve.Drop{})
+	correlation := filled[correlationRecord]()
+	sameJSON(t, appendCorrelation(nil, correlation), correlation)
+	sameJSON(t, appendCorrelation(nil, &correlationRecord{}), &correlationRecord{})
 	record := filled[foldedRecord]()
 	sameJSON(t, appendFolded(nil, record), record)
 	sameJSON(t, appendFolded(nil, &foldedRecord{}), &foldedRecord{})
