@@ -129,6 +129,7 @@ type reading struct {
 	written     uint64
 	lost        uint64 // told so far
 	first, last time.Time
+	begun       bool // there is something to sum up
 }
 
 func newReading(o options, t terminal, f *filter.Filter, rec *recorder) *reading {
@@ -140,10 +141,9 @@ func newReading(o options, t terminal, f *filter.Filter, rec *recorder) *reading
 var errEnough = errors.New("enough drops were shown")
 
 func (r *reading) run(ctx context.Context, files []string) error {
-	r.heading(files)
 	var err error
 	for _, name := range files {
-		if err = r.file(ctx, name); err != nil {
+		if err = r.file(ctx, name, files); err != nil {
 			break
 		}
 	}
@@ -154,7 +154,9 @@ func (r *reading) run(ctx context.Context, files []string) error {
 	if errors.Is(err, syscall.EPIPE) {
 		return nil // as with head
 	}
-	r.summary()
+	if r.begun {
+		r.summary()
+	}
 	return err
 }
 
@@ -166,8 +168,8 @@ func notEnough(err error) error {
 	return err
 }
 
-// file reads one recording to its end.
-func (r *reading) file(ctx context.Context, name string) error {
+// file reads one recording, of all these, to its end.
+func (r *reading) file(ctx context.Context, name string, all []string) error {
 	in, err := openInput(name, r.t)
 	if err != nil {
 		return err
@@ -176,6 +178,10 @@ func (r *reading) file(ctx context.Context, name string) error {
 	rd, err := recording.NewReader(in)
 	if err != nil {
 		return unreadable(name, err, 0)
+	}
+	if !r.begun {
+		r.begun = true
+		r.heading(all)
 	}
 	var rec recording.Record
 	drops := uint64(0)
