@@ -118,8 +118,11 @@ type Correlator struct {
 	lastF  int64   // latest frame read
 	to     int64   // end of the recording, once known
 	found  []*drop
-	ready  results
-	counts Counts
+	// The packet that is looked at.
+	packet  identity
+	content []byte
+	ready   results
+	counts  Counts
 }
 
 // Run reads both inputs to their ends. emit is called in order of time, but for
@@ -216,9 +219,11 @@ func (c *Correlator) add(in *Drop) {
 
 // look finds the drops that a packet may be.
 func (c *Correlator) look(in *Frame, at int64) error {
-	var p identity
-	var buf [maxContent]byte
-	if !p.read(in.EtherType, in.Bytes, buf[:0]) {
+	p := &c.packet
+	if c.content == nil {
+		c.content = make([]byte, 0, maxContent)
+	}
+	if !p.read(in.EtherType, in.Bytes, c.content) {
 		c.counts.Unread++
 		return nil
 	}
@@ -226,10 +231,10 @@ func (c *Correlator) look(in *Frame, at int64) error {
 		c.index.wantCut(c.window)
 	}
 	from, to := at-int64(skew), at+int64(c.Within)
-	found, more := c.index.find(&p, from, to, c.found[:0])
+	found, more := c.index.find(p, from, to, c.found[:0])
 	c.found = found
 	if len(found) == 0 {
-		return c.lookDatagram(in, &p, at, from, to)
+		return c.lookDatagram(in, p, at, from, to)
 	}
 	f := c.newFrame(in, at)
 	if more {
