@@ -306,7 +306,7 @@ type KernelPerCpuState struct {
 type KernelRecord struct {
 	_     structs.HostLayout
 	Event KernelEvent
-	Bytes [8]uint8
+	Slack [512]uint8
 }
 
 type KernelScratch struct {
@@ -353,7 +353,9 @@ type KernelScratch struct {
 	Kind        uint32
 	Calibrating uint32
 	Linear      uint32
-	Pad         uint32
+	BeforeData  uint32
+	FrameData   uint32
+	Length      uint32
 }
 
 type KernelSiteRange struct {
@@ -444,6 +446,7 @@ const (
 	KernelProgFentryXtReject   = "fentry_xt_reject"
 	KernelProgFexitEval        = "fexit_eval"
 	KernelProgKfreeSkb         = "kfree_skb"
+	KernelProgKfreeSkbPages    = "kfree_skb_pages"
 	KernelProgKfreeSkbUnrolled = "kfree_skb_unrolled"
 	KernelProgKprobeEval       = "kprobe_eval"
 	KernelProgKprobeHookSlow   = "kprobe_hook_slow"
@@ -512,6 +515,7 @@ type KernelProgramSpecs struct {
 	FentryXtReject   *ebpf.ProgramSpec `ebpf:"fentry_xt_reject"`
 	FexitEval        *ebpf.ProgramSpec `ebpf:"fexit_eval"`
 	KfreeSkb         *ebpf.ProgramSpec `ebpf:"kfree_skb"`
+	KfreeSkbPages    *ebpf.ProgramSpec `ebpf:"kfree_skb_pages"`
 	KfreeSkbUnrolled *ebpf.ProgramSpec `ebpf:"kfree_skb_unrolled"`
 	KprobeEval       *ebpf.ProgramSpec `ebpf:"kprobe_eval"`
 	KprobeHookSlow   *ebpf.ProgramSpec `ebpf:"kprobe_hook_slow"`
@@ -655,6 +659,7 @@ type KernelPrograms struct {
 	FentryXtReject   *ebpf.Program `ebpf:"fentry_xt_reject"`
 	FexitEval        *ebpf.Program `ebpf:"fexit_eval"`
 	KfreeSkb         *ebpf.Program `ebpf:"kfree_skb"`
+	KfreeSkbPages    *ebpf.Program `ebpf:"kfree_skb_pages"`
 	KfreeSkbUnrolled *ebpf.Program `ebpf:"kfree_skb_unrolled"`
 	KprobeEval       *ebpf.Program `ebpf:"kprobe_eval"`
 	KprobeHookSlow   *ebpf.Program `ebpf:"kprobe_hook_slow"`
@@ -675,6 +680,7 @@ func (p *KernelPrograms) Close() error {
 		p.FentryXtReject,
 		p.FexitEval,
 		p.KfreeSkb,
+		p.KfreeSkbPages,
 		p.KfreeSkbUnrolled,
 		p.KprobeEval,
 		p.KprobeHookSlow,

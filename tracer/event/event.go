@@ -45,7 +45,7 @@ const (
 	XTStale                      // a tracked table was replaced since it was tracked
 	XTUntracked                  // x_tables hooks here that nobody tracks
 	XTCapped                     // more drop entries than one drop may read
-	Nonlinear                    // part of the packet lies in pages that were not read
+	Nonlinear                    // part of the packet lies in pages: it may not have been read
 	NFTHere                      // nft base chains stand on this hook
 	NFTPolicy                    // an nft base chain with policy drop does
 	HeadFrags                    // the head of a reassembled datagram
