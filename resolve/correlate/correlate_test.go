@@ -259,6 +259,39 @@ func TestNATIsSeenThrough(t *testing.T) {
 	}
 }
 
+// icmpError is a port unreachable that quotes a packet.
+func icmpError(source, destination string, ttl uint8, quoted []byte) []byte {
+	b := udp(source, destination, 0, 0, ttl, quoted)
+	b[9], b[20], b[21], b[22], b[23], b[24], b[25] = 1, 3, 3, 0, 0, 0, 0
+	return b
+}
+
+// NAT changes the quoted packet as well as the one that quotes it.
+func TestNATOfICMPErrorsIsSeenThrough(t *testing.T) {
+	const client, firewall, public, server = "192.0.2.2", "198.51.100.1", "192.0.2.1", "198.51.100.2"
+	ct := &resolve.Conntrack{
+		State: "related", Dir: "reply",
+		Original: tuple(client, public, 4000, 80), Reply: tuple(server, firewall, 8080, 61000),
+	}
+	quote := func(source, destination string, sport, dport uint16) []byte {
+		return udp(source, destination, sport, dport, 60, []byte("payload"))
+	}
+	p := sent{
+		at: time.Millisecond, dropped: 2 * time.Millisecond, ct: ct,
+		bytes: icmpError(server, firewall, 64, quote(firewall, server, 61000, 8080)),
+		died:  icmpError(server, client, 63, quote(client, server, 4000, 8080)),
+	}
+	// About another flow, by the same server.
+	other := sent{at: time.Millisecond, bytes: icmpError(server, firewall, 64, quote(firewall, server, 61001, 8080))}
+	if c, _ := run(t, []sent{p, other}, Options{}, whole, whole); c.Dropped != 1 || c.NoDrop != 1 {
+		t.Errorf("%+v", c)
+	}
+	p.missed, p.beyond = true, true
+	if c, _ := run(t, []sent{p, other}, Options{}, whole, whole); c.Dropped != 0 || c.Ambiguous != 0 {
+		t.Errorf("not captured: %+v", c)
+	}
+}
+
 func TestTimeTellsEqualPacketsApart(t *testing.T) {
 	b := udp("192.0.2.2", "192.0.2.1", 4000, 80, 64, []byte("same"))
 	ms := time.Millisecond

@@ -162,7 +162,7 @@ func TestDropsAreFoundInACaptureThroughNAT(t *testing.T) {
 	stopAfter := capturing(t, l.server, after, "-i", "eth0", "-Q", "in", "udp")
 	flood(t, l, 7000, packets, 5, false)
 	flood(t, l, 7100, equals, 1, true)
-	packet{tcp: true, port: 7200}.send(t, l)
+	sendAndSendAgain(t, l, 7200)
 	counted := func() (n int) {
 		for _, f := range strings.Split(command(t, "", "ip", "netns", "exec", l.host, "nft", "list", "table", "ip", "filter"), "counter packets ")[1:] {
 			c, _ := strconv.Atoi(f[:strings.IndexByte(f, ' ')])
@@ -186,16 +186,36 @@ func TestDropsAreFoundInACaptureThroughNAT(t *testing.T) {
 	}
 	results := correlateFiles(t, before, drops)
 	matched := checkCorrelation(t, results, frames, records, arrived)
-	want := 0
+	want, again := 0, 0
 	for _, r := range records {
+		if r.seq != "" {
+			again++
+		}
 		if r.port == "9000" || r.seq != "" {
 			want++
 		}
 	}
 	t.Logf("%d captured, %d died, %d of %d matched", len(frames), died, matched, want)
+	if again < 2 {
+		t.Errorf("%d SYNs were dropped, want two at least", again)
+	}
 	if matched < want {
 		t.Errorf("%d of %d drops that can be told apart were matched", matched, want)
 	}
+}
+
+// sendAndSendAgain waits for the kernel's own retransmission of a SYN, which differs
+// from the first in its time alone.
+func sendAndSendAgain(t *testing.T, l *lab, port int) {
+	t.Helper()
+	within(t, l.client, func() error {
+		c, err := net.DialTimeout("tcp4", net.JoinHostPort(hostIP, strconv.Itoa(port)), 1500*time.Millisecond)
+		if err == nil {
+			c.Close()
+			t.Error("it was not dropped")
+		}
+		return nil
+	})
 }
 
 // checkCorrelation returns how many drops with a number of their own were matched.
@@ -211,6 +231,9 @@ func checkCorrelation(t *testing.T, results []correlated, frames, records []diss
 			}
 			if f.port == "7000" && arrived[f.payload] {
 				t.Fatalf("frame %d is said to be dropped, and has arrived", r.Frame)
+			}
+			if r.AfterNS > int64(100*time.Millisecond) {
+				t.Errorf("frame %d was dropped %d ns later", r.Frame, r.AfterNS)
 			}
 			if used[r.Number] {
 				t.Fatalf("drop %d is matched twice", r.Number)
