@@ -296,16 +296,18 @@ func TestTimeTellsEqualPacketsApart(t *testing.T) {
 	b := udp("192.0.2.2", "192.0.2.1", 4000, 80, 64, []byte("same"))
 	ms := time.Millisecond
 	died := func(at, dropped time.Duration) sent { return sent{at: at, bytes: b, dropped: dropped, died: b} }
+	missed := func(s sent) sent { s.missed = true; return s }
 	passed := func(at time.Duration) sent { return sent{at: at, bytes: b} }
 	for name, tt := range map[string]struct {
 		packets            []sent
 		dropped, ambiguous uint64
 	}{
-		"seconds apart":                     {[]sent{died(ms, 2*ms), died(1001*ms, 1002*ms), died(3001*ms, 3002*ms)}, 3, 0},
-		"each dropped before the next came": {[]sent{died(10*ms, 12*ms), died(20*ms, 22*ms), died(30*ms, 31*ms)}, 3, 0},
-		"both there when one was dropped":   {[]sent{died(10*ms, 32*ms), passed(20 * ms)}, 0, 2},
-		"one passed long before":            {[]sent{passed(ms), died(500*ms, 501*ms)}, 1, 0},
-		"one passed after":                  {[]sent{died(10*ms, 11*ms), passed(20 * ms)}, 1, 0},
+		"seconds apart":                       {[]sent{died(ms, 2*ms), died(1001*ms, 1002*ms), died(3001*ms, 3002*ms)}, 3, 0},
+		"each dropped before the next came":   {[]sent{died(10*ms, 12*ms), died(20*ms, 22*ms), died(30*ms, 31*ms)}, 3, 0},
+		"both there when one was dropped":     {[]sent{died(10*ms, 32*ms), passed(20 * ms)}, 0, 2},
+		"one passed long before":              {[]sent{passed(ms), died(500*ms, 501*ms)}, 1, 0},
+		"two died, of which one was captured": {[]sent{died(10*ms, 12*ms), missed(died(11*ms, 13*ms))}, 0, 1},
+		"one passed after":                    {[]sent{died(10*ms, 11*ms), passed(20 * ms)}, 1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c, _ := run(t, tt.packets, Options{}, whole, whole); c.Dropped != tt.dropped || c.Ambiguous != tt.ambiguous {
