@@ -34,7 +34,9 @@ of the live command. FILE is - for standard input. It needs no root.
     droptrace read --correlate eth0.pcap drops.pcapng
 
 With --correlate it says of each packet of a capture, which tcpdump took at the
-same time, whether it was dropped, by what, and how long after.`,
+same time on the same machine, whether it was dropped, by what, and how long
+after. It takes the capture for whole: where equal packets came by several
+interfaces and one was captured, narrow the drops with --in.`,
 		Flags:                  readFlags(),
 		UseShortOptionHandling: true,
 		HideHelpCommand:        true,

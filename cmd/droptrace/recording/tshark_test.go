@@ -1,12 +1,14 @@
 package recording
 
 import (
+	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve"
@@ -163,4 +165,40 @@ func openRecording(t *testing.T, name string) (*Reader, func()) {
 		t.Fatal(err)
 	}
 	return r, func() { f.Close() }
+}
+
+// As in droptrace -w - | wireshark -k -i -: a drop shows while the run goes on.
+func TestWiresharkReadsAPipeAsItIsWritten(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("tshark", "-l", "-i", "-", "-T", "fields", "-e", "udp.dstport")
+	cmd.Stdin = r
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	kill := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	defer kill.Stop()
+	rec, err := Create("-", Options{Stdout: w})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rec.Write(udpDrop(1)); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if line != "80\n" {
+		t.Errorf("tshark says %q, %v", line, err)
+	}
+	if err := rec.Close(output.Counts{}); err != nil {
+		t.Error(err)
+	}
+	w.Close()
+	_ = cmd.Wait()
 }
