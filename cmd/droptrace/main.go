@@ -65,7 +65,7 @@ Exit codes: 0 ended as asked, 1 failed, 2 bad usage.`,
 		ExitErrHandler:         func(*cli.Context, error) {},
 		OnUsageError:           func(c *cli.Context, err error, _ bool) error { return usageError(c.App.Flags, err) },
 	}
-	app.Commands = []*cli.Command{readCommand(t)}
+	app.Commands = []*cli.Command{conntrackCommand(t, open), readCommand(t)}
 	app.CustomAppHelpTemplate = helpText(app) // a template with no actions
 	app.Action = func(c *cli.Context) error {
 		if c.Bool("version") {

@@ -89,6 +89,12 @@ func TestEveryFieldIsEncoded(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, std)
 	}
 	sameJSON(t, appendDrop(nil, &resolve.Drop{}), &resolve.Drop{})
+	failure := filled[resolve.ConntrackFailure]()
+	sameJSON(t, appendConntrackFailure(nil, failure), failure)
+	sameJSON(t, appendConntrackFailure(nil, &resolve.ConntrackFailure{}), &resolve.ConntrackFailure{})
+	table := filled[resolve.ConntrackSample]()
+	sameJSON(t, appendSample(nil, table), table)
+	sameJSON(t, appendSample(nil, &resolve.ConntrackSample{}), &resolve.ConntrackSample{})
 	record := filled[foldedRecord]()
 	sameJSON(t, appendFolded(nil, record), record)
 	sameJSON(t, appendFolded(nil, &foldedRecord{}), &foldedRecord{})
