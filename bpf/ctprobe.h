@@ -24,6 +24,7 @@ struct ct_run {
 	u64 early_net;
 	u64 clash_stack;
 	u64 clash_skb;
+	u64 clash_ct;
 	u64 clash_hash; /* struct nf_conntrack_tuple_hash * of the winner */
 	u64 delete_stack;
 	u64 delete_ct;
@@ -221,6 +222,7 @@ static __always_inline void clash_entry(u64 stack, u64 skb_address, u64 hash)
 	r->clash_stack = stack;
 	r->clash_skb = skb_address;
 	r->clash_hash = hash;
+	r->clash_ct = BPF_CORE_READ(skb, _nfct) & ~NFCT_INFOMASK;
 	__builtin_memset(&r->loser, 0, sizeof(r->loser));
 	read_nfct(&r->loser, BPF_CORE_READ(skb, _nfct));
 }
@@ -256,6 +258,7 @@ static __always_inline void clash_exit(u64 stack, s32 verdict)
 	__builtin_memset(&r->note, 0, sizeof(r->note));
 	read_ct_entry(&r->note.other, winner);
 	r->note.net = (u64)BPF_CORE_READ(winner, ct_net.net);
+	r->note.ct = r->clash_ct;
 	r->note.saw = CT_SAW_CLASH;
 	r->note.time = bpf_ktime_get_ns();
 	if (verdict == NF_DROP)

@@ -71,6 +71,7 @@ type KernelCtNote struct {
 	Time  uint64
 	Net   uint64
 	Stack uint64
+	Ct    uint64
 	Saw   uint32
 	Pad   uint32
 	Other struct {
@@ -117,6 +118,7 @@ type KernelCtRun struct {
 	EarlyNet    uint64
 	ClashStack  uint64
 	ClashSkb    uint64
+	ClashCt     uint64
 	ClashHash   uint64
 	DeleteStack uint64
 	DeleteCt    uint64

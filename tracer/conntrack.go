@@ -21,22 +21,25 @@ type ctProbe struct {
 	probe
 	hooked uint32 // what its silence means
 	every  bool   // every new or every ended connection passes it
+
+	without string // what is missing where it cannot be had
 }
 
 // ctProbes are attached in every plan but the tracepoint's: where nothing fails
 // they never run. Those that every connection passes tell who was evicted and by
 // whom, and are for `droptrace conntrack` alone.
 func ctProbes() []ctProbe {
+	const invalid = "why packets are invalid is not seen"
 	return []ctProbe{
-		{hooked: hookedClash, probe: probe{function: "nf_ct_resolve_clash",
+		{hooked: hookedClash, without: "clashes of conntrack are told by counters alone", probe: probe{function: "nf_ct_resolve_clash",
 			fentry: "fentry_clash", fexit: "fexit_clash", kprobe: "kprobe_clash", kretprobe: "kretprobe_clash"}},
-		{hooked: hookedFull, probe: probe{function: "early_drop",
+		{hooked: hookedFull, without: "a full conntrack table is told by counters alone", probe: probe{function: "early_drop",
 			fentry: "fentry_early", fexit: "fexit_early", kprobe: "kprobe_early", kretprobe: "kretprobe_early"}},
 		// Variadic: fentry is refused.
-		{hooked: hookedInvalid, probe: probe{function: "nf_ct_l4proto_log_invalid", kprobe: "kprobe_ct_invalid"}},
-		{hooked: hookedInvalid, probe: probe{function: "nf_l4proto_log_invalid", kprobe: "kprobe_l4_invalid"}},
-		{every: true, probe: probe{function: "__nf_conntrack_alloc", fentry: "fentry_alloc", kprobe: "kprobe_alloc"}},
-		{every: true, probe: probe{function: "nf_ct_delete",
+		{hooked: hookedInvalid, without: invalid, probe: probe{function: "nf_ct_l4proto_log_invalid", kprobe: "kprobe_ct_invalid"}},
+		{hooked: hookedInvalid, without: invalid, probe: probe{function: "nf_l4proto_log_invalid", kprobe: "kprobe_l4_invalid"}},
+		{every: true, without: "who had a connection evicted is not seen", probe: probe{function: "__nf_conntrack_alloc", fentry: "fentry_alloc", kprobe: "kprobe_alloc"}},
+		{every: true, without: "evicted connections are not seen", probe: probe{function: "nf_ct_delete",
 			fentry: "fentry_delete", fexit: "fexit_delete", kprobe: "kprobe_delete", kretprobe: "kretprobe_delete"}},
 	}
 }
@@ -63,7 +66,10 @@ func (t *Tracer) attachConntrack(plan Plan, symbols Symbols) (string, error) {
 				t.attached[p.function] = true
 				continue
 			}
-			t.refused = len(used) == 0
+			t.refused = plan == PlanAuto && len(used) == 0
+			if !t.refused {
+				t.notice("%s: %v", p.without, err)
+			}
 		}
 		hooked &^= p.hooked
 		failed = errors.Join(failed, err)

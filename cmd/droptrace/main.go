@@ -46,6 +46,7 @@ func newApp(t terminal, open opener) *cli.App {
     droptrace -i eth0 --json          all on one interface, for programs
     droptrace -w drops.pcapng         recorded, for Wireshark and for later
     droptrace read drops.pcapng       a recording again (droptrace read --help)
+    droptrace conntrack               flows that got no conntrack entry, and why
 
 It changes nothing on the machine that it watches. It needs root. Filters narrow
 what is shown: the values of one flag (repeated, or with commas) are
