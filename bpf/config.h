@@ -41,6 +41,7 @@ enum hook_class {
 	HOOK_NAT = 3,	   /* priv leads to more hook entries */
 	HOOK_HARMLESS = 4, /* never returns NF_DROP (defrag steals) */
 	HOOK_CONNTRACK = 5, /* where packets get their conntrack entry */
+	HOOK_CONFIRM = 6,   /* where the entry goes into the table */
 };
 
 /* Offsets of module types: from module BTF, or known for 5.10. */
@@ -83,6 +84,11 @@ struct config {
 	u32 nft_in_place;     /* nft frees by itself: it never returns NF_DROP */
 	u32 nft_evals_hooked; /* every drop-yielding eval has a probe */
 	u32 ready;	      /* calibrated: drops are recorded from now on */
+	u32 ct_hooked;	      /* enum ct_hooked */
+	/* Indexes into struct linux_mib, from the kernel's BTF; 0: not known. */
+	u32 mib_listen_drops;
+	u32 mib_listen_overflows;
+	u32 mib_queue_full;
 	u32 pad;
 };
 
@@ -123,6 +129,11 @@ enum count {
 	COUNT_MEMBERS, /* fragments of a head already told */
 	COUNT_NESTED,  /* runs deeper than the scratch levels */
 	COUNT_UNDECIDED, /* filtered too: the expression looks at bytes that cannot be read */
+	/* Conntrack failures that are no drops: not part of the above. */
+	COUNT_CT_SEEN,
+	COUNT_CT_FILTERED,
+	COUNT_CT_LOST,
+	COUNT_CT_DELIVERED,
 	COUNT_MAX,
 };
 

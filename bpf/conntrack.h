@@ -13,25 +13,8 @@
 
 enum ct_presence { CT_ABSENT, CT_ENTRY, CT_UNTRACKED };
 
-static __always_inline void read_conntrack(struct event *e, struct sk_buff *skb)
+static __always_inline void read_ct_entry(struct ct_info *out, struct nf_conn *ct)
 {
-	struct ct_info *out = &e->ct;
-	struct nf_conn *ct;
-	u64 nfct;
-
-	if (!bpf_core_field_exists(skb->_nfct))
-		return;
-	nfct = skb->_nfct;
-	if (!nfct)
-		return;
-	out->ctinfo = nfct & NFCT_INFOMASK;
-	if (out->ctinfo == IP_CT_UNTRACKED) {
-		out->present = CT_UNTRACKED;
-		return;
-	}
-	ct = (void *)(nfct & ~NFCT_INFOMASK);
-	if (!ct)
-		return;
 	out->present = CT_ENTRY;
 	out->status = BPF_CORE_READ(ct, status);
 	out->timeout = BPF_CORE_READ(ct, timeout);
@@ -44,6 +27,28 @@ static __always_inline void read_conntrack(struct event *e, struct sk_buff *skb)
 	bpf_probe_read_kernel(&out->reply, sizeof(out->reply), &ct->tuplehash[1].tuple);
 	if (out->original.protonum == IPPROTO_TCP)
 		out->tcp_state = BPF_CORE_READ(ct, proto.tcp.state);
+}
+
+static __always_inline void read_nfct(struct ct_info *out, u64 nfct)
+{
+	struct nf_conn *ct;
+
+	if (!nfct)
+		return;
+	out->ctinfo = nfct & NFCT_INFOMASK;
+	if (out->ctinfo == IP_CT_UNTRACKED) {
+		out->present = CT_UNTRACKED;
+		return;
+	}
+	ct = (void *)(nfct & ~NFCT_INFOMASK);
+	if (ct)
+		read_ct_entry(out, ct);
+}
+
+static __always_inline void read_conntrack(struct event *e, struct sk_buff *skb)
+{
+	if (bpf_core_field_exists(skb->_nfct))
+		read_nfct(&e->ct, skb->_nfct);
 }
 
 #endif

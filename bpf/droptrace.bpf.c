@@ -7,6 +7,9 @@
  */
 #include "attribute.h"
 #include "conntrack.h"
+#include "ctfail.h"
+#include "ctprobe.h"
+#include "listen.h"
 #include "packet.h"
 #include "pages.h"
 #include "probes.h"
@@ -61,7 +64,8 @@ __noinline int step_calibrate(u32 level)
 		return 0;
 	if (s->state)
 		step_scan_hooks(level);
-	out->event = s->event;
+	/* More than clang will copy in line. */
+	bpf_probe_read_kernel(&out->event, sizeof(out->event), &s->event);
 	out->event.type = EVENT_CALIBRATION;
 	out->start = s->window.start;
 	out->state = s->state;
@@ -107,9 +111,11 @@ static __always_inline bool wanted(u32 level, struct scratch *s, u64 *ctx, bool 
 static __always_inline void emit(u32 level, struct scratch *s, u64 *ctx, bool pages)
 {
 	struct event *e = &s->event;
-	u64 size = sizeof(*e) - sizeof(e->stack);
+	u64 size = sizeof(*e) - sizeof(e->stack) - sizeof(e->failure) - sizeof(e->listen);
 	long err;
 
+	if (e->flags & FLAG_FAILURE)
+		size = sizeof(*e) - sizeof(e->stack);
 	if (with_stack) {
 		__builtin_memset(e->stack, 0, sizeof(e->stack));
 		bpf_get_stack(ctx, e->stack, sizeof(e->stack), 0);
@@ -131,7 +137,7 @@ static __always_inline void start_event(struct scratch *s, u64 *ctx)
 {
 	struct event *e = &s->event;
 
-	__builtin_memset(e, 0, sizeof(*e) - sizeof(e->stack));
+	clear_event(e);
 	e->type = EVENT_DROP;
 	e->hook = NO_HOOK;
 	e->time = bpf_ktime_get_ns();
@@ -175,12 +181,20 @@ static __always_inline void handle(u32 level, struct scratch *s, struct per_cpu_
 	}
 	if (s->event.flags & FLAG_HEAD_FRAGS)
 		expect_members(p, skb);
+	if (conntrack_only && !s->kind) {
+		count(COUNT_FILTERED);
+		return;
+	}
 	/* Counters of legacy rules must be followed through every drop of theirs. */
 	early = s->kind != SITE_HOOK_SLOW && !(filter.want & FILTER_NEEDS_HOOK);
 	if (early && !wanted(level, s, ctx, pages))
 		return;
 	if (s->kind)
 		attribute(level, s, loops);
+	if (s->kind && !step_ct_failure(level) && conntrack_only) {
+		count(COUNT_FILTERED);
+		return;
+	}
 	if (!early && !wanted(level, s, ctx, pages))
 		return;
 	read_task(&s->event, *(volatile u64 *)&s->context);
@@ -330,6 +344,162 @@ SEC("kprobe/reject_tg")
 int kprobe_xt_reject(struct pt_regs *ctx)
 {
 	note_target(REGS_PARM1(ctx), REGS_PARM2(ctx));
+	return 0;
+}
+
+/* Conntrack's failing paths: see ctprobe.h. */
+SEC("fentry/nf_ct_resolve_clash")
+int fentry_clash(u64 *ctx)
+{
+	clash_entry((u64)ctx, argument(ctx, 0), argument(ctx, 1));
+	return 0;
+}
+
+SEC("fexit/nf_ct_resolve_clash")
+int fexit_clash(u64 *ctx)
+{
+	clash_exit((u64)ctx, argument(ctx, 3));
+	return 0;
+}
+
+SEC("kprobe/nf_ct_resolve_clash")
+int kprobe_clash(struct pt_regs *ctx)
+{
+	clash_entry(REGS_STACK(ctx), REGS_PARM1(ctx), REGS_PARM2(ctx));
+	return 0;
+}
+
+SEC("kretprobe/nf_ct_resolve_clash")
+int kretprobe_clash(struct pt_regs *ctx)
+{
+	clash_exit(REGS_STACK(ctx), REGS_RETURN(ctx));
+	return 0;
+}
+
+SEC("fentry/early_drop")
+int fentry_early(u64 *ctx)
+{
+	early_entry((u64)ctx, argument(ctx, 0));
+	return 0;
+}
+
+SEC("fexit/early_drop")
+int fexit_early(u64 *ctx)
+{
+	early_exit((u64)ctx, (s32)argument(ctx, 2));
+	return 0;
+}
+
+SEC("kprobe/early_drop")
+int kprobe_early(struct pt_regs *ctx)
+{
+	early_entry(REGS_STACK(ctx), REGS_PARM1(ctx));
+	return 0;
+}
+
+SEC("kretprobe/early_drop")
+int kretprobe_early(struct pt_regs *ctx)
+{
+	early_exit(REGS_STACK(ctx), (s32)REGS_RETURN(ctx));
+	return 0;
+}
+
+SEC("fentry/__nf_conntrack_alloc")
+int fentry_alloc(u64 *ctx)
+{
+	alloc_entry((u64)ctx, argument(ctx, 2));
+	return 0;
+}
+
+SEC("kprobe/__nf_conntrack_alloc")
+int kprobe_alloc(struct pt_regs *ctx)
+{
+	alloc_entry(REGS_STACK(ctx), REGS_PARM3(ctx));
+	return 0;
+}
+
+SEC("fentry/nf_ct_delete")
+int fentry_delete(u64 *ctx)
+{
+	delete_entry((u64)ctx, argument(ctx, 0));
+	return 0;
+}
+
+SEC("fexit/nf_ct_delete")
+int fexit_delete(u64 *ctx)
+{
+	delete_exit((u64)ctx, (u8)argument(ctx, 3));
+	return 0;
+}
+
+SEC("kprobe/nf_ct_delete")
+int kprobe_delete(struct pt_regs *ctx)
+{
+	delete_entry(REGS_STACK(ctx), REGS_PARM1(ctx));
+	return 0;
+}
+
+SEC("kretprobe/nf_ct_delete")
+int kretprobe_delete(struct pt_regs *ctx)
+{
+	delete_exit(REGS_STACK(ctx), (u8)REGS_RETURN(ctx));
+	return 0;
+}
+
+/* (skb, ct, state, fmt, ...); without state before 5.14 */
+SEC("kprobe/nf_ct_l4proto_log_invalid")
+int kprobe_ct_invalid(struct pt_regs *ctx)
+{
+	struct nf_conn *ct = (void *)REGS_PARM2(ctx);
+	u64 net = (u64)BPF_CORE_READ(ct, ct_net.net);
+
+	if (has_state_shape(REGS_PARM3(ctx), net))
+		complain(REGS_PARM1(ctx), REGS_PARM3(ctx), net, REGS_PARM4(ctx), REGS_PARM5(ctx));
+	else
+		complain(REGS_PARM1(ctx), 0, net, REGS_PARM3(ctx), REGS_PARM4(ctx));
+	return 0;
+}
+
+/* (skb, state, protonum, fmt, ...); (skb, net, pf, protonum, fmt, ...) before */
+SEC("kprobe/nf_l4proto_log_invalid")
+int kprobe_l4_invalid(struct pt_regs *ctx)
+{
+	struct nf_hook_state *state = (void *)REGS_PARM2(ctx);
+
+	if (has_state_shape((u64)state, 0))
+		complain(REGS_PARM1(ctx), (u64)state, (u64)BPF_CORE_READ(state, net),
+			 REGS_PARM4(ctx), REGS_PARM5(ctx));
+	else
+		complain(REGS_PARM1(ctx), 0, REGS_PARM2(ctx), REGS_PARM5(ctx), REGS_PARM6(ctx));
+	return 0;
+}
+
+/* int tcp_conn_request(rsk_ops, af_ops, sk, skb): see listen.h. */
+SEC("fentry/tcp_conn_request")
+int fentry_request(u64 *ctx)
+{
+	request_entry((u64)ctx, argument(ctx, 2), argument(ctx, 3));
+	return 0;
+}
+
+SEC("fexit/tcp_conn_request")
+int fexit_request(u64 *ctx)
+{
+	request_exit((u64)ctx);
+	return 0;
+}
+
+SEC("kprobe/tcp_conn_request")
+int kprobe_request(struct pt_regs *ctx)
+{
+	request_entry(REGS_STACK(ctx), REGS_PARM3(ctx), REGS_PARM4(ctx));
+	return 0;
+}
+
+SEC("kretprobe/tcp_conn_request")
+int kretprobe_request(struct pt_regs *ctx)
+{
+	request_exit(REGS_STACK(ctx));
 	return 0;
 }
 

@@ -29,26 +29,133 @@ type KernelCalibration struct {
 }
 
 type KernelConfig struct {
-	_                structs.HostLayout
-	Sites            [16]KernelSiteRange
-	Layout           KernelLayout
-	_                [4]byte
-	TextStart        uint64
-	TextEnd          uint64
-	ModulesStart     uint64
-	ModulesEnd       uint64
-	CalibrationNetns uint32
-	PossibleCpus     uint32
-	NftInPlace       uint32
-	NftEvalsHooked   uint32
-	Ready            uint32
-	Pad              uint32
+	_                  structs.HostLayout
+	Sites              [16]KernelSiteRange
+	Layout             KernelLayout
+	_                  [4]byte
+	TextStart          uint64
+	TextEnd            uint64
+	ModulesStart       uint64
+	ModulesEnd         uint64
+	CalibrationNetns   uint32
+	PossibleCpus       uint32
+	NftInPlace         uint32
+	NftEvalsHooked     uint32
+	Ready              uint32
+	CtHooked           uint32
+	MibListenDrops     uint32
+	MibListenOverflows uint32
+	MibQueueFull       uint32
+	Pad                uint32
 }
 
 type KernelCpuAnchor struct {
 	_    structs.HostLayout
 	Self uint64
 	Map  uint64
+}
+
+type KernelCtBaseline struct {
+	_       structs.HostLayout
+	Counter [6]uint32
+}
+
+type KernelCtBaselineKey struct {
+	_     structs.HostLayout
+	Netns uint32
+	Cpu   uint32
+}
+
+type KernelCtNote struct {
+	_     structs.HostLayout
+	Time  uint64
+	Net   uint64
+	Stack uint64
+	Ct    uint64
+	Saw   uint32
+	Pad   uint32
+	Other struct {
+		_        structs.HostLayout
+		Present  uint8
+		Ctinfo   uint8
+		TcpState uint8
+		Pad      uint8
+		Status   uint32
+		Mark     uint32
+		Zone     uint16
+		Pad2     uint16
+		Timeout  uint32
+		Jiffies  uint32
+		Original struct {
+			_        structs.HostLayout
+			Src      [16]uint8
+			SrcPort  uint16
+			L3num    uint16
+			Dst      [16]uint8
+			DstPort  uint16
+			Protonum uint8
+			Dir      uint8
+		}
+		Reply struct {
+			_        structs.HostLayout
+			Src      [16]uint8
+			SrcPort  uint16
+			L3num    uint16
+			Dst      [16]uint8
+			DstPort  uint16
+			Protonum uint8
+			Dir      uint8
+		}
+	}
+	Reason [64]int8
+}
+
+type KernelCtRun struct {
+	_           structs.HostLayout
+	AllocStack  uint64
+	AllocTuple  uint64
+	EarlyStack  uint64
+	EarlyNet    uint64
+	ClashStack  uint64
+	ClashSkb    uint64
+	ClashCt     uint64
+	ClashHash   uint64
+	DeleteStack uint64
+	DeleteCt    uint64
+	Loser       struct {
+		_        structs.HostLayout
+		Present  uint8
+		Ctinfo   uint8
+		TcpState uint8
+		Pad      uint8
+		Status   uint32
+		Mark     uint32
+		Zone     uint16
+		Pad2     uint16
+		Timeout  uint32
+		Jiffies  uint32
+		Original struct {
+			_        structs.HostLayout
+			Src      [16]uint8
+			SrcPort  uint16
+			L3num    uint16
+			Dst      [16]uint8
+			DstPort  uint16
+			Protonum uint8
+			Dir      uint8
+		}
+		Reply struct {
+			_        structs.HostLayout
+			Src      [16]uint8
+			SrcPort  uint16
+			L3num    uint16
+			Dst      [16]uint8
+			DstPort  uint16
+			Protonum uint8
+			Dir      uint8
+		}
+	}
+	Note KernelCtNote
 }
 
 type KernelEvent struct {
@@ -142,8 +249,58 @@ type KernelEvent struct {
 		Chain       [32]int8
 		Entry       [168]uint8
 	}
-	Header [160]uint8
-	Stack  [20]uint64
+	Header  [160]uint8
+	Failure struct {
+		_       structs.HostLayout
+		Saw     uint8
+		Hooked  uint8
+		Counted uint8
+		AtHook  uint8
+		Moved   [6]uint32
+		Pad     uint32
+		Other   struct {
+			_        structs.HostLayout
+			Present  uint8
+			Ctinfo   uint8
+			TcpState uint8
+			Pad      uint8
+			Status   uint32
+			Mark     uint32
+			Zone     uint16
+			Pad2     uint16
+			Timeout  uint32
+			Jiffies  uint32
+			Original struct {
+				_        structs.HostLayout
+				Src      [16]uint8
+				SrcPort  uint16
+				L3num    uint16
+				Dst      [16]uint8
+				DstPort  uint16
+				Protonum uint8
+				Dir      uint8
+			}
+			Reply struct {
+				_        structs.HostLayout
+				Src      [16]uint8
+				SrcPort  uint16
+				L3num    uint16
+				Dst      [16]uint8
+				DstPort  uint16
+				Protonum uint8
+				Dir      uint8
+			}
+		}
+		Reason [64]int8
+	}
+	Listen struct {
+		_       structs.HostLayout
+		Kind    uint32
+		Waiting uint32
+		Limit   uint32
+		Pad     uint32
+	}
+	Stack [20]uint64
 }
 
 type KernelExpressionFrame struct {
@@ -279,6 +436,19 @@ type KernelLayout struct {
 	NetTables    [2][8]uint16
 }
 
+type KernelListenRun struct {
+	_      structs.HostLayout
+	Stack  uint64
+	Sk     uint64
+	Skb    uint64
+	Before struct {
+		_         structs.HostLayout
+		Drops     uint64
+		Overflows uint64
+		QueueFull uint64
+	}
+}
+
 type KernelNote struct {
 	_     structs.HostLayout
 	Time  uint64
@@ -339,7 +509,40 @@ type KernelScratch struct {
 		Ether  uint16
 		Pad    uint16
 	}
-	Note        KernelNote
+	Note KernelNote
+	Swap struct {
+		_        structs.HostLayout
+		Present  uint8
+		Ctinfo   uint8
+		TcpState uint8
+		Pad      uint8
+		Status   uint32
+		Mark     uint32
+		Zone     uint16
+		Pad2     uint16
+		Timeout  uint32
+		Jiffies  uint32
+		Original struct {
+			_        structs.HostLayout
+			Src      [16]uint8
+			SrcPort  uint16
+			L3num    uint16
+			Dst      [16]uint8
+			DstPort  uint16
+			Protonum uint8
+			Dir      uint8
+		}
+		Reply struct {
+			_        structs.HostLayout
+			Src      [16]uint8
+			SrcPort  uint16
+			L3num    uint16
+			Dst      [16]uint8
+			DstPort  uint16
+			Protonum uint8
+			Dir      uint8
+		}
+	}
 	Site        KernelFrameSite
 	_           [4]byte
 	Context     uint64
@@ -422,11 +625,15 @@ const (
 	KernelMapCalibrations      = "calibrations"
 	KernelMapCounts            = "counts"
 	KernelMapCpuAnchors        = "cpu_anchors"
+	KernelMapCtBaselines       = "ct_baselines"
+	KernelMapCtNotes           = "ct_notes"
+	KernelMapCtRuns            = "ct_runs"
 	KernelMapEvents            = "events"
 	KernelMapFrameSites        = "frame_sites"
 	KernelMapFrames            = "frames"
 	KernelMapHookFns           = "hook_fns"
 	KernelMapHookNoteRings     = "hook_note_rings"
+	KernelMapListenRuns        = "listen_runs"
 	KernelMapNotes             = "notes"
 	KernelMapPendings          = "pendings"
 	KernelMapPerCpu            = "per_cpu"
@@ -440,27 +647,49 @@ const (
 	KernelMapXtValues          = "xt_values"
 	KernelMapXtWatch           = "xt_watch"
 	KernelProgCompanion        = "companion"
+	KernelProgFentryAlloc      = "fentry_alloc"
+	KernelProgFentryClash      = "fentry_clash"
+	KernelProgFentryDelete     = "fentry_delete"
+	KernelProgFentryEarly      = "fentry_early"
 	KernelProgFentryHookSlow   = "fentry_hook_slow"
 	KernelProgFentryImmediate  = "fentry_immediate"
 	KernelProgFentryReject     = "fentry_reject"
+	KernelProgFentryRequest    = "fentry_request"
 	KernelProgFentryXtReject   = "fentry_xt_reject"
+	KernelProgFexitClash       = "fexit_clash"
+	KernelProgFexitDelete      = "fexit_delete"
+	KernelProgFexitEarly       = "fexit_early"
 	KernelProgFexitEval        = "fexit_eval"
+	KernelProgFexitRequest     = "fexit_request"
 	KernelProgKfreeSkb         = "kfree_skb"
 	KernelProgKfreeSkbPages    = "kfree_skb_pages"
 	KernelProgKfreeSkbUnrolled = "kfree_skb_unrolled"
+	KernelProgKprobeAlloc      = "kprobe_alloc"
+	KernelProgKprobeClash      = "kprobe_clash"
+	KernelProgKprobeCtInvalid  = "kprobe_ct_invalid"
+	KernelProgKprobeDelete     = "kprobe_delete"
+	KernelProgKprobeEarly      = "kprobe_early"
 	KernelProgKprobeEval       = "kprobe_eval"
 	KernelProgKprobeHookSlow   = "kprobe_hook_slow"
 	KernelProgKprobeImmediate  = "kprobe_immediate"
+	KernelProgKprobeL4Invalid  = "kprobe_l4_invalid"
 	KernelProgKprobeReject     = "kprobe_reject"
+	KernelProgKprobeRequest    = "kprobe_request"
 	KernelProgKprobeXtReject   = "kprobe_xt_reject"
+	KernelProgKretprobeClash   = "kretprobe_clash"
+	KernelProgKretprobeDelete  = "kretprobe_delete"
+	KernelProgKretprobeEarly   = "kretprobe_early"
 	KernelProgKretprobeEval    = "kretprobe_eval"
+	KernelProgKretprobeRequest = "kretprobe_request"
 	KernelProgXtBaseline       = "xt_baseline"
 	KernelProgXtFind           = "xt_find"
 	KernelVarAddressShift      = "address_shift"
+	KernelVarConntrackOnly     = "conntrack_only"
 	KernelVarExpressionDepth   = "expression_depth"
 	KernelVarExpressionTags    = "expression_tags"
 	KernelVarFilter            = "filter"
 	KernelVarHasReason         = "has_reason"
+	KernelVarShowResolved      = "show_resolved"
 	KernelVarSnaplen           = "snaplen"
 	KernelVarWithStack         = "with_stack"
 	KernelVarXtCapacity        = "xt_capacity"
@@ -509,20 +738,40 @@ type KernelSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type KernelProgramSpecs struct {
 	Companion        *ebpf.ProgramSpec `ebpf:"companion"`
+	FentryAlloc      *ebpf.ProgramSpec `ebpf:"fentry_alloc"`
+	FentryClash      *ebpf.ProgramSpec `ebpf:"fentry_clash"`
+	FentryDelete     *ebpf.ProgramSpec `ebpf:"fentry_delete"`
+	FentryEarly      *ebpf.ProgramSpec `ebpf:"fentry_early"`
 	FentryHookSlow   *ebpf.ProgramSpec `ebpf:"fentry_hook_slow"`
 	FentryImmediate  *ebpf.ProgramSpec `ebpf:"fentry_immediate"`
 	FentryReject     *ebpf.ProgramSpec `ebpf:"fentry_reject"`
+	FentryRequest    *ebpf.ProgramSpec `ebpf:"fentry_request"`
 	FentryXtReject   *ebpf.ProgramSpec `ebpf:"fentry_xt_reject"`
+	FexitClash       *ebpf.ProgramSpec `ebpf:"fexit_clash"`
+	FexitDelete      *ebpf.ProgramSpec `ebpf:"fexit_delete"`
+	FexitEarly       *ebpf.ProgramSpec `ebpf:"fexit_early"`
 	FexitEval        *ebpf.ProgramSpec `ebpf:"fexit_eval"`
+	FexitRequest     *ebpf.ProgramSpec `ebpf:"fexit_request"`
 	KfreeSkb         *ebpf.ProgramSpec `ebpf:"kfree_skb"`
 	KfreeSkbPages    *ebpf.ProgramSpec `ebpf:"kfree_skb_pages"`
 	KfreeSkbUnrolled *ebpf.ProgramSpec `ebpf:"kfree_skb_unrolled"`
+	KprobeAlloc      *ebpf.ProgramSpec `ebpf:"kprobe_alloc"`
+	KprobeClash      *ebpf.ProgramSpec `ebpf:"kprobe_clash"`
+	KprobeCtInvalid  *ebpf.ProgramSpec `ebpf:"kprobe_ct_invalid"`
+	KprobeDelete     *ebpf.ProgramSpec `ebpf:"kprobe_delete"`
+	KprobeEarly      *ebpf.ProgramSpec `ebpf:"kprobe_early"`
 	KprobeEval       *ebpf.ProgramSpec `ebpf:"kprobe_eval"`
 	KprobeHookSlow   *ebpf.ProgramSpec `ebpf:"kprobe_hook_slow"`
 	KprobeImmediate  *ebpf.ProgramSpec `ebpf:"kprobe_immediate"`
+	KprobeL4Invalid  *ebpf.ProgramSpec `ebpf:"kprobe_l4_invalid"`
 	KprobeReject     *ebpf.ProgramSpec `ebpf:"kprobe_reject"`
+	KprobeRequest    *ebpf.ProgramSpec `ebpf:"kprobe_request"`
 	KprobeXtReject   *ebpf.ProgramSpec `ebpf:"kprobe_xt_reject"`
+	KretprobeClash   *ebpf.ProgramSpec `ebpf:"kretprobe_clash"`
+	KretprobeDelete  *ebpf.ProgramSpec `ebpf:"kretprobe_delete"`
+	KretprobeEarly   *ebpf.ProgramSpec `ebpf:"kretprobe_early"`
 	KretprobeEval    *ebpf.ProgramSpec `ebpf:"kretprobe_eval"`
+	KretprobeRequest *ebpf.ProgramSpec `ebpf:"kretprobe_request"`
 	XtBaseline       *ebpf.ProgramSpec `ebpf:"xt_baseline"`
 	XtFind           *ebpf.ProgramSpec `ebpf:"xt_find"`
 }
@@ -534,11 +783,15 @@ type KernelMapSpecs struct {
 	Calibrations  *ebpf.MapSpec `ebpf:"calibrations"`
 	Counts        *ebpf.MapSpec `ebpf:"counts"`
 	CpuAnchors    *ebpf.MapSpec `ebpf:"cpu_anchors"`
+	CtBaselines   *ebpf.MapSpec `ebpf:"ct_baselines"`
+	CtNotes       *ebpf.MapSpec `ebpf:"ct_notes"`
+	CtRuns        *ebpf.MapSpec `ebpf:"ct_runs"`
 	Events        *ebpf.MapSpec `ebpf:"events"`
 	FrameSites    *ebpf.MapSpec `ebpf:"frame_sites"`
 	Frames        *ebpf.MapSpec `ebpf:"frames"`
 	HookFns       *ebpf.MapSpec `ebpf:"hook_fns"`
 	HookNoteRings *ebpf.MapSpec `ebpf:"hook_note_rings"`
+	ListenRuns    *ebpf.MapSpec `ebpf:"listen_runs"`
 	Notes         *ebpf.MapSpec `ebpf:"notes"`
 	Pendings      *ebpf.MapSpec `ebpf:"pendings"`
 	PerCpu        *ebpf.MapSpec `ebpf:"per_cpu"`
@@ -558,10 +811,12 @@ type KernelMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type KernelVariableSpecs struct {
 	AddressShift    *ebpf.VariableSpec `ebpf:"address_shift"`
+	ConntrackOnly   *ebpf.VariableSpec `ebpf:"conntrack_only"`
 	ExpressionDepth *ebpf.VariableSpec `ebpf:"expression_depth"`
 	ExpressionTags  *ebpf.VariableSpec `ebpf:"expression_tags"`
 	Filter          *ebpf.VariableSpec `ebpf:"filter"`
 	HasReason       *ebpf.VariableSpec `ebpf:"has_reason"`
+	ShowResolved    *ebpf.VariableSpec `ebpf:"show_resolved"`
 	Snaplen         *ebpf.VariableSpec `ebpf:"snaplen"`
 	WithStack       *ebpf.VariableSpec `ebpf:"with_stack"`
 	XtCapacity      *ebpf.VariableSpec `ebpf:"xt_capacity"`
@@ -590,11 +845,15 @@ type KernelMaps struct {
 	Calibrations  *ebpf.Map `ebpf:"calibrations"`
 	Counts        *ebpf.Map `ebpf:"counts"`
 	CpuAnchors    *ebpf.Map `ebpf:"cpu_anchors"`
+	CtBaselines   *ebpf.Map `ebpf:"ct_baselines"`
+	CtNotes       *ebpf.Map `ebpf:"ct_notes"`
+	CtRuns        *ebpf.Map `ebpf:"ct_runs"`
 	Events        *ebpf.Map `ebpf:"events"`
 	FrameSites    *ebpf.Map `ebpf:"frame_sites"`
 	Frames        *ebpf.Map `ebpf:"frames"`
 	HookFns       *ebpf.Map `ebpf:"hook_fns"`
 	HookNoteRings *ebpf.Map `ebpf:"hook_note_rings"`
+	ListenRuns    *ebpf.Map `ebpf:"listen_runs"`
 	Notes         *ebpf.Map `ebpf:"notes"`
 	Pendings      *ebpf.Map `ebpf:"pendings"`
 	PerCpu        *ebpf.Map `ebpf:"per_cpu"`
@@ -614,11 +873,15 @@ func (m *KernelMaps) Close() error {
 		m.Calibrations,
 		m.Counts,
 		m.CpuAnchors,
+		m.CtBaselines,
+		m.CtNotes,
+		m.CtRuns,
 		m.Events,
 		m.FrameSites,
 		m.Frames,
 		m.HookFns,
 		m.HookNoteRings,
+		m.ListenRuns,
 		m.Notes,
 		m.Pendings,
 		m.PerCpu,
@@ -639,10 +902,12 @@ func (m *KernelMaps) Close() error {
 // It can be passed to LoadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type KernelVariables struct {
 	AddressShift    *ebpf.Variable `ebpf:"address_shift"`
+	ConntrackOnly   *ebpf.Variable `ebpf:"conntrack_only"`
 	ExpressionDepth *ebpf.Variable `ebpf:"expression_depth"`
 	ExpressionTags  *ebpf.Variable `ebpf:"expression_tags"`
 	Filter          *ebpf.Variable `ebpf:"filter"`
 	HasReason       *ebpf.Variable `ebpf:"has_reason"`
+	ShowResolved    *ebpf.Variable `ebpf:"show_resolved"`
 	Snaplen         *ebpf.Variable `ebpf:"snaplen"`
 	WithStack       *ebpf.Variable `ebpf:"with_stack"`
 	XtCapacity      *ebpf.Variable `ebpf:"xt_capacity"`
@@ -653,20 +918,40 @@ type KernelVariables struct {
 // It can be passed to LoadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type KernelPrograms struct {
 	Companion        *ebpf.Program `ebpf:"companion"`
+	FentryAlloc      *ebpf.Program `ebpf:"fentry_alloc"`
+	FentryClash      *ebpf.Program `ebpf:"fentry_clash"`
+	FentryDelete     *ebpf.Program `ebpf:"fentry_delete"`
+	FentryEarly      *ebpf.Program `ebpf:"fentry_early"`
 	FentryHookSlow   *ebpf.Program `ebpf:"fentry_hook_slow"`
 	FentryImmediate  *ebpf.Program `ebpf:"fentry_immediate"`
 	FentryReject     *ebpf.Program `ebpf:"fentry_reject"`
+	FentryRequest    *ebpf.Program `ebpf:"fentry_request"`
 	FentryXtReject   *ebpf.Program `ebpf:"fentry_xt_reject"`
+	FexitClash       *ebpf.Program `ebpf:"fexit_clash"`
+	FexitDelete      *ebpf.Program `ebpf:"fexit_delete"`
+	FexitEarly       *ebpf.Program `ebpf:"fexit_early"`
 	FexitEval        *ebpf.Program `ebpf:"fexit_eval"`
+	FexitRequest     *ebpf.Program `ebpf:"fexit_request"`
 	KfreeSkb         *ebpf.Program `ebpf:"kfree_skb"`
 	KfreeSkbPages    *ebpf.Program `ebpf:"kfree_skb_pages"`
 	KfreeSkbUnrolled *ebpf.Program `ebpf:"kfree_skb_unrolled"`
+	KprobeAlloc      *ebpf.Program `ebpf:"kprobe_alloc"`
+	KprobeClash      *ebpf.Program `ebpf:"kprobe_clash"`
+	KprobeCtInvalid  *ebpf.Program `ebpf:"kprobe_ct_invalid"`
+	KprobeDelete     *ebpf.Program `ebpf:"kprobe_delete"`
+	KprobeEarly      *ebpf.Program `ebpf:"kprobe_early"`
 	KprobeEval       *ebpf.Program `ebpf:"kprobe_eval"`
 	KprobeHookSlow   *ebpf.Program `ebpf:"kprobe_hook_slow"`
 	KprobeImmediate  *ebpf.Program `ebpf:"kprobe_immediate"`
+	KprobeL4Invalid  *ebpf.Program `ebpf:"kprobe_l4_invalid"`
 	KprobeReject     *ebpf.Program `ebpf:"kprobe_reject"`
+	KprobeRequest    *ebpf.Program `ebpf:"kprobe_request"`
 	KprobeXtReject   *ebpf.Program `ebpf:"kprobe_xt_reject"`
+	KretprobeClash   *ebpf.Program `ebpf:"kretprobe_clash"`
+	KretprobeDelete  *ebpf.Program `ebpf:"kretprobe_delete"`
+	KretprobeEarly   *ebpf.Program `ebpf:"kretprobe_early"`
 	KretprobeEval    *ebpf.Program `ebpf:"kretprobe_eval"`
+	KretprobeRequest *ebpf.Program `ebpf:"kretprobe_request"`
 	XtBaseline       *ebpf.Program `ebpf:"xt_baseline"`
 	XtFind           *ebpf.Program `ebpf:"xt_find"`
 }
@@ -674,20 +959,40 @@ type KernelPrograms struct {
 func (p *KernelPrograms) Close() error {
 	return _KernelClose(
 		p.Companion,
+		p.FentryAlloc,
+		p.FentryClash,
+		p.FentryDelete,
+		p.FentryEarly,
 		p.FentryHookSlow,
 		p.FentryImmediate,
 		p.FentryReject,
+		p.FentryRequest,
 		p.FentryXtReject,
+		p.FexitClash,
+		p.FexitDelete,
+		p.FexitEarly,
 		p.FexitEval,
+		p.FexitRequest,
 		p.KfreeSkb,
 		p.KfreeSkbPages,
 		p.KfreeSkbUnrolled,
+		p.KprobeAlloc,
+		p.KprobeClash,
+		p.KprobeCtInvalid,
+		p.KprobeDelete,
+		p.KprobeEarly,
 		p.KprobeEval,
 		p.KprobeHookSlow,
 		p.KprobeImmediate,
+		p.KprobeL4Invalid,
 		p.KprobeReject,
+		p.KprobeRequest,
 		p.KprobeXtReject,
+		p.KretprobeClash,
+		p.KretprobeDelete,
+		p.KretprobeEarly,
 		p.KretprobeEval,
+		p.KretprobeRequest,
 		p.XtBaseline,
 		p.XtFind,
 	)

@@ -18,10 +18,13 @@
 #define IFNAME_BYTES 16
 #define COMM_BYTES 16
 #define STACK_DEPTH 20
+#define CT_REASON_BYTES 64
 
 enum event_type {
 	EVENT_DROP = 1,
 	EVENT_CALIBRATION = 2,
+	EVENT_CONNTRACK = 3, /* a conntrack failure that lost no packet, or not yet */
+	EVENT_LISTEN = 4,    /* a SYN that a listening socket refused: a drop, too */
 };
 
 /* Facts about the record itself. */
@@ -43,6 +46,8 @@ enum event_flag {
 	FLAG_NFT_POLICY = 1 << 14,  /* an nft base chain with policy drop does */
 	FLAG_HEAD_FRAGS = 1 << 15,  /* the head of a reassembled datagram */
 	FLAG_CONNTRACK = 1 << 16,   /* conntrack looks at this namespace's packets */
+	FLAG_FAILURE = 1 << 17,	    /* failure follows */
+	FLAG_TUPLE_ONLY = 1 << 18,  /* header[] was made up from ct.original */
 };
 
 enum rule_kind {
@@ -90,6 +95,59 @@ struct ct_info {
 	u32 jiffies;  /* at the drop, to read timeout by */
 	struct ct_tuple original;
 	struct ct_tuple reply;
+};
+
+/* What a probe saw of a conntrack failure. */
+enum ct_saw {
+	CT_SAW_NOTHING = 0,
+	CT_SAW_CLASH = 1,	   /* nf_ct_resolve_clash gave up; other: who was there */
+	CT_SAW_CLASH_RESOLVED = 2, /* it did not */
+	CT_SAW_FULL = 3,	   /* early_drop found nobody to evict */
+	CT_SAW_EVICTED = 4,	   /* early_drop evicted other */
+	CT_SAW_INVALID = 5,	   /* a protocol's tracker complained: reason */
+};
+
+/* Probes that stood when the failure came: what they did not see was not so. */
+enum ct_hooked {
+	CT_HOOKED_CLASH = 1 << 0,
+	CT_HOOKED_FULL = 1 << 1,
+	CT_HOOKED_INVALID = 1 << 2,
+};
+
+/* struct ip_conntrack_stat, those that tell failures apart. */
+enum ct_counter {
+	CT_INVALID,
+	CT_INSERT_FAILED,
+	CT_DROP,
+	CT_EARLY_DROP,
+	CT_CLASH_RESOLVE,
+	CT_CHAIN_TOO_LONG,
+	CT_COUNTERS,
+};
+
+struct ct_failure {
+	u8 saw;
+	u8 hooked;
+	u8 counted; /* moved[] is valid */
+	u8 at_hook; /* conntrack's own hook function dropped the packet */
+	u32 moved[CT_COUNTERS]; /* this CPU's counters since they were last looked at */
+	u32 pad;
+	struct ct_info other;
+	char reason[CT_REASON_BYTES]; /* the kernel's format string */
+};
+
+/* Why a listening socket refused. */
+enum listen_kind {
+	LISTEN_OTHER = 0,	 /* no memory, no route, a security module */
+	LISTEN_ACCEPT_QUEUE = 1, /* nobody accepts what is established */
+	LISTEN_SYN_QUEUE = 2,	 /* too many half-open ones, and no cookies */
+};
+
+struct listen_queue {
+	u32 kind;
+	u32 waiting; /* for accept() */
+	u32 limit;   /* of listen(), capped by somaxconn */
+	u32 pad;
 };
 
 struct rule_info {
@@ -157,6 +215,8 @@ struct event {
 	struct ct_info ct;
 	struct rule_info rule;
 	u8 header[HEADER_BYTES];
+	struct ct_failure failure; /* sent only with FLAG_FAILURE or FLAG_STACK, or before bytes */
+	struct listen_queue listen; /* as failure; of EVENT_LISTEN only */
 	u64 stack[STACK_DEPTH]; /* sent only with FLAG_STACK; bytes follow */
 };
 

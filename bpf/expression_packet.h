@@ -9,6 +9,7 @@
 #include "expression.h"
 
 #define ETHERNET_LENGTH 14
+#define ETHERNET_LONGEST 22 /* with two tags; what is longer was left by a tunnel */
 #define ARPHRD_ETHER 1
 #define ARPHRD_LOOPBACK 772
 
@@ -30,9 +31,10 @@ static __always_inline struct expression_frame *get_frame(u32 level)
 /* A device is forgotten before the header is, as by sockets' backlogs. */
 static __always_inline bool has_ethernet(const struct packet_bytes *b)
 {
-	return b->link_length >= ETHERNET_LENGTH &&
-	       (b->device_type == ARPHRD_ETHER || b->device_type == ARPHRD_LOOPBACK ||
-		b->device_type == NO_DEVICE_TYPE);
+	if (b->device_type == NO_DEVICE_TYPE)
+		return b->link_length == ETHERNET_LENGTH;
+	return b->link_length >= ETHERNET_LENGTH && b->link_length <= ETHERNET_LONGEST &&
+	       (b->device_type == ARPHRD_ETHER || b->device_type == ARPHRD_LOOPBACK);
 }
 
 static __always_inline void put_be16(u8 *b, u16 value)

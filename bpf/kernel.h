@@ -71,11 +71,30 @@ struct netns_nft {
 	unsigned int base_seq; /* 6.12 and later */
 };
 
+struct ip_conntrack_stat {
+	unsigned int invalid;
+	unsigned int insert_failed;
+	unsigned int clash_resolve;
+	unsigned int drop;
+	unsigned int early_drop;
+	unsigned int chaintoolong; /* 5.15 and later */
+};
+
+struct netns_ct {
+	struct ip_conntrack_stat *stat; /* per CPU */
+};
+
+struct netns_mib {
+	void *net_statistics; /* struct linux_mib, per CPU */
+};
+
 struct net {
 	struct ns_common ns;
 	u64 net_cookie;
 	struct netns_nf nf;
 	struct netns_nft nft;
+	struct netns_mib mib;
+	struct netns_ct ct; /* where conntrack is built, as a module too */
 };
 
 typedef struct {
@@ -102,6 +121,8 @@ struct sock_common {
 
 struct sock {
 	struct sock_common __sk_common;
+	u32 sk_ack_backlog;
+	u32 sk_max_ack_backlog;
 };
 
 struct sk_buff {
@@ -174,12 +195,18 @@ union nf_conntrack_proto {
 };
 
 struct nf_conn {
+	possible_net_t ct_net;
 	u32 timeout;
 	struct nf_conntrack_zone zone;
 	struct nf_conntrack_tuple_hash tuplehash[2];
 	unsigned long status;
 	u32 mark;
 	union nf_conntrack_proto proto;
+};
+
+struct va_format {
+	const char *fmt;
+	void *va;
 };
 
 struct nsproxy {

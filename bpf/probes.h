@@ -22,6 +22,9 @@ struct pt_regs {
 #define REGS_PARM1(r) ((r)->regs[0])
 #define REGS_PARM2(r) ((r)->regs[1])
 #define REGS_PARM3(r) ((r)->regs[2])
+#define REGS_PARM4(r) ((r)->regs[3])
+#define REGS_PARM5(r) ((r)->regs[4])
+#define REGS_PARM6(r) ((r)->regs[5])
 #define REGS_RETURN(r) ((r)->regs[0])
 #define REGS_STACK(r) ((r)->sp)
 /* x19 to x28: what a callee must keep for its caller */
@@ -35,6 +38,9 @@ struct pt_regs {
 #define REGS_PARM1(r) ((r)->di)
 #define REGS_PARM2(r) ((r)->si)
 #define REGS_PARM3(r) ((r)->dx)
+#define REGS_PARM4(r) ((r)->cx)
+#define REGS_PARM5(r) ((r)->r8)
+#define REGS_PARM6(r) ((r)->r9)
 #define REGS_RETURN(r) ((r)->ax)
 #define REGS_STACK(r) ((r)->sp)
 #define SAVED_REGS 6

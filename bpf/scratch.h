@@ -37,6 +37,7 @@ struct scratch {
 	struct xt_walk walk;
 	struct filter_work filter_work;
 	struct note note;
+	struct ct_info swap; /* conntrack failures: see step_filter_failure */
 	struct frame_site site; /* kind 0: not calibrated */
 	u64 context;		/* ctx */
 	u64 skb;
@@ -84,6 +85,14 @@ struct {
 static __always_inline struct scratch *get_scratch(u32 level)
 {
 	return bpf_map_lookup_elem(&scratches, &level);
+}
+
+/* All but the stack; in two, since clang clears no more than 1 KiB in line. */
+static __always_inline void clear_event(struct event *e)
+{
+	__builtin_memset(e, 0, __builtin_offsetof(struct event, failure));
+	__builtin_memset(&e->failure, 0, sizeof(e->failure));
+	__builtin_memset(&e->listen, 0, sizeof(e->listen));
 }
 
 #endif

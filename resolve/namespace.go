@@ -33,6 +33,8 @@ type namespace struct {
 
 	xt     map[xtables.TableID]*xtTable
 	xtRead time.Time
+
+	ct ctView
 }
 
 // xtTable is a legacy table as it was when it began to be watched.
@@ -66,6 +68,7 @@ func openNamespace(ctx context.Context, inode, own uint32) *namespace {
 }
 
 func (n *namespace) close() error {
+	n.ct.close()
 	if n.handle == nil {
 		return nil
 	}

@@ -21,6 +21,9 @@ func packetOf(e *event.Event) Packet {
 	if e.Flags&event.VLAN != 0 {
 		out.VLAN = ref(e.VLANTCI & 0xfff)
 	}
+	if e.Flags&event.TupleOnly != 0 {
+		return tupleOnly(out)
+	}
 	return out
 }
 
@@ -54,6 +57,14 @@ func optionBytes(p *packet.Packet, b []byte) []byte {
 		return nil
 	}
 	return b[from:to]
+}
+
+// tupleOnly keeps what a header that was made up from a tuple says truly.
+func tupleOnly(p Packet) Packet {
+	return Packet{
+		Family: p.Family, Protocol: p.Protocol, Source: p.Source, SourcePort: p.SourcePort,
+		Destination: p.Destination, DestinationPort: p.DestinationPort, ICMPType: p.ICMPType, ICMPCode: p.ICMPCode,
+	}
 }
 
 func ref[T any](v T) *T { return &v }

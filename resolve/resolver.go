@@ -28,6 +28,8 @@ type Config struct {
 	// ProbesComplete reports whether at that time every function that can end
 	// a packet in nftables had its probe. nil: never.
 	ProbesComplete func(at time.Time) bool
+	// Ctnetlink is in the kernel: asking it for an entry loads no module.
+	Ctnetlink bool
 	// Notify takes what the user should know, once each. May be nil.
 	Notify func(message string)
 }
@@ -143,6 +145,10 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time) *D
 		Location: r.Symbols.Name(e.Location),
 	}
 	d.Attribution.Certainty = Certain
+	if e.Type == event.Listen {
+		resolveListen(e, d)
+		return d
+	}
 	d.Conntrack = conntrack.Of(&e.CT, conntrack.Context{
 		Seen: e.Flags&event.Conntrack != 0 && conntrack.Passed(e.PF, e.Hook), HZ: r.hz,
 	})
@@ -150,6 +156,7 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time) *D
 		r.resolveHook(e, d)
 	}
 	r.resolveCause(ctx, n, e, d)
+	r.dropFailure(ctx, n, e, d)
 	if e.Flags&event.Sender != 0 && d.Hook == "output" {
 		d.Process = &Process{PID: int(e.PID), Command: cString(e.Comm[:])}
 	}

@@ -13,6 +13,12 @@ type Counts struct {
 	Members        uint64 // fragments freed with a head already told
 	Nested         uint64 // runs skipped because too many were under way
 	Undecided      uint64 // among FilteredKernel: the expression looks at bytes that could not be read
+
+	// Conntrack failures that are no drops: not part of Seen.
+	Failures         uint64
+	FailuresFiltered uint64
+	FailuresLost     uint64
+	FailuresSent     uint64
 }
 
 // Counts reads the kernel side's counters.
@@ -20,6 +26,7 @@ func (t *Tracer) Counts() (Counts, error) {
 	var c Counts
 	for i, dst := range []*uint64{
 		&c.Seen, &c.FilteredKernel, &c.Lost, &c.Delivered, &c.Members, &c.Nested, &c.Undecided,
+		&c.Failures, &c.FailuresFiltered, &c.FailuresLost, &c.FailuresSent,
 	} {
 		var perCPU []uint64
 		if err := t.kernel.table("counts").Lookup(uint32(i), &perCPU); err != nil {

@@ -141,6 +141,9 @@ func setConstants(coll *ebpf.CollectionSpec, o *Options, spec *btf.Spec) error {
 		"snaplen":       o.snaplen(),
 		"xt_capacity":   o.xtCapacity(),
 		"address_shift": addressShift(),
+
+		"conntrack_only": o.Conntrack,
+		"show_resolved":  o.Resolved,
 	} {
 		if err := coll.Variables[name].Set(value); err != nil {
 			return fmt.Errorf("constant %s: %w", name, err)

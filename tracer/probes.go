@@ -60,6 +60,16 @@ func probes() []probe {
 
 // attachProbes follows the plan and returns what it came to, in words.
 func (t *Tracer) attachProbes(plan Plan, symbols Symbols) (string, error) {
+	conntrack, err := t.attachConntrack(plan, symbols)
+	if err != nil || t.options.Conntrack {
+		return conntrack, err
+	}
+	t.attachListen(plan, symbols)
+	return t.attachDropProbes(plan, symbols)
+}
+
+// attachDropProbes serves packets that rules drop.
+func (t *Tracer) attachDropProbes(plan Plan, symbols Symbols) (string, error) {
 	if plan == PlanTracepoint || plan == PlanAuto && t.calibrated() {
 		return "tracepoint", nil
 	}

@@ -24,6 +24,7 @@ const (
 	hookNAT       = 3
 	hookHarmless  = 4
 	hookConntrack = 5
+	hookConfirm   = 6
 )
 
 func siteFunctions() map[string]uint32 {
@@ -87,8 +88,13 @@ func hookFunctions() map[string]uint32 {
 		"nf_nat_ipv6_local_fn":    hookNAT,
 		"nf_nat_ipv6_fn":          hookNAT,
 
-		"ipv4_conntrack_in": hookConntrack,
-		"ipv6_conntrack_in": hookConntrack,
+		"ipv4_conntrack_in":    hookConntrack,
+		"ipv6_conntrack_in":    hookConntrack,
+		"ipv4_conntrack_local": hookConntrack,
+		"ipv6_conntrack_local": hookConntrack,
+		"nf_confirm":           hookConfirm, // 6.3 and later
+		"ipv4_confirm":         hookConfirm,
+		"ipv6_confirm":         hookConfirm,
 
 		// It gathers fragments: NF_STOLEN or NF_ACCEPT, never NF_DROP.
 		"ipv4_conntrack_defrag": hookHarmless,

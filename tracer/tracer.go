@@ -43,6 +43,11 @@ type Options struct {
 	// Snaplen is how many bytes of a packet an event carries in Data, from the
 	// link-layer header on where the packet has one, at most MaxSnaplen; 0: none.
 	Snaplen int
+	// Conntrack traces only conntrack failures, with the probes that tell who
+	// evicted whom.
+	Conntrack bool
+	// Resolved adds clashes that the kernel resolved: nothing was lost.
+	Resolved bool
 	// XTCapacity bounds the legacy entries watched on the whole machine;
 	// 0 is 16,384. Each costs 40 bytes, and 24 more per CPU.
 	XTCapacity int
@@ -74,23 +79,25 @@ func (o *Options) xtCapacity() uint32 {
 
 // Tracer is an attached kernel side.
 type Tracer struct {
-	kernel    *kernelSide
-	refused   error // why the expression does not run in the kernel
-	reader    *ringbuf.Reader
-	record    ringbuf.Record
-	links     []link.Link
-	config    bpf.KernelConfig
-	notices   []string // taken by Notices
-	xt        xtAllocator
-	sites     map[uint32][]uint64 // calibrated call sites by kind
-	plan      string
-	used      map[Plan]int // probes attached, by kind
-	options   Options
-	knowsNFT  bool
-	attached  map[string]bool // functions that have their probe
-	early     []*event.Event  // drops read while calibrating
-	earlyLost atomic.Uint64
-	offset    time.Duration // CLOCK_REALTIME - CLOCK_MONOTONIC
+	kernel *kernelSide
+	// Why the expression does not run in the kernel; nil where it does.
+	expressionRefused error
+	reader            *ringbuf.Reader
+	record            ringbuf.Record
+	links             []link.Link
+	config            bpf.KernelConfig
+	notices           []string // taken by Notices
+	xt                xtAllocator
+	sites             map[uint32][]uint64 // calibrated call sites by kind
+	plan              string
+	used              map[Plan]int // probes attached, by kind
+	options           Options
+	knowsNFT          bool
+	attached          map[string]bool // functions that have their probe
+	refused           bool            // the kernel takes neither fentry nor kprobes
+	early             []*event.Event  // drops read while calibrating
+	earlyLost         atomic.Uint64
+	offset            time.Duration // CLOCK_REALTIME - CLOCK_MONOTONIC
 }
 
 // ErrNoBTF says that the kernel describes its types nowhere.
@@ -105,7 +112,7 @@ func Open(ctx context.Context, o Options) (*Tracer, error) {
 	if o.Plan == "" {
 		o.Plan = PlanAuto
 	}
-	t := &Tracer{kernel: kernel, refused: refused, xt: newXTAllocator(o.xtCapacity()), sites: make(map[uint32][]uint64), options: o, attached: make(map[string]bool), used: make(map[Plan]int)}
+	t := &Tracer{kernel: kernel, expressionRefused: refused, xt: newXTAllocator(o.xtCapacity()), sites: make(map[uint32][]uint64), options: o, attached: make(map[string]bool), used: make(map[Plan]int)}
 	if err := t.start(ctx, &o); err != nil {
 		t.Close()
 		return nil, err
@@ -117,7 +124,7 @@ func Open(ctx context.Context, o Options) (*Tracer, error) {
 }
 
 // ExpressionInKernel reports whether events have passed Options.Expression.
-func (t *Tracer) ExpressionInKernel() bool { return t.refused == nil }
+func (t *Tracer) ExpressionInKernel() bool { return t.expressionRefused == nil }
 
 func (t *Tracer) start(ctx context.Context, o *Options) error {
 	var err error

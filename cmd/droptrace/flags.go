@@ -123,7 +123,7 @@ func readOptions(c *cli.Context) (options, error) {
 		}
 	}
 	var errs [6]error
-	o.format, o.stamp, errs[0] = readFormat(c)
+	o.format, o.stamp, errs[0] = readFormat(c, "text", "json", "tcpdump")
 	o.cfg.Probes, errs[1] = oneOf(c, "probes", "auto", "fentry", "kprobe", "tracepoint")
 	o.limit, errs[2] = readCount(c)
 	o.duration, errs[3] = readDuration(c)
@@ -140,8 +140,8 @@ func readOptions(c *cli.Context) (options, error) {
 
 // readFormat takes --json as the short form of --output json. The time of a line
 // can be had as tcpdump gives it, where the line is tcpdump's.
-func readFormat(c *cli.Context) (format string, stamp output.Stamp, err error) {
-	format, err = oneOf(c, "output", "text", "json", "tcpdump")
+func readFormat(c *cli.Context, formats ...string) (format string, stamp output.Stamp, err error) {
+	format, err = oneOf(c, "output", formats...)
 	if err != nil {
 		return "", 0, err
 	}

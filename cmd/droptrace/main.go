@@ -46,6 +46,7 @@ func newApp(t terminal, open opener) *cli.App {
     droptrace -i eth0 --json          all on one interface, for programs
     droptrace -w drops.pcapng         recorded, for Wireshark and for later
     droptrace read drops.pcapng       a recording again (droptrace read --help)
+    droptrace conntrack               flows that got no conntrack entry, and why
 
 It changes nothing on the machine that it watches. It needs root. Filters narrow
 what is shown: the values of one flag (repeated, or with commas) are
@@ -65,7 +66,7 @@ Exit codes: 0 ended as asked, 1 failed, 2 bad usage.`,
 		ExitErrHandler:         func(*cli.Context, error) {},
 		OnUsageError:           func(c *cli.Context, err error, _ bool) error { return usageError(c.App.Flags, err) },
 	}
-	app.Commands = []*cli.Command{readCommand(t)}
+	app.Commands = []*cli.Command{conntrackCommand(t, open), readCommand(t)}
 	app.CustomAppHelpTemplate = helpText(app) // a template with no actions
 	app.Action = func(c *cli.Context) error {
 		if c.Bool("version") {

@@ -27,6 +27,17 @@ type source interface {
 	Close() error
 }
 
+// failureSource is a source opened with Config.Conntrack.
+type failureSource interface {
+	source
+	// NextFailure is Next for conntrack failures.
+	NextFailure(ctx context.Context) (*resolve.ConntrackFailure, error)
+	// FailuresLost counts those that found no room in the buffer.
+	FailuresLost() uint64
+	// Ctnetlink reports whether asking it loads no module.
+	Ctnetlink() bool
+}
+
 // opener starts a source. An error may carry hints (errorWithHint), and
 // badUsage where a flag's value is wrong.
 type opener func(ctx context.Context, cfg Config) (source, error)
@@ -41,6 +52,8 @@ type Config struct {
 	Stack      bool   // with the kernel stack
 	NoWhy      bool   // no diagnosis
 	Snaplen    int    // bytes of each packet wanted; 0: none
+	Conntrack  bool   // only conntrack failures: the source is a failureSource
+	Resolved   bool   // with Conntrack: clashes that lost nothing, too
 	// Notify takes what the user has to know. It may be called from any
 	// goroutine and does not block.
 	Notify func(output.Notice)

@@ -107,7 +107,8 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 	t.tracer, err = tracer.Open(ctx, tracer.Options{
 		Filter: kernel, Symbols: kernelSymbols{t.symbols.Table()}, BufferSize: cfg.BufferSize,
 		Stack: cfg.Stack, Plan: tracer.Plan(cfg.Probes), BTF: spec, Expression: program,
-		Snaplen: cfg.Snaplen,
+		Snaplen:   cfg.Snaplen,
+		Conntrack: cfg.Conntrack, Resolved: cfg.Resolved,
 	})
 	if err != nil {
 		return err
@@ -127,12 +128,19 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 	t.resolver, err = resolve.New(resolve.Config{
 		Symbols: t.symbols, Reasons: t.reasons, Watcher: xtWatcher{t.tracer},
 		ProbesComplete: t.probesComplete,
+		Ctnetlink:      t.Ctnetlink(),
 		Notify:         t.notice,
 	})
 	if err != nil {
 		return err
 	}
 	t.modulesSince = time.Now()
+	if err := t.conntrackBaselines(ctx); err != nil {
+		t.notice("causes of conntrack failures may be wrong at first: " + err.Error())
+	}
+	if cfg.Conntrack {
+		return nil // no rule is asked for
+	}
 	if err := t.resolver.Prepare(ctx); err != nil {
 		t.notice("rules of iptables-legacy may stay unknown: " + err.Error())
 	}
@@ -186,10 +194,10 @@ func (t *trace) Capture() *resolve.Capture {
 // resolve returns nil for what nobody asked for.
 func (t *trace) resolve(ctx context.Context) *resolve.Drop {
 	e := &t.event
-	if e.Type != event.Drop {
+	if e.Type != event.Drop && e.Type != event.Listen {
 		return nil
 	}
-	if !t.all && t.class(e) != symbol.Lost {
+	if e.Type == event.Drop && !t.all && t.class(e) != symbol.Lost {
 		t.notLost.Add(1)
 		return nil
 	}

@@ -19,7 +19,7 @@ type State struct {
 	TCPState string   `json:"tcp_state,omitempty"`
 	Timeout  *int     `json:"timeout,omitempty"` // seconds
 	NAT      []string `json:"nat,omitempty"`     // snat dnat
-	Failure  string   `json:"failure,omitempty"`
+	Failure  *Failure `json:"failure,omitempty"`
 }
 
 // Tuple is one direction of a conntrack entry; ports in host order.

@@ -17,9 +17,9 @@ const (
 type Presence uint8
 
 const (
-	Absent     Presence = iota // the packet has no such field: the match fails
-	Present                    // the value is known
-	NotKnown                   // it may have one, its value is not known
+	Absent   Presence = iota // the packet has no such field: the match fails
+	Present                  // the value is known
+	NotKnown                 // it may have one, its value is not known
 )
 
 // Packet is what is known of a packet at one hook.

@@ -107,19 +107,22 @@ func within(t *testing.T, ns string, f func() error) {
 	result := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and never unlocks, so that the thread goes
-		result <- func() error {
-			file, err := os.Open(filepath.Join("/run/netns", ns))
-			if err != nil {
-				return err
-			}
-			defer file.Close()
-			if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
-				return fmt.Errorf("enter %s: %w", ns, err)
-			}
-			return f()
-		}()
+		result <- enterAnd(ns, f)
 	}()
 	if err := <-result; err != nil {
 		t.Fatalf("in %s: %v", ns, err)
 	}
+}
+
+// enterAnd moves the thread, for good, and calls f.
+func enterAnd(ns string, f func() error) error {
+	file, err := os.Open(filepath.Join("/run/netns", ns))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter %s: %w", ns, err)
+	}
+	return f()
 }

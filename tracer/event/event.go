@@ -19,6 +19,7 @@ const (
 	entryBytes  = 168
 	nameBytes   = 32
 	stackDepth  = 20
+	reasonBytes = 64
 )
 
 // Type tells records apart.
@@ -27,6 +28,10 @@ type Type uint8
 const (
 	Drop        Type = 1
 	Calibration Type = 2
+	// ConntrackFailure is one that lost no packet, or not yet.
+	ConntrackFailure Type = 3
+	// Listen is a SYN that a listening socket refused: a drop, too.
+	Listen Type = 4
 )
 
 // Flag holds facts about the record itself.
@@ -50,6 +55,8 @@ const (
 	NFTPolicy                    // an nft base chain with policy drop does
 	HeadFrags                    // the head of a reassembled datagram
 	Conntrack                    // conntrack looks at this namespace's packets
+	HasFailure                   // Failure is valid
+	TupleOnly                    // no packet was at hand: Header was made up from CT.Original
 )
 
 // RuleKind says what RuleInfo names.
@@ -117,6 +124,70 @@ type CTInfo struct {
 	Jiffies  uint32 // at the drop
 	Original CTTuple
 	Reply    CTTuple
+}
+
+// Saw is what a probe saw of a conntrack failure.
+type Saw uint8
+
+const (
+	SawNothing       Saw = iota
+	SawClash             // nf_ct_resolve_clash gave up; Other was there first
+	SawClashResolved     // it did not
+	SawFull              // early_drop found nobody to evict
+	SawEvicted           // early_drop evicted Other
+	SawInvalid           // a protocol's tracker complained: Reason
+)
+
+// Hooked are the probes that stood: what they did not see was not so.
+type Hooked uint8
+
+const (
+	HookedClash Hooked = 1 << iota
+	HookedFull
+	HookedInvalid
+)
+
+// Moved is what this CPU's conntrack counters (struct ip_conntrack_stat) moved by
+// since they were last looked at, which is at each drop by conntrack.
+type Moved struct {
+	_            structs.HostLayout
+	Invalid      uint32
+	InsertFailed uint32
+	Drop         uint32
+	EarlyDrop    uint32
+	ClashResolve uint32
+	ChainTooLong uint32
+}
+
+// CTFailure is what told that a packet failed to get its conntrack entry.
+type CTFailure struct {
+	_       structs.HostLayout
+	Saw     Saw
+	Hooked  Hooked
+	Counted uint8 // Moved is valid
+	AtHook  uint8 // conntrack's own hook function dropped the packet
+	Moved   Moved
+	_       uint32
+	Other   CTInfo
+	Reason  [reasonBytes]byte // the kernel's format string
+}
+
+// ListenKind is why a listening socket refused.
+type ListenKind uint32
+
+const (
+	ListenOther       ListenKind = iota
+	ListenAcceptQueue            // nobody accepts what is established
+	ListenSYNQueue               // too many half-open ones, and no cookies
+)
+
+// ListenQueue is the socket's own.
+type ListenQueue struct {
+	_       structs.HostLayout
+	Kind    ListenKind
+	Waiting uint32 // for accept
+	Limit   uint32
+	_       uint32
 }
 
 // RuleInfo identifies the rule in the kernel's own numbers.
@@ -190,6 +261,8 @@ type Event struct {
 	CT            CTInfo
 	Rule          RuleInfo
 	Header        [headerBytes]byte
+	Failure       CTFailure          // only with HasFailure
+	Listen        ListenQueue        // only of type Listen
 	Stack         [stackDepth]uint64 // only with HasStack
 
 	// Data is the packet as Bytes describes it, without a tag that only VLANTCI
@@ -202,7 +275,7 @@ var ErrShort = errors.New("record too short")
 
 const (
 	size      = unsafe.Offsetof(Event{}.Data) // of struct event
-	shortSize = size - stackDepth*8
+	shortSize = size - stackDepth*8 - unsafe.Sizeof(CTFailure{}) - unsafe.Sizeof(ListenQueue{})
 )
 
 // Decode fills e from a raw record. It allocates nothing, and e.Data is part of
@@ -212,15 +285,13 @@ func (e *Event) Decode(raw []byte) error {
 		return fmt.Errorf("decode event of %d bytes: %w", len(raw), ErrShort)
 	}
 	dst := e.raw()
-	n := copy(dst[:shortSize], raw)
-	if e.Flags&HasStack != 0 {
-		n += copy(dst[n:], raw[n:])
-	}
-	clear(dst[n:])
-	e.Data = raw[n:]
-	if want := int(e.Bytes.Captured); len(e.Data) > want {
-		e.Data = e.Data[:want]
-	}
+	// Captured comes with the first part. Bytes stand last, behind as many of the
+	// parts that not every record has as were sent.
+	copy(dst[:shortSize], raw)
+	captured := min(uintptr(e.Bytes.Captured), uintptr(len(raw))-shortSize)
+	parts := raw[:uintptr(len(raw))-captured]
+	clear(dst[copy(dst, parts):])
+	e.Data = raw[len(parts):]
 	return nil
 }
 
@@ -239,7 +310,11 @@ func (e *Event) raw() []byte {
 // AppendRaw appends e as Decode reads it.
 func (e *Event) AppendRaw(dst []byte) []byte {
 	raw := e.raw()
-	if e.Flags&HasStack == 0 {
+	switch {
+	case e.Flags&HasStack != 0:
+	case e.Flags&HasFailure != 0 || e.Type == Listen:
+		raw = raw[:size-stackDepth*8]
+	default:
 		raw = raw[:shortSize]
 	}
 	return append(append(dst, raw...), e.Data...)

@@ -212,7 +212,7 @@ func appendConntrack(dst []byte, c *resolve.Conntrack) []byte {
 		o.int("timeout", *c.Timeout)
 	}
 	o.list("nat", c.NAT)
-	o.textOpt("failure", c.Failure)
+	o.failureOpt("failure", c.Failure)
 	return o.end()
 }
 

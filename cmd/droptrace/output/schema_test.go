@@ -37,7 +37,9 @@ func TestSchemaHasEveryField(t *testing.T) {
 	for name, typ := range map[string]reflect.Type{
 		"drop": reflect.TypeFor[resolve.Drop](), "folded": reflect.TypeFor[foldedRecord](),
 		"loss": reflect.TypeFor[Loss](), "notice": reflect.TypeFor[Notice](),
-		"correlation": reflect.TypeFor[correlationRecord](),
+		"correlation":       reflect.TypeFor[correlationRecord](),
+		"conntrack_failure": reflect.TypeFor[resolve.ConntrackFailure](),
+		"sample":            reflect.TypeFor[resolve.ConntrackSample](),
 	} {
 		seen := map[reflect.Type]bool{}
 		compareObject(t, root, map[string]any{"$ref": "#/$defs/" + name}, typ, name, seen)

@@ -195,8 +195,8 @@ func (s Style) conntrack(c *resolve.Conntrack) string {
 	if c.Mark != 0 {
 		text += " mark\x000x" + strconv.FormatUint(uint64(c.Mark), 16)
 	}
-	if c.Failure != "" {
-		text += " failure\x00" + Escape(c.Failure, s.ASCII)
+	if f := c.Failure; f != nil {
+		text += " failure\x00" + causeName(f)
 	}
 	return text
 }

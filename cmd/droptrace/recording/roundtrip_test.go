@@ -167,7 +167,8 @@ func TestSameVerdictComparesEveryField(t *testing.T) {
 				walk(name+".", f.Type, field)
 				continue
 			}
-			if f.Type.Kind() == reflect.Pointer && f.Type.Elem().Kind() == reflect.Struct {
+			whole := name == "Conntrack.Failure" // compared as one
+			if !whole && f.Type.Kind() == reflect.Pointer && f.Type.Elem().Kind() == reflect.Struct {
 				walk(name+".", f.Type.Elem(), func(d *resolve.Drop) reflect.Value { return field(d).Elem() })
 			}
 			a, b := filledDrop(), filledDrop()

@@ -12,6 +12,8 @@ import (
 const (
 	ethernetLength = addressesLength + 2
 	tagLength      = 4
+	// With two tags. What is longer was left behind by a tunnel.
+	ethernetLongest = ethernetLength + 2*tagLength
 
 	// Devices whose packets have an Ethernet header: ARPHRD_* of linux/if_arp.h.
 	arphrdEther    = 1
@@ -109,6 +111,9 @@ func (p *Program) build(e *event.Event) (length int) {
 
 // hasEthernet is has_ethernet of bpf/expression_packet.h.
 func hasEthernet(b *event.PacketBytes) bool {
-	return b.LinkLength >= ethernetLength &&
-		(b.DeviceType == arphrdEther || b.DeviceType == arphrdLoopback || b.DeviceType == event.NoDevice)
+	if b.DeviceType == event.NoDevice {
+		return b.LinkLength == ethernetLength
+	}
+	return b.LinkLength >= ethernetLength && b.LinkLength <= ethernetLongest &&
+		(b.DeviceType == arphrdEther || b.DeviceType == arphrdLoopback)
 }

@@ -46,6 +46,10 @@ func TestWhatAnExpressionSaysOfAnEvent(t *testing.T) {
 	strange := func() *event.Event { // 14 bytes of a header that is not Ethernet's
 		return change(whole(), func(e *event.Event) { e.Bytes.DeviceType = 512 })
 	}
+	tunnel := func() *event.Event { // its outer header still lies in front
+		outer := slices.Concat(ethernet[:14], []byte{0x45, 0, 1, 0xc0, 0, 0, 0, 0, 64, 4, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2})
+		return recorded(append(outer, datagram(400)...), 34)
+	}
 	for _, tt := range []struct {
 		text string
 		e    *event.Event
@@ -55,6 +59,7 @@ func TestWhatAnExpressionSaysOfAnEvent(t *testing.T) {
 		{"udp port 53", bare(), expression.Yes},
 		{"udp port 53", header(), expression.Yes},
 		{"udp port 53", strange(), expression.Yes},
+		{"udp port 53 and len = 442", tunnel(), expression.Yes},
 		{"udp port 53", tagged(), expression.Yes},
 		{"udp port 54", header(), expression.No},
 		{"arp", bare(), expression.No},

@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"strings"
 	"testing"
 
 	"golang.org/x/net/bpf"
@@ -172,16 +170,4 @@ func BenchmarkFrame(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-}
-
-// manyHosts is an expression that grows without becoming deeper.
-func manyHosts(n int) string {
-	var b strings.Builder
-	for i := range n {
-		if i > 0 {
-			b.WriteString(" or ")
-		}
-		fmt.Fprintf(&b, "host 10.%d.%d.%d", i>>16, i>>8&255, i&255)
-	}
-	return b.String()
 }

@@ -180,8 +180,58 @@ type ProgramsInput struct {
 			Chain       [32]int8
 			Entry       [168]uint8
 		}
-		Header [160]uint8
-		Stack  [20]uint64
+		Header  [160]uint8
+		Failure struct {
+			_       structs.HostLayout
+			Saw     uint8
+			Hooked  uint8
+			Counted uint8
+			AtHook  uint8
+			Moved   [6]uint32
+			Pad     uint32
+			Other   struct {
+				_        structs.HostLayout
+				Present  uint8
+				Ctinfo   uint8
+				TcpState uint8
+				Pad      uint8
+				Status   uint32
+				Mark     uint32
+				Zone     uint16
+				Pad2     uint16
+				Timeout  uint32
+				Jiffies  uint32
+				Original struct {
+					_        structs.HostLayout
+					Src      [16]uint8
+					SrcPort  uint16
+					L3num    uint16
+					Dst      [16]uint8
+					DstPort  uint16
+					Protonum uint8
+					Dir      uint8
+				}
+				Reply struct {
+					_        structs.HostLayout
+					Src      [16]uint8
+					SrcPort  uint16
+					L3num    uint16
+					Dst      [16]uint8
+					DstPort  uint16
+					Protonum uint8
+					Dir      uint8
+				}
+			}
+			Reason [64]int8
+		}
+		Listen struct {
+			_       structs.HostLayout
+			Kind    uint32
+			Waiting uint32
+			Limit   uint32
+			Pad     uint32
+		}
+		Stack [20]uint64
 	}
 	Work ProgramsFilterWork
 }

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * ctfail.h - why a packet failed to get its conntrack entry.
+ *
+ * What the drop itself tells: the hook function that dropped, and which of this
+ * CPU's counters (conntrack -S) moved since they were last looked at. Probes on
+ * functions that run only when something fails leave notes that tell more
+ * (ctprobe.h).
+ */
+#ifndef DROPTRACE_CTFAIL_H
+#define DROPTRACE_CTFAIL_H
+
+#include "attribute.h"
+#include "conntrack.h"
+
+#define MAX_CT_NOTES 8192
+#define MAX_CT_BASELINES 16384
+#define STACK_SHIFT 14 /* THREAD_SIZE; stacks of interrupts are as large, and aligned */
+#define CALL_DEPTH 8192 /* from nf_hook_slow's hook state down to a conntrack function */
+#define IPS_CONFIRMED (1 << 3)
+#define IPS_DYING (1 << 9)
+
+const volatile bool conntrack_only = 0; /* droptrace conntrack */
+const volatile bool show_resolved = 0;	/* clashes that lost nothing are wanted too */
+
+/* Left by a probe, taken by the drop. The key is the skb, or the stack's number
+ * where the function had no skb at hand. */
+struct ct_note {
+	u64 time;
+	u64 net;
+	u64 stack;
+	u64 ct; /* CT_SAW_CLASH: the loser */
+	u32 saw;
+	u32 pad;
+	struct ct_info other;
+	char reason[CT_REASON_BYTES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_CT_NOTES);
+	__type(key, u64);
+	__type(value, struct ct_note);
+} ct_notes SEC(".maps");
+
+struct ct_baseline_key {
+	u32 netns; /* inode */
+	u32 cpu;
+};
+
+struct ct_baseline {
+	u32 counter[CT_COUNTERS];
+};
+
+/*
+ * The counters when they were last looked at. Go fills in those that a namespace
+ * had when droptrace started; a namespace that is not here was born with zeros.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_CT_BASELINES);
+	__type(key, struct ct_baseline_key);
+	__type(value, struct ct_baseline);
+} ct_baselines SEC(".maps");
+
+static __always_inline bool read_ct_counters(struct ct_baseline *out, struct net *net)
+{
+	struct ip_conntrack_stat *stat;
+
+	if (!bpf_core_field_exists(net->ct))
+		return false;
+	stat = BPF_CORE_READ(net, ct.stat);
+	if (!stat)
+		return false;
+	stat = (void *)((u64)stat + this_cpu_offset());
+	out->counter[CT_INVALID] = BPF_CORE_READ(stat, invalid);
+	out->counter[CT_INSERT_FAILED] = BPF_CORE_READ(stat, insert_failed);
+	out->counter[CT_DROP] = BPF_CORE_READ(stat, drop);
+	out->counter[CT_EARLY_DROP] = BPF_CORE_READ(stat, early_drop);
+	if (bpf_core_field_exists(stat->clash_resolve))
+		out->counter[CT_CLASH_RESOLVE] = BPF_CORE_READ(stat, clash_resolve);
+	if (bpf_core_field_exists(stat->chaintoolong))
+		out->counter[CT_CHAIN_TOO_LONG] = BPF_CORE_READ(stat, chaintoolong);
+	return true;
+}
+
+/* What moved on this CPU; what is now is the next one's baseline. */
+__noinline int step_ct_counters(u32 level)
+{
+	struct scratch *s = get_scratch(level);
+	struct ct_baseline_key key = {};
+	struct ct_baseline now = {}, *last;
+
+	if (!s || !read_ct_counters(&now, (void *)s->net))
+		return 0;
+	key.netns = s->event.netns;
+	key.cpu = bpf_get_smp_processor_id();
+	last = bpf_map_lookup_elem(&ct_baselines, &key);
+	for (int i = 0; i < CT_COUNTERS; i++)
+		s->event.failure.moved[i] = now.counter[i] - (last ? last->counter[i] : 0);
+	s->event.failure.counted = 1;
+	if (last)
+		*last = now;
+	else
+		bpf_map_update_elem(&ct_baselines, &key, &now, BPF_ANY);
+	return 0;
+}
+
+static __always_inline u64 stack_number(u64 address) { return address >> STACK_SHIFT; }
+
+/*
+ * Whether a note is this packet's: skb addresses come again. A clash's names the
+ * entry that the packet still has. One by stack was left below the hook state
+ * that the packet travels with, where nothing else can have run meanwhile.
+ */
+static __always_inline bool own_note(const struct ct_note *n, const struct scratch *s)
+{
+	struct sk_buff *skb = (void *)s->skb;
+
+	if (bpf_ktime_get_ns() - n->time >= NOTE_LIFE_NS)
+		return false;
+	switch (n->saw) {
+	case CT_SAW_CLASH:
+		return s->kind == SITE_HOOK_SLOW &&
+		       n->ct == (BPF_CORE_READ(skb, _nfct) & ~NFCT_INFOMASK);
+	case CT_SAW_FULL:
+		return s->kind == SITE_HOOK_SLOW && n->net == s->net && n->stack < s->state &&
+		       s->state - n->stack < CALL_DEPTH;
+	}
+	return s->event.ct.present == CT_ABSENT;
+}
+
+__noinline int step_take_ct_note(u32 level)
+{
+	struct scratch *s = get_scratch(level);
+	struct ct_failure *f;
+	struct ct_note *n;
+	u64 key;
+
+	if (!s)
+		return 0;
+	f = &s->event.failure;
+	key = s->skb;
+	n = bpf_map_lookup_elem(&ct_notes, &key);
+	if (!n && s->event.ct.present == CT_ABSENT) {
+		key = stack_number(s->state);
+		n = bpf_map_lookup_elem(&ct_notes, &key);
+	}
+	if (!n)
+		return 0;
+	if (own_note(n, s)) {
+		f->saw = n->saw;
+		f->other = n->other;
+		__builtin_memcpy(f->reason, n->reason, sizeof(f->reason));
+	}
+	bpf_map_delete_elem(&ct_notes, &key);
+	return 0;
+}
+
+/* Whether one of conntrack's hook functions returned the NF_DROP. */
+static __always_inline bool dropped_by_conntrack(const struct scratch *s)
+{
+	u32 class;
+
+	if (s->event.rule.kind != RULE_HOOK)
+		return false;
+	class = hook_class(s->event.hook_fn);
+	return class == HOOK_CONNTRACK || class == HOOK_CONFIRM;
+}
+
+/* Past conntrack and without an entry: INVALID. */
+static __always_inline bool is_invalid(const struct event *e)
+{
+	return e->flags & FLAG_CONNTRACK && e->ct.present == CT_ABSENT &&
+	       (e->pf == NFPROTO_IPV4 || e->pf == NFPROTO_IPV6 || e->pf == NFPROTO_INET) &&
+	       (e->hook == 1 || e->hook == 2 || e->hook == 4);
+}
+
+/*
+ * Where the frame does not tell which hook dropped. Only these two counters never
+ * move for a packet that passes, and each at its own hooks.
+ */
+static __always_inline bool loss_counted(const struct event *e)
+{
+	const struct ct_failure *f = &e->failure;
+
+	if (!f->counted)
+		return false;
+	if (e->hook == 1 || e->hook == 4) /* input, postrouting */
+		return e->ct.present == CT_ENTRY && !(e->ct.status & IPS_CONFIRMED) &&
+		       (f->moved[CT_DROP] || f->moved[CT_CHAIN_TOO_LONG]);
+	return e->ct.present == CT_ABSENT && f->moved[CT_DROP];
+}
+
+/* An entry that NAT has killed: its out interface is another one now. */
+static __always_inline bool killed_by_nat(const struct scratch *s)
+{
+	return s->kind == SITE_HOOK_SLOW && s->scan.known &&
+	       (s->scan.dropper_class & 0xffff) == HOOK_NAT && s->event.ct.present == CT_ENTRY && s->event.ct.status & IPS_DYING;
+}
+
+/*
+ * Decides whether this drop is a conntrack failure, and collects what tells why.
+ * Counters are looked at only where conntrack may have dropped, so that what
+ * they moved by belongs to this packet.
+ */
+__noinline int step_ct_failure(u32 level)
+{
+	struct scratch *s = get_scratch(level);
+	const struct config *c = get_config();
+	struct event *e;
+	bool failed;
+
+	if (!s || !c || !s->state)
+		return 0;
+	e = &s->event;
+	step_take_ct_note(level);
+	e->failure.at_hook = dropped_by_conntrack(s);
+	failed = e->failure.at_hook || e->failure.saw;
+	if (s->kind == SITE_HOOK_SLOW &&
+	    (e->failure.at_hook || (e->rule.kind == RULE_NONE && !s->scan.known))) {
+		step_ct_counters(level);
+		failed |= loss_counted(e);
+	}
+	failed |= killed_by_nat(s) || (conntrack_only && is_invalid(e));
+	/* Its complaint was a record of its own. */
+	if (conntrack_only && e->failure.saw == CT_SAW_INVALID && !e->failure.at_hook)
+		failed = false;
+	if (!failed)
+		return 0;
+	e->failure.hooked = c->ct_hooked;
+	e->flags |= FLAG_FAILURE;
+	return 1;
+}
+
+#endif

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * ctprobe.h - what probes on conntrack's failing paths see.
+ *
+ * nf_ct_resolve_clash, early_drop and the log functions run only when something
+ * goes wrong. Two more are for `droptrace conntrack` alone, since every new and
+ * every ended connection passes them: __nf_conntrack_alloc, whose argument is the
+ * packet's tuple, and nf_ct_delete, whose argument is the connection that
+ * early_drop evicts.
+ */
+#ifndef DROPTRACE_CTPROBE_H
+#define DROPTRACE_CTPROBE_H
+
+#include "ctfail.h"
+#include "probes.h"
+
+#define ALLOC_DEPTH 2048 /* from __nf_conntrack_alloc down to nf_ct_delete */
+
+/* Calls under way on this CPU. Each is believed only from below it on its stack. */
+struct ct_run {
+	u64 alloc_stack;
+	u64 alloc_tuple; /* const struct nf_conntrack_tuple * */
+	u64 early_stack;
+	u64 early_net;
+	u64 clash_stack;
+	u64 clash_skb;
+	u64 clash_ct;
+	u64 clash_hash; /* struct nf_conntrack_tuple_hash * of the winner */
+	u64 delete_stack;
+	u64 delete_ct;
+	struct ct_info loser;
+	struct ct_note note;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct ct_run);
+} ct_runs SEC(".maps");
+
+static __always_inline struct ct_run *get_ct_run(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&ct_runs, &zero);
+}
+
+/* Whether a call that began at `from` is the one that led down to `stack`. */
+static __always_inline bool below(u64 stack, u64 from)
+{
+	return from && stack <= from + 256 && from - stack + 256 < ALLOC_DEPTH;
+}
+
+/* struct nf_conn of a tuple's hash entry: which of the two it is, dir tells. */
+static __always_inline struct nf_conn *hash_to_conn(u64 hash)
+{
+	struct nf_conntrack_tuple_hash *h = (void *)hash;
+	struct ct_tuple tuple = {};
+	u64 base;
+
+	bpf_probe_read_kernel(&tuple, sizeof(tuple), &h->tuple);
+	base = hash - bpf_core_field_offset(struct nf_conn, tuplehash);
+	if (tuple.dir & 1)
+		base -= bpf_core_type_size(struct nf_conntrack_tuple_hash);
+	return (void *)base;
+}
+
+/* The packet's own facts where the pointer has no type that the verifier knows. */
+static __always_inline void read_skb_slow(struct event *e, u64 address)
+{
+	struct sk_buff *skb = (void *)address;
+	unsigned char *head = BPF_CORE_READ(skb, head);
+	u32 network = BPF_CORE_READ(skb, network_header);
+	u32 tail = BPF_CORE_READ(skb, tail);
+	u32 len = tail - network;
+
+	e->skb = address;
+	e->length = BPF_CORE_READ(skb, len);
+	e->mark = BPF_CORE_READ(skb, mark);
+	e->protocol = __builtin_bswap16(BPF_CORE_READ(skb, protocol));
+	read_device(BPF_CORE_READ(skb, dev), &e->dev_ifindex, e->dev_name);
+	if (network >= tail || network == NO_OFFSET)
+		return;
+	if (len > HEADER_BYTES) {
+		len = HEADER_BYTES;
+		e->flags |= FLAG_HEADER_CUT;
+	}
+	asm volatile("" : "+r"(len));
+	if (len > HEADER_BYTES)
+		return;
+	if (!bpf_probe_read_kernel(e->header, len, head + network))
+		e->header_len = len;
+	fix_protocol(e);
+}
+
+/*
+ * A record that no kfree_skb emits, begun on a level of scratch memory;
+ * end_record gives that back. NULL where too many runs are under way.
+ */
+static __always_inline struct scratch *begin_record(u32 *level)
+{
+	u32 zero = 0;
+	struct per_cpu_state *p = bpf_map_lookup_elem(&per_cpu, &zero);
+	const struct config *c = get_config();
+	struct scratch *s;
+	struct event *e;
+
+	if (!p || !c || !c->ready)
+		return NULL;
+	*level = p->level;
+	s = get_scratch(*level);
+	if (!s) {
+		count(COUNT_NESTED);
+		return NULL;
+	}
+	p->level = *level + 1;
+	e = &s->event;
+	clear_event(e);
+	e->hook = NO_HOOK;
+	e->time = bpf_ktime_get_ns();
+	e->cpu = bpf_get_smp_processor_id();
+	return s;
+}
+
+static __always_inline void end_record(u32 level)
+{
+	u32 zero = 0;
+	struct per_cpu_state *p = bpf_map_lookup_elem(&per_cpu, &zero);
+
+	if (p)
+		p->level = level;
+}
+
+static __always_inline struct scratch *begin_failure(u32 *level, u32 saw)
+{
+	const struct config *c = get_config();
+	struct scratch *s = begin_record(level);
+
+	if (!s || !c)
+		return NULL;
+	s->event.type = EVENT_CONNTRACK;
+	s->event.flags = FLAG_FAILURE;
+	s->event.failure.saw = saw;
+	s->event.failure.hooked = c->ct_hooked;
+	count(COUNT_CT_SEEN);
+	return s;
+}
+
+__noinline int step_filter(u32 level);
+
+/* The connection that was there may be the one that somebody asked for. */
+__noinline int step_filter_failure(u32 level)
+{
+	struct scratch *s = get_scratch(level);
+	int matched;
+
+	if (!s)
+		return 0;
+	if (step_filter(level))
+		return 1;
+	if (s->event.failure.other.present != CT_ENTRY)
+		return 0;
+	s->swap = s->event.ct;
+	s->event.ct = s->event.failure.other;
+	matched = step_filter(level);
+	s->event.ct = s->swap;
+	return matched;
+}
+
+static __always_inline void finish_failure(u32 level, struct scratch *s)
+{
+	if (!step_filter_failure(level))
+		count(COUNT_CT_FILTERED);
+	else if (bpf_ringbuf_output(&events, &s->event,
+				    sizeof(s->event) - sizeof(s->event.stack), 0))
+		count(COUNT_CT_LOST);
+	else
+		count(COUNT_CT_DELIVERED);
+	end_record(level);
+}
+
+/*
+ * Without a packet at hand its headers are made up from the tuple, as far as
+ * filters and people need them: addresses, protocol, ports.
+ */
+static __always_inline void use_tuple(struct event *e)
+{
+	const struct ct_tuple *t = &e->ct.original;
+	u8 *h = e->header;
+
+	e->flags |= FLAG_TUPLE_ONLY;
+	if (t->l3num == NFPROTO_IPV6) {
+		e->protocol = ETH_P_IPV6;
+		h[0] = 0x60;
+		h[6] = t->protonum;
+		__builtin_memcpy(h + 8, t->src, 16);
+		__builtin_memcpy(h + 24, t->dst, 16);
+		h += 40;
+		e->header_len = 44;
+	} else {
+		e->protocol = ETH_P_IP;
+		h[0] = 0x45;
+		h[9] = t->protonum;
+		__builtin_memcpy(h + 12, t->src, 4);
+		__builtin_memcpy(h + 16, t->dst, 4);
+		h += 20;
+		e->header_len = 24;
+	}
+	__builtin_memcpy(h, &t->src_port, 2);
+	__builtin_memcpy(h + 2, &t->dst_port, 2);
+}
+
+/* int nf_ct_resolve_clash(skb, h, reply_hash): h is who was there first. */
+static __always_inline void clash_entry(u64 stack, u64 skb_address, u64 hash)
+{
+	struct ct_run *r = get_ct_run();
+	struct sk_buff *skb = (void *)skb_address;
+
+	if (!r)
+		return;
+	r->clash_stack = stack;
+	r->clash_skb = skb_address;
+	r->clash_hash = hash;
+	r->clash_ct = BPF_CORE_READ(skb, _nfct) & ~NFCT_INFOMASK;
+	__builtin_memset(&r->loser, 0, sizeof(r->loser));
+	read_nfct(&r->loser, BPF_CORE_READ(skb, _nfct));
+}
+
+__noinline int step_clash_resolved(u32 unused)
+{
+	struct ct_run *r = get_ct_run();
+	struct scratch *s;
+	u32 level = 0;
+
+	if (!r)
+		return 0;
+	s = begin_failure(&level, CT_SAW_CLASH_RESOLVED);
+	if (!s)
+		return 0;
+	read_skb_slow(&s->event, r->clash_skb);
+	s->event.ct = r->loser;
+	s->event.failure.other = r->note.other;
+	set_net(&s->event, (void *)r->note.net);
+	finish_failure(level, s);
+	return 0;
+}
+
+/* Interrupts of softirqs are off in there: nobody else ran on this CPU. */
+static __always_inline void clash_exit(u64 stack, s32 verdict)
+{
+	struct ct_run *r = get_ct_run();
+	struct nf_conn *winner;
+
+	if (!r || !below(stack, r->clash_stack))
+		return;
+	winner = hash_to_conn(r->clash_hash);
+	__builtin_memset(&r->note, 0, sizeof(r->note));
+	read_ct_entry(&r->note.other, winner);
+	r->note.net = (u64)BPF_CORE_READ(winner, ct_net.net);
+	r->note.ct = r->clash_ct;
+	r->note.saw = CT_SAW_CLASH;
+	r->note.time = bpf_ktime_get_ns();
+	if (verdict == NF_DROP)
+		bpf_map_update_elem(&ct_notes, &r->clash_skb, &r->note, BPF_ANY);
+	else if (show_resolved)
+		step_clash_resolved(0);
+	r->clash_stack = 0;
+}
+
+/* struct nf_conn *__nf_conntrack_alloc(net, zone, original, reply, gfp, hash) */
+static __always_inline void alloc_entry(u64 stack, u64 tuple)
+{
+	struct ct_run *r = get_ct_run();
+
+	if (!r)
+		return;
+	r->alloc_stack = stack;
+	r->alloc_tuple = tuple;
+}
+
+/* int early_drop(net, hash) */
+static __always_inline void early_entry(u64 stack, u64 net)
+{
+	struct ct_run *r = get_ct_run();
+
+	if (!r)
+		return;
+	r->early_stack = stack;
+	r->early_net = net;
+}
+
+static __always_inline void early_exit(u64 stack, bool evicted)
+{
+	struct ct_run *r = get_ct_run();
+	u64 key = stack_number(stack);
+
+	if (!r || !below(stack, r->early_stack))
+		return;
+	if (!evicted) {
+		__builtin_memset(&r->note, 0, sizeof(r->note));
+		r->note.net = r->early_net;
+		r->note.stack = stack;
+		r->note.saw = CT_SAW_FULL;
+		r->note.time = bpf_ktime_get_ns();
+		bpf_map_update_elem(&ct_notes, &key, &r->note, BPF_ANY);
+	}
+	r->early_stack = 0;
+}
+
+/* bool nf_ct_delete(ct, portid, report): of interest only under early_drop. */
+static __always_inline void delete_entry(u64 stack, u64 address)
+{
+	struct ct_run *r = get_ct_run();
+	struct nf_conn *ct = (void *)address;
+	s32 left;
+
+	if (!r || !below(stack, r->early_stack))
+		return;
+	r->delete_stack = 0;
+	/* It also clears away what had run out: nobody misses that. */
+	left = BPF_CORE_READ(ct, timeout) - (u32)bpf_jiffies64();
+	if (left <= 0)
+		return;
+	r->delete_stack = stack;
+	r->delete_ct = address;
+}
+
+__noinline int step_evicted(u64 stack)
+{
+	struct ct_run *r = get_ct_run();
+	struct scratch *s;
+	u32 level = 0;
+
+	if (!r)
+		return 0;
+	s = begin_failure(&level, CT_SAW_EVICTED);
+	if (!s)
+		return 0;
+	read_ct_entry(&s->event.failure.other, (void *)r->delete_ct);
+	if (below(stack, r->alloc_stack)) {
+		s->event.ct.present = CT_ENTRY;
+		s->event.ct.ctinfo = 2; /* IP_CT_NEW */
+		bpf_probe_read_kernel(&s->event.ct.original, sizeof(s->event.ct.original),
+				      (void *)r->alloc_tuple);
+	}
+	use_tuple(&s->event);
+	set_net(&s->event, (void *)r->early_net);
+	finish_failure(level, s);
+	return 0;
+}
+
+static __always_inline void delete_exit(u64 stack, bool deleted)
+{
+	struct ct_run *r = get_ct_run();
+
+	if (!r || !below(stack, r->delete_stack))
+		return;
+	if (deleted)
+		step_evicted(stack);
+	r->delete_stack = 0;
+}
+
+/*
+ * The log functions' own words: %pV holds a format of its own, %s the whole text.
+ * next is the argument behind the format.
+ */
+static __always_inline void read_reason(char *out, u64 fmt, u64 next)
+{
+	struct va_format *va = (void *)next;
+
+	bpf_probe_read_kernel_str(out, CT_REASON_BYTES, (void *)fmt);
+	if (out[0] != '%')
+		return;
+	if (out[1] == 'p' && out[2] == 'V')
+		bpf_probe_read_kernel_str(out, CT_REASON_BYTES, BPF_CORE_READ(va, fmt));
+	else if (out[1] == 's')
+		bpf_probe_read_kernel_str(out, CT_REASON_BYTES, (void *)next);
+}
+
+/*
+ * In conntrack_only a complaint is a record; else it waits for the drop that may
+ * follow. state is 0 on kernels that pass none (before 5.14).
+ */
+static __always_inline void complain(u64 skb_address, u64 state, u64 net, u64 fmt, u64 next)
+{
+	struct sk_buff *skb = (void *)skb_address;
+	struct ct_run *r = get_ct_run();
+	struct scratch *s;
+	u32 level = 0;
+
+	if (!r)
+		return;
+	__builtin_memset(&r->note, 0, sizeof(r->note));
+	read_reason(r->note.reason, fmt, next);
+	r->note.saw = CT_SAW_INVALID;
+	r->note.time = bpf_ktime_get_ns();
+	bpf_map_update_elem(&ct_notes, &skb_address, &r->note, BPF_ANY);
+	if (!conntrack_only)
+		return;
+	s = begin_failure(&level, CT_SAW_INVALID);
+	if (!s)
+		return;
+	read_skb_slow(&s->event, skb_address);
+	__builtin_memcpy(s->event.failure.reason, r->note.reason, CT_REASON_BYTES);
+	read_nfct(&s->event.ct, BPF_CORE_READ(skb, _nfct));
+	set_net(&s->event, (void *)net);
+	if (state)
+		use_state(&s->event, state);
+	finish_failure(level, s);
+}
+
+#endif

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/conntrack/table"
+	"github.com/droptrace/droptrace/resolve/symbol"
+)
+
+// conntrackOnce prints how every table stands, and what its counters are. It
+// needs no probe; the interval lets it tell how fast tables grow.
+func conntrackOnce(ctx context.Context, o conntrackOptions, t terminal) error {
+	symbols, err := symbol.Load()
+	if err != nil {
+		return explainFailure(err)
+	}
+	sampler, err := newSampler(ctx, o, len(symbols.Range("ctnetlink_dump_table")) > 0)
+	if err != nil {
+		return err
+	}
+	defer sampler.Close()
+	list, err := sampler.Sample(ctx)
+	if err == nil && len(list) > 0 {
+		if o.duration == 0 {
+			o.duration = o.interval
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(o.duration):
+		}
+		sampler.Fill = nil // it was looked at
+		list, err = again(ctx, sampler, list)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
+		return errorWithHint(fmt.Errorf("read conntrack tables: %w", err), onceHints(err)...)
+	}
+	return printOnce(list, o, t)
+}
+
+func onceHints(err error) []string {
+	if errors.Is(err, table.ErrNoConntrack) {
+		return []string{"nothing on this machine tracks connections"}
+	}
+	return []string{"run it as root: sudo droptrace conntrack"}
+}
+
+// again samples once more and keeps what was found out about fill.
+func again(ctx context.Context, s *resolve.Sampler, before []*resolve.ConntrackSample) ([]*resolve.ConntrackSample, error) {
+	list, err := s.Sample(ctx)
+	for _, sample := range list {
+		for _, b := range before {
+			if b.Netns.Inode == sample.Netns.Inode {
+				sample.Fill = b.Fill
+			}
+		}
+	}
+	return list, err
+}
+
+func printOnce(list []*resolve.ConntrackSample, o conntrackOptions, t terminal) error {
+	if o.format == "json" {
+		j := output.NewJSON(t.stdout)
+		for _, s := range list {
+			if err := j.Sample(s); err != nil {
+				return err
+			}
+		}
+		return j.Flush()
+	}
+	b := output.Board{Samples: list}
+	for _, s := range list {
+		if s.Fill != nil {
+			b.Fills = append(b.Fills, s)
+		}
+	}
+	for _, l := range b.Lines(t.style(t.stdout)) {
+		if _, err := io.WriteString(t.stdout, l+"\n"); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,361 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/conntrack"
+	"github.com/droptrace/droptrace/resolve/conntrack/table"
+)
+
+// conntrackPrinter is a format of standard output.
+type conntrackPrinter interface {
+	Failure(*resolve.ConntrackFailure) error
+	Sample(*resolve.ConntrackSample) error
+	Notice(output.Notice) error
+	Loss(output.Loss) error
+	Flush() error
+}
+
+// conntrackSession is one run. The reader of failures is a goroutine of its own;
+// all else belongs to the one that calls run.
+type conntrackSession struct {
+	o       conntrackOptions
+	t       terminal
+	src     failureSource
+	sampler *resolve.Sampler
+	fold    *failureFold
+	notices *noticeList
+	cancel  context.CancelCauseFunc
+	start   time.Time
+
+	out    conntrackPrinter // nil where a board stands instead
+	screen *output.Screen
+	tally  failureTally
+	shown  uint64
+	lost   uint64
+
+	begun       bool // sampled once
+	first, last map[uint32]*resolve.ConntrackSample
+	fills       map[uint32]*resolve.ConntrackSample
+}
+
+// failureTally is what the board's lists and the summary are made of.
+type failureTally struct {
+	total, lost uint64
+	causes      *table.Top[string]
+	flows       *table.Top[string]
+	sources     *table.Top[string]
+	dests       *table.Top[string]
+}
+
+const tallyRoom = 4096
+
+func newConntrackSession(ctx context.Context, o conntrackOptions, t terminal, src failureSource,
+	cancel context.CancelCauseFunc, notices *noticeList,
+) (*conntrackSession, error) {
+	s := &conntrackSession{
+		o: o, t: t, src: src, fold: newFailureFold(), notices: notices, cancel: cancel, start: time.Now(),
+		first: make(map[uint32]*resolve.ConntrackSample), last: make(map[uint32]*resolve.ConntrackSample),
+		fills: make(map[uint32]*resolve.ConntrackSample),
+	}
+	s.tally = failureTally{
+		causes: table.NewTop[string](tallyRoom), flows: table.NewTop[string](tallyRoom),
+		sources: table.NewTop[string](tallyRoom), dests: table.NewTop[string](tallyRoom),
+	}
+	var err error
+	if s.sampler, err = newSampler(ctx, o, src.Ctnetlink()); err != nil {
+		return nil, err
+	}
+	_, wide := width(t.stdout)
+	switch {
+	case o.format == "json":
+		s.out = output.NewJSON(t.stdout)
+	case wide && !o.list && !t.dumb():
+		s.screen = output.NewScreen(t.stdout)
+	default:
+		s.out = output.NewText(t.stdout, t.style(t.stdout), t.zone)
+	}
+	return s, nil
+}
+
+func newSampler(ctx context.Context, o conntrackOptions, ctnetlink bool) (*resolve.Sampler, error) {
+	asked, err := parseNamespaces(ctx, o.cfg.Filter.Netns)
+	if err != nil {
+		return nil, badUsage(err)
+	}
+	return &resolve.Sampler{
+		Only: asked, Ctnetlink: ctnetlink, FillSize: topRows,
+		Fill: func(t conntrack.Table) bool { return o.top || t.Max > 0 && t.Count*10 >= t.Max*9 },
+	}, nil
+}
+
+func (s *conntrackSession) run(ctx context.Context) error {
+	defer s.sampler.Close()
+	s.heading()
+	read := make(chan error, 1)
+	go func() {
+		defer s.fold.close()
+		read <- s.read(ctx)
+	}()
+	err := s.loop(ctx)
+	if err != nil {
+		s.cancel(err)
+	}
+	readErr := <-read
+	closeErr := s.src.Close()
+	if errors.Is(err, syscall.EPIPE) {
+		return errors.Join(readErr, closeErr) // as with head: enough was read
+	}
+	s.summary()
+	return errors.Join(readErr, err, closeErr)
+}
+
+// read moves failures from the source to the fold.
+func (s *conntrackSession) read(ctx context.Context) error {
+	for {
+		f, err := s.src.NextFailure(ctx)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read conntrack failures: %w", err)
+		}
+		s.fold.put(f)
+	}
+}
+
+// loop prints until the source has ended.
+func (s *conntrackSession) loop(ctx context.Context) error {
+	tick := time.NewTicker(s.o.interval)
+	defer tick.Stop()
+	if err := s.sample(ctx); err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-s.fold.wake:
+			list, last := s.fold.take()
+			if err := s.print(list); err != nil {
+				return fmt.Errorf("write to standard output: %w", err)
+			}
+			if last {
+				// What the counters say when no packet is under way any more.
+				if err := s.sample(context.WithoutCancel(ctx)); err != nil {
+					return err
+				}
+				return s.losses()
+			}
+		case <-tick.C:
+			if ctx.Err() != nil {
+				continue // what is in the buffer still comes
+			}
+			s.notices.print()
+			err := errors.Join(s.sample(ctx), s.losses())
+			if err == nil && s.screen == nil && hungUp(s.t.stdout) {
+				err = syscall.EPIPE
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (s *conntrackSession) print(list []*resolve.ConntrackFailure) error {
+	for _, f := range list {
+		if s.o.limit > 0 && s.shown >= s.o.limit {
+			s.cancel(errLimit)
+			break
+		}
+		s.shown++
+		s.tally.add(f)
+		if s.out != nil {
+			if err := s.out.Failure(f); err != nil {
+				return err
+			}
+		}
+	}
+	if s.o.limit > 0 && s.shown >= s.o.limit {
+		s.cancel(errLimit)
+	}
+	if s.out == nil {
+		return nil
+	}
+	return s.out.Flush()
+}
+
+// sample reads all tables and shows what they say.
+func (s *conntrackSession) sample(ctx context.Context) error {
+	list, err := s.sampler.Sample(ctx)
+	if errors.Is(err, table.ErrNoConntrack) || ctx.Err() != nil {
+		err = nil // it may be loaded later
+	}
+	if err != nil {
+		return err
+	}
+	for _, sample := range list {
+		if s.first[sample.Netns.Inode] == nil {
+			s.first[sample.Netns.Inode] = sample
+			if s.begun { // one that came, or began to track, since: from zero
+				s.first[sample.Netns.Inode] = &resolve.ConntrackSample{}
+			}
+		}
+		s.last[sample.Netns.Inode] = sample
+		if sample.Fill != nil {
+			s.fills[sample.Netns.Inode] = sample
+		} else if !s.o.top && !output.NearlyFull(sample) {
+			delete(s.fills, sample.Netns.Inode)
+		}
+		if s.out != nil {
+			if err := s.out.Sample(sample); err != nil {
+				return fmt.Errorf("write to standard output: %w", err)
+			}
+		}
+	}
+	s.begun = true
+	if s.out != nil {
+		if err := s.out.Flush(); err != nil {
+			return fmt.Errorf("write to standard output: %w", err)
+		}
+		return nil
+	}
+	return s.draw(list)
+}
+
+func (s *conntrackSession) draw(list []*resolve.ConntrackSample) error {
+	style := s.t.style(s.t.stdout)
+	b := output.Board{
+		Samples: list, PerSecond: true, Tops: s.tally.lists(),
+		Heading: strings.Join(s.facts(), " | ") + ", per second",
+		Counts: fmt.Sprintf("%d failures, %d packets lost, %d records lost, %v", s.tally.total, s.tally.lost, s.lost,
+			time.Since(s.start).Round(time.Second)),
+	}
+	for _, sample := range list {
+		if f := s.fills[sample.Netns.Inode]; f != nil {
+			b.Fills = append(b.Fills, f)
+		}
+	}
+	if err := s.screen.Draw(b.Lines(style), rows(s.t.stdout)); err != nil {
+		return fmt.Errorf("write to standard output: %w", err)
+	}
+	return nil
+}
+
+// losses tells in the stream what was lost since it last did.
+func (s *conntrackSession) losses() error {
+	lost := s.src.FailuresLost()
+	if lost <= s.lost {
+		return nil
+	}
+	l := output.Loss{Time: time.Now(), Lost: lost - s.lost, Total: lost}
+	s.lost = lost
+	if s.out == nil {
+		return nil
+	}
+	return errors.Join(s.out.Loss(l), s.out.Flush())
+}
+
+func (s *conntrackSession) facts() []string {
+	facts := append([]string{"tracing conntrack failures"}, s.o.cfg.Filter.words()...)
+	if about := s.src.About(); about != "" {
+		facts = append(facts, about)
+	}
+	return facts
+}
+
+func (s *conntrackSession) heading() {
+	if s.o.quiet || s.screen != nil {
+		return
+	}
+	_ = output.WriteHeading(s.t.stderr, s.t.style(s.t.stderr), s.facts())
+}
+
+func (c *failureTally) add(f *resolve.ConntrackFailure) {
+	n := 1 + f.Repeats
+	c.total += n
+	if f.Lost {
+		c.lost += n
+	}
+	c.causes.Add(string(f.Failure.Cause), n)
+	p := &f.Packet
+	if !p.Source.IsValid() {
+		return
+	}
+	dest := p.Destination.String()
+	if p.DestinationPort != nil {
+		dest += fmt.Sprintf(".%d", *p.DestinationPort)
+	}
+	dest += " " + p.Protocol
+	c.sources.Add(p.Source.String(), n)
+	c.dests.Add(dest, n)
+	c.flows.Add(p.Source.String()+" > "+dest+" "+string(f.Failure.Cause), n)
+}
+
+func (c *failureTally) lists() []output.BoardList {
+	list := func(title string, top *table.Top[string], n int) output.BoardList {
+		l := output.BoardList{Title: title}
+		for _, r := range top.List(n) {
+			l.Rows = append(l.Rows, output.BoardRow{Key: r.Key, Count: r.Count - r.Error})
+		}
+		return l
+	}
+	const few = 5
+	return []output.BoardList{
+		list("causes", c.causes, topRows), list("flows that failed most", c.flows, few),
+		list("from", c.sources, few), list("to", c.dests, few),
+	}
+}
+
+// rows is the terminal's height, 0 where it is not known.
+func rows(f interface {
+	SyscallConn() (syscall.RawConn, error)
+}) (n int) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = conn.Control(func(fd uintptr) {
+		if size, err := unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ); err == nil {
+			n = int(size.Row)
+		}
+	})
+	return n
+}
+
+// noticeList keeps what the source has to tell until there is a moment for it.
+type noticeList struct {
+	t     terminal
+	quiet bool
+	mu    sync.Mutex
+	list  []output.Notice
+}
+
+func newNoticeList(t terminal, quiet bool) *noticeList { return &noticeList{t: t, quiet: quiet} }
+
+func (l *noticeList) add(n output.Notice) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = append(l.list, n)
+}
+
+func (l *noticeList) print() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, n := range l.list {
+		if !l.quiet {
+			printNotice(l.t.stderr, l.t.style(l.t.stderr), n)
+		}
+	}
+	l.list = nil
+}

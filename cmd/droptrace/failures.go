@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/cilium/ebpf/ringbuf"
+
+	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/conntrack/table"
+	"github.com/droptrace/droptrace/resolve/netns"
+	"github.com/droptrace/droptrace/tracer"
+	"github.com/droptrace/droptrace/tracer/event"
+)
+
+// NextFailure implements failureSource.
+func (t *trace) NextFailure(ctx context.Context) (*resolve.ConntrackFailure, error) {
+	if !t.started {
+		t.started = true
+		context.AfterFunc(ctx, func() { t.tracer.Detach() })
+		t.tracer.SetDeadline(time.Now().Add(refreshEvery))
+	}
+	for {
+		err := t.tracer.Read(&t.event)
+		switch {
+		case errors.Is(err, ringbuf.ErrFlushed):
+			return nil, io.EOF
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			if ctx.Err() == nil {
+				if err := t.refreshModules(ctx); err != nil {
+					t.notice(err.Error())
+				}
+			}
+			t.tracer.SetDeadline(time.Now().Add(refreshEvery))
+			continue
+		case err != nil:
+			return nil, err
+		}
+		if !t.matchFailure(&t.event) {
+			t.filteredUser.Add(1)
+			continue
+		}
+		if f := t.resolver.ResolveFailure(context.WithoutCancel(ctx), &t.event, t.tracer.Time(&t.event)); f != nil {
+			return f, nil
+		}
+	}
+}
+
+// matchFailure also looks at the connection that was there, or was evicted.
+func (t *trace) matchFailure(e *event.Event) bool {
+	if t.filter.MatchEvent(e) {
+		return true
+	}
+	if e.Failure.Other.Present != event.CTEntry {
+		return false
+	}
+	own := e.CT
+	e.CT = e.Failure.Other
+	matched := t.filter.MatchEvent(e)
+	e.CT = own
+	return matched
+}
+
+// FailuresLost implements failureSource.
+func (t *trace) FailuresLost() uint64 {
+	c, err := t.tracer.Counts()
+	if err != nil {
+		if last := t.last.Load(); last != nil {
+			c = *last
+		}
+	}
+	return c.FailuresLost + c.Lost
+}
+
+// Ctnetlink implements failureSource: its functions are in the kernel, so that
+// a message to it loads nothing.
+func (t *trace) Ctnetlink() bool { return len(t.symbols.Table().Range("ctnetlink_dump_table")) > 0 }
+
+// conntrackBaselines gives the kernel side the counters that namespaces already
+// have: later values are compared with them.
+func (t *trace) conntrackBaselines(ctx context.Context) error {
+	all, err := netns.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range all {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := t.conntrackBaseline(ctx, n)
+		if errors.Is(err, table.ErrNoConntrack) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("namespace %d: %w", n.Inode, err)
+		}
+	}
+	return nil
+}
+
+func (t *trace) conntrackBaseline(ctx context.Context, n netns.Namespace) error {
+	h, err := netns.Open(n)
+	if err != nil {
+		return nil // gone
+	}
+	defer h.Close()
+	r := table.New(h, t.Ctnetlink())
+	defer r.Close()
+	stats, err := r.Stats(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range stats {
+		b := tracer.ConntrackBaseline{
+			Netns: n.Inode, CPU: uint32(c.ID), Invalid: c.Invalid, InsertFailed: c.InsertFailed,
+			Drop: c.Drop, EarlyDrop: c.EarlyDrop, ClashResolve: c.ClashResolve, ChainTooLong: c.ChainTooLong,
+		}
+		if b == (tracer.ConntrackBaseline{Netns: b.Netns, CPU: b.CPU}) {
+			continue // as of one that is new
+		}
+		if err := t.tracer.SetConntrackBaseline(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}

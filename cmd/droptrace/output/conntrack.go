@@ -1,0 +1,94 @@
+package output
+
+import (
+	"strings"
+
+	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/conntrack"
+)
+
+// causeName is a failure's cause, and never so that a guess reads like a fact.
+func causeName(f *conntrack.Failure) string {
+	name := Escape(string(f.Cause), true)
+	if f.Certainty == "probable" && f.Cause != conntrack.UnknownCause {
+		name = "probably\x00" + name
+	}
+	return name
+}
+
+// Failure prints a conntrack failure as a block of lines, told as a drop is.
+func (t *Text) Failure(f *resolve.ConntrackFailure) error {
+	s := t.style
+	d := resolve.Drop{Time: f.Time, Packet: f.Packet, Hook: f.Hook, In: f.In, Out: f.Out}
+	t.flow(&d)
+	label, color := "lost", red
+	if !f.Lost {
+		label, color = "passed", yellow
+	}
+	facts := []string{causeName(&f.Failure)}
+	for _, fact := range []string{s.hook(&d), netnsName(&f.Netns, s.ASCII)} {
+		if fact != "" {
+			facts = append(facts, fact)
+		}
+	}
+	t.labelled(label, color, strings.Join(facts, s.sep()), plainText)
+	if c := f.Conntrack; c != nil && c.Original != nil {
+		t.labelled("entry", plainText, s.entry(&conntrack.Entry{
+			Status: c.Status, Original: c.Original, Reply: c.Reply, Zone: c.Zone, Mark: c.Mark,
+			TCPState: c.TCPState, NAT: c.NAT,
+		}), plainText)
+	}
+	if f.Failure.Other != nil {
+		label := "there"
+		if f.Failure.Cause == conntrack.EarlyDrop {
+			label = "evicted"
+		}
+		t.labelled(label, plainText, s.entry(f.Failure.Other), plainText)
+	}
+	for _, w := range f.Why {
+		t.whyLines(ruleKey{netns: f.Netns.Inode}, w)
+	}
+	if n := f.Failure.Note; n != "" && f.Failure.Cause != conntrack.UnknownCause {
+		t.once("not certain: " + Escape(n, s.ASCII))
+	}
+	if f.Repeats > 0 {
+		what := "more like this"
+		if f.Mixed {
+			what = "more of other flows"
+		}
+		t.more(f.Repeats, what, 0)
+	}
+	return t.spill()
+}
+
+// once prints a line that is told only the first time.
+func (t *Text) once(text string) {
+	if !t.told.facts[text] {
+		t.told.facts[text] = true
+		t.body(text)
+	}
+}
+
+// Sample prints nothing: between failures people read only those.
+func (t *Text) Sample(*resolve.ConntrackSample) error { return nil }
+
+// entry writes both tuples of an entry, the reply only where NAT shows in it.
+func (s Style) entry(e *conntrack.Entry) string {
+	var f []string
+	if e.Original != nil {
+		f = append(f, Escape(e.Original.Protocol, true)+"\x00"+tuple(e.Original))
+	}
+	if len(e.NAT) > 0 && e.Reply != nil {
+		f = append(f, Escape(strings.Join(e.NAT, " "), true)+", reply\x00"+tuple(e.Reply))
+	}
+	if e.TCPState != "" {
+		f = append(f, Escape(e.TCPState, true))
+	}
+	if len(e.Status) > 0 {
+		f = append(f, Escape(strings.Join(e.Status, ","), true))
+	}
+	if e.Zone != 0 {
+		f = append(f, "zone\x00"+count(uint64(e.Zone)))
+	}
+	return strings.Join(f, s.sep())
+}

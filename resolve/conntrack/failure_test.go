@@ -1,0 +1,145 @@
+package conntrack
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/droptrace/droptrace/resolve/conntrack/table"
+	"github.com/droptrace/droptrace/tracer/event"
+)
+
+// udpEntry is client:sport > 10.0.0.2:53, translated to leave from 192.0.2.1:out.
+func udpEntry(sport, out uint16, status uint32) event.CTInfo {
+	client, server, gate := v4(10, 1, 0, byte(sport)), v4(10, 0, 0, 2), v4(192, 0, 2, 1)
+	return event.CTInfo{
+		Present: event.CTEntry, CTInfo: ctNew, Status: status | statusSNAT,
+		Original: event.CTTuple{Src: client, SrcPort: port(sport), L3Num: familyIPv4, Dst: server, DstPort: port(53), Proto: protoUDP},
+		Reply:    event.CTTuple{Src: server, SrcPort: port(53), L3Num: familyIPv4, Dst: gate, DstPort: port(out), Proto: protoUDP, Dir: 1},
+	}
+}
+
+func TestCauseOfAFailure(t *testing.T) {
+	const both = event.HookedClash | event.HookedFull
+	full := &Table{Count: 1000, Max: 1000, Buckets: 256}
+	roomy := &Table{Count: 10, Max: 1000}
+	loser := udpEntry(7, 5000, 0)
+	plain := loser
+	plain.Status, plain.Reply = 0, event.CTTuple{Src: loser.Original.Dst, SrcPort: port(53), Dst: loser.Original.Src,
+		DstPort: port(7), L3Num: familyIPv4, Proto: protoUDP, Dir: 1}
+	tests := []struct {
+		name      string
+		failure   event.CTFailure
+		ct        event.CTInfo
+		facts     Facts
+		cause     Cause
+		certainty string
+	}{
+		{"a probe saw the table full", event.CTFailure{Saw: event.SawFull}, event.CTInfo{}, Facts{Dropped: true, Table: full}, TableFull, certain},
+		{"a probe saw an eviction", event.CTFailure{Saw: event.SawEvicted, Other: loser}, event.CTInfo{}, Facts{}, EarlyDrop, certain},
+		{"a probe saw a clash of one flow", event.CTFailure{Saw: event.SawClash, Other: udpEntry(7, 6000, statusConfirmed)}, loser, Facts{Dropped: true}, SameFlowRace, certain},
+		{"a probe saw two flows with one port", event.CTFailure{Saw: event.SawClash, Other: udpEntry(8, 5000, statusConfirmed)}, loser, Facts{Dropped: true}, NATPortCollision, certain},
+		{"a clash with nothing in common", event.CTFailure{Saw: event.SawClash, Other: udpEntry(8, 5001, statusConfirmed)}, loser, Facts{Dropped: true}, Clash, certain},
+		{"counters of a clash", counted(event.Moved{InsertFailed: 1, Drop: 1}, 0), loser, Facts{Dropped: true}, Clash, probable},
+		{"counters of a clash that the probe denies", counted(event.Moved{InsertFailed: 1, Drop: 1}, both), loser, Facts{Dropped: true}, Helper, probable},
+		{"a chain, by its counter", counted(event.Moved{InsertFailed: 1, ChainTooLong: 1}, 0), loser, Facts{Dropped: true}, ChainTooLong, probable},
+		{"a chain, and no clash", counted(event.Moved{InsertFailed: 1, ChainTooLong: 1}, both), loser, Facts{Dropped: true}, ChainTooLong, certain},
+		{"two chains at once", counted(event.Moved{InsertFailed: 2, ChainTooLong: 2}, both), loser, Facts{Dropped: true}, ChainTooLong, probable},
+		{"deleted meanwhile", counted(event.Moved{InsertFailed: 1}, both), udpEntry(7, 5000, statusDying), Facts{Dropped: true}, Dying, probable},
+		{"full, by its size", counted(event.Moved{Drop: 1}, 0), event.CTInfo{}, Facts{Dropped: true, Table: full}, TableFull, probable},
+		{"not full", counted(event.Moved{Drop: 1}, 0), event.CTInfo{}, Facts{Dropped: true, Table: roomy}, NoMemory, probable},
+		{"full now, but nothing was to be evicted", counted(event.Moved{Drop: 1}, both), event.CTInfo{}, Facts{Dropped: true, Table: full}, NoMemory, probable},
+		{"a reopened connection", counted(event.Moved{Drop: 1, Invalid: 1}, 0), event.CTInfo{}, Facts{Dropped: true, SYN: true, Table: roomy}, TCPReopenRace, probable},
+		{"no counter moved", counted(event.Moved{}, 0), event.CTInfo{}, Facts{Dropped: true, Table: roomy}, UnknownCause, unknown},
+		{"another way out", event.CTFailure{}, udpEntry(7, 5000, statusDying|statusConfirmed), Facts{Dropped: true, Hook: "nf_nat_ipv4_out"}, NATInterfaceChanged, probable},
+		{"a helper", counted(event.Moved{}, 0), udpEntry(7, 5000, statusConfirmed|statusHelper), Facts{Dropped: true, Hook: "nf_confirm"}, Helper, probable},
+		{"invalid, with the kernel's words", invalidFailure("SEQ is over upper bound %u (over the window)"), event.CTInfo{}, Facts{Dropped: true}, Invalid, certain},
+		{"a complaint alone", invalidFailure("bad checksum"), event.CTInfo{}, Facts{}, Invalid, probable},
+		{"invalid, with nothing to tell why", event.CTFailure{}, event.CTInfo{}, Facts{Dropped: true}, Invalid, probable},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := FailureOf(&event.Event{CT: tt.ct, Failure: tt.failure}, tt.facts)
+			if got.Cause != tt.cause || got.Certainty != tt.certainty {
+				t.Errorf("%s, %s (%s), want %s, %s", got.Cause, got.Certainty, got.Note, tt.cause, tt.certainty)
+			}
+			if message, _ := got.Explain(nil); message == "" {
+				t.Error("nothing to say about it")
+			}
+		})
+	}
+}
+
+func counted(m event.Moved, hooked event.Hooked) event.CTFailure {
+	return event.CTFailure{Counted: 1, Moved: m, Hooked: hooked}
+}
+
+func invalidFailure(format string) (f event.CTFailure) {
+	f.Saw = event.SawInvalid
+	copy(f.Reason[:], format)
+	return f
+}
+
+func TestReasonLeavesOutWhatIsNotKnown(t *testing.T) {
+	f := FailureOf(&event.Event{Failure: invalidFailure("SEQ is over upper bound %u (over the window)")}, Facts{Dropped: true})
+	if want := "SEQ is over upper bound (over the window)"; f.Reason != want {
+		t.Errorf("%q, want %q", f.Reason, want)
+	}
+	if _, fix := f.Explain(nil); !strings.Contains(fix, "nf_conntrack_tcp_be_liberal") {
+		t.Errorf("fix %q", fix)
+	}
+}
+
+func TestAdviceHasTheNumbers(t *testing.T) {
+	growth := 40
+	f := &Failure{Cause: TableFull, Table: &Table{Count: 65536, Max: 65536, Buckets: 16384, Growth: &growth}}
+	message, fix := f.Explain(nil)
+	if !strings.Contains(message, "65536 of 65536") || !strings.Contains(message, "40 more each second") ||
+		!strings.Contains(fix, "nf_conntrack_max=131072") || !strings.Contains(fix, "nf_conntrack_buckets=32768") {
+		t.Errorf("%q, %q", message, fix)
+	}
+	f = &Failure{Cause: NATPortCollision, Pool: &Pool{Address: "192.0.2.1", Destination: "10.0.0.2:53", Protocol: "udp", InUse: 2, Low: 5000, High: 5001}}
+	if message, fix = f.Explain(nil); !strings.Contains(message, "2 udp ports are in use (5000 to 5001)") || !strings.Contains(fix, "--random-fully") {
+		t.Errorf("%q, %q", message, fix)
+	}
+	f = &Failure{Cause: SameFlowRace}
+	dns := &State{Original: &Tuple{Protocol: "udp", DestinationPort: 53}}
+	if _, fix = f.Explain(dns); !strings.Contains(fix, "single-request-reopen") {
+		t.Errorf("%q", fix)
+	}
+}
+
+func TestWhoWasThereIsLookedUp(t *testing.T) {
+	loser := udpEntry(7, 5000, 0)
+	plain := loser
+	plain.Status, plain.Reply.Dst, plain.Reply.DstPort = 0, plain.Original.Src, plain.Original.SrcPort
+	own, reply := tableTuple(&loser.Original), tableTuple(&loser.Reply)
+	other := *own
+	other.SourcePort++
+	busy := errors.New("too many lookups")
+	for _, tt := range []struct {
+		name  string
+		loser event.CTInfo
+		there map[table.Tuple]table.Entry // by the tuple that finds it
+		err   error                       // where nothing does
+		want  Cause
+	}{
+		{"same flow, same translation", loser, map[table.Tuple]table.Entry{*reply: {Original: *own}}, table.ErrNoEntry, SameFlowRace},
+		{"same flow, another translation", loser, map[table.Tuple]table.Entry{*own: {Original: *own}}, table.ErrNoEntry, SameFlowRace},
+		{"another flow with its port", loser, map[table.Tuple]table.Entry{*reply: {Original: other}}, table.ErrNoEntry, NATPortCollision},
+		{"gone", loser, nil, table.ErrNoEntry, Clash},
+		{"gone, and nothing was translated", plain, nil, table.ErrNoEntry, SameFlowRace},
+		{"not looked up", plain, nil, busy, Clash},
+	} {
+		f := &Failure{Cause: Clash}
+		f.FindOther(&tt.loser, func(tuple *table.Tuple, _ uint16) (*table.Entry, error) {
+			if e, ok := tt.there[*tuple]; ok {
+				return &e, nil
+			}
+			return nil, tt.err
+		})
+		if f.Cause != tt.want || (f.Other != nil) != (tt.there != nil) {
+			t.Errorf("%s: %s, %+v", tt.name, f.Cause, f.Other)
+		}
+	}
+}

@@ -1,0 +1,222 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/droptrace/droptrace/resolve/conntrack"
+	"github.com/droptrace/droptrace/resolve/conntrack/table"
+	"github.com/droptrace/droptrace/resolve/netns"
+)
+
+// ConntrackSample is how a namespace's conntrack table stands at one moment.
+type ConntrackSample struct {
+	Type   string    `json:"type"` // always "sample"
+	Schema int       `json:"schema"`
+	Time   time.Time `json:"time"`
+	Netns  Netns     `json:"netns"`
+
+	Table conntrack.Table `json:"table"`
+	// Total is what the kernel counted since the namespace came to be, and
+	// Delta since the sample before, Milliseconds ago; absent in the first.
+	Total        table.Counts  `json:"total"`
+	Delta        *table.Counts `json:"delta,omitempty"`
+	Milliseconds int           `json:"milliseconds,omitempty"`
+	Fill         *Fill         `json:"fill,omitempty"`
+}
+
+// Fill says who fills a table: the highest counts.
+type Fill struct {
+	Entries      uint64      `json:"entries"`
+	States       []FillState `json:"states"`
+	Sources      []FillCount `json:"sources"`
+	Destinations []FillCount `json:"destinations"` // protocol and port: "udp 53"
+}
+
+// FillState counts entries of one protocol and state.
+type FillState struct {
+	Protocol string `json:"protocol"`
+	State    string `json:"state,omitempty"` // TCP's
+	// Unreplied entries have seen no answer; assured ones are never evicted.
+	Unreplied bool   `json:"unreplied,omitempty"`
+	Assured   bool   `json:"assured,omitempty"`
+	Count     uint64 `json:"count"`
+}
+
+// FillCount is a key with its entries.
+type FillCount struct {
+	Key   string `json:"key"`
+	Count uint64 `json:"count"`
+}
+
+// listEvery is how often new namespaces are looked for: that takes 5 µs a process.
+const listEvery = 5 * time.Second
+
+// Sampler reads the conntrack tables of namespaces again and again. It is used by
+// one goroutine.
+type Sampler struct {
+	// Only these namespaces; nil: every one that has conntrack in use.
+	Only []netns.Namespace
+	// Ctnetlink is in the kernel: it is asked, and no module is loaded by that.
+	Ctnetlink bool
+	// Fill says whose table to look into, by how full it is.
+	Fill func(conntrack.Table) bool
+	// FillSize is the length of its lists.
+	FillSize int
+
+	own    uint32
+	spaces map[uint32]*sampled
+	listed time.Time
+}
+
+type sampled struct {
+	info     Netns
+	handle   *netns.Handle
+	reader   *table.Reader
+	stats    table.Stats
+	limits   table.Limits
+	at       time.Time
+	fillNext time.Time
+}
+
+// Close lets every namespace go.
+func (s *Sampler) Close() {
+	for inode, n := range s.spaces {
+		n.close()
+		delete(s.spaces, inode)
+	}
+}
+
+func (n *sampled) close() {
+	n.reader.Close()
+	n.handle.Close()
+}
+
+// Sample reads every namespace once. Those that never used conntrack are left
+// out unless they were asked for. The error is [table.ErrNoConntrack] where the
+// kernel has none.
+func (s *Sampler) Sample(ctx context.Context) ([]*ConntrackSample, error) {
+	if err := s.list(ctx); err != nil {
+		return nil, err
+	}
+	var out []*ConntrackSample
+	var failed error
+	for inode, n := range s.spaces {
+		sample, err := s.sample(ctx, n)
+		switch {
+		case ctx.Err() != nil:
+			return out, ctx.Err()
+		case errors.Is(err, table.ErrNoConntrack):
+			failed = err
+			continue
+		case err != nil: // it is going
+			n.close()
+			delete(s.spaces, inode)
+			s.listed = time.Time{}
+			continue
+		}
+		if len(s.Only) == 0 && sample.Table.Count == 0 && sample.Total == (table.Counts{}) {
+			continue
+		}
+		out = append(out, sample)
+	}
+	if len(out) == 0 {
+		return nil, failed
+	}
+	sortSamples(out)
+	return out, nil
+}
+
+func (s *Sampler) list(ctx context.Context) error {
+	if time.Since(s.listed) < listEvery {
+		return nil
+	}
+	all := s.Only
+	if len(all) == 0 {
+		var err error
+		if all, err = netns.List(ctx); err != nil {
+			return err
+		}
+	}
+	if s.spaces == nil {
+		own, err := netns.Current()
+		if err != nil {
+			return err
+		}
+		s.own, s.spaces = own.Inode, make(map[uint32]*sampled)
+	}
+	s.listed = time.Now()
+	for _, n := range all {
+		if s.spaces[n.Inode] != nil {
+			continue
+		}
+		handle, err := netns.Open(n)
+		if err != nil {
+			continue // gone
+		}
+		info := Netns{Inode: n.Inode, Name: n.Name, Own: n.Inode == s.own}
+		if n.Name == "" && !info.Own {
+			info.PID, info.Command = n.PID, n.Command
+		}
+		s.spaces[n.Inode] = &sampled{info: info, handle: handle, reader: table.New(handle, s.Ctnetlink)}
+	}
+	return nil
+}
+
+func (s *Sampler) sample(ctx context.Context, n *sampled) (*ConntrackSample, error) {
+	limits, err := n.reader.Limits(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stats, err := n.reader.Stats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	out := &ConntrackSample{
+		Type: "sample", Schema: Schema, Time: now, Netns: n.info,
+		Table: conntrack.Table{Count: limits.Count, Max: limits.Max, Buckets: limits.Buckets},
+		Total: stats.Sum(),
+	}
+	if passed := now.Sub(n.at); !n.at.IsZero() && passed > 0 {
+		out.Delta = new(stats.Since(n.stats))
+		out.Milliseconds = int(passed.Milliseconds())
+		out.Table.Growth = new(int(float64(int64(limits.Count)-int64(n.limits.Count)) / passed.Seconds()))
+	}
+	n.stats, n.limits, n.at = stats, limits, now
+	if s.Fill != nil && s.Fill(out.Table) && !now.Before(n.fillNext) {
+		if err := s.fill(ctx, n, out); err != nil && !errors.Is(err, table.ErrNoNetlink) {
+			return nil, err
+		}
+		// Reading entries takes locks that new connections want, too.
+		n.fillNext = time.Now().Add(max(10*time.Second, 50*time.Since(now)))
+	}
+	return out, nil
+}
+
+func (s *Sampler) fill(ctx context.Context, n *sampled, out *ConntrackSample) error {
+	c, err := n.reader.Census(ctx, s.FillSize)
+	if err != nil {
+		return err
+	}
+	f := &Fill{Entries: c.Entries}
+	for _, r := range c.States {
+		state := FillState{
+			Protocol: conntrack.ProtocolName(r.Key.Protocol), Count: r.Count,
+			Unreplied: r.Key.Unreplied, Assured: r.Key.Assured,
+		}
+		if state.Protocol == "tcp" {
+			state.State = conntrack.TCPState(r.Key.TCPState)
+		}
+		f.States = append(f.States, state)
+	}
+	for _, r := range c.Sources {
+		f.Sources = append(f.Sources, FillCount{Key: r.Key.String(), Count: r.Count - r.Error})
+	}
+	for _, r := range c.Destinations {
+		f.Destinations = append(f.Destinations, FillCount{Key: serviceName(r.Key), Count: r.Count - r.Error})
+	}
+	out.Fill = f
+	return nil
+}
