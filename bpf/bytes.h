@@ -2,8 +2,8 @@
 /*
  * bytes.h - the packet's own bytes behind the record, for recordings.
  *
- * Only the linear part is read: a tracepoint has no way to the pages behind it
- * before 6.12. struct packet_bytes says how much is missing.
+ * Only the linear part is read here: pages.h has the rest, where the kernel lets
+ * a tracepoint have it. struct packet_bytes says how much is missing.
  */
 #ifndef DROPTRACE_BYTES_H
 #define DROPTRACE_BYTES_H
@@ -13,7 +13,7 @@
 
 #define NO_DEVICE_TYPE 0xffff /* ARPHRD_VOID */
 #define MAX_LINK_LENGTH 64    /* more than any link-layer header: mac_header is stale */
-#define MAX_SNAPLEN (1 << 18) /* tcpdump's */
+#define MAX_BEFORE_DATA 512   /* headers that the kernel has left behind */
 
 const volatile bool with_stack = 0;
 /* --snaplen; 0: no bytes but header[]. */
@@ -25,7 +25,7 @@ const volatile u32 snaplen = 0;
  */
 struct record {
 	struct event event;
-	u8 bytes[8];
+	u8 slack[MAX_BEFORE_DATA]; /* the verifier adds up the most that two parts may take */
 };
 
 struct {
@@ -57,38 +57,62 @@ static __always_inline void measure_bytes(struct scratch *s, struct sk_buff *skb
 	}
 	b->original = skb->len + data - start;
 	s->bytes = (u64)(head + start);
+	s->before_data = data - start;
+	s->length = skb->len;
 	s->linear = start < tail ? tail - start : 0;
 }
 
-/* Sends the record with as many bytes as are linear, at most snaplen. */
+/* A constant, so that the verifier sees one way only. */
+static __always_inline u64 bytes_at(void)
+{
+	if (with_stack)
+		return sizeof(struct event);
+	return EVENT_NO_STACK;
+}
+
+static __always_inline struct record *get_record(u32 level)
+{
+	u32 slot = bpf_get_smp_processor_id() * LEVELS + level;
+
+	return bpf_map_lookup_elem(&records, &slot);
+}
+
+/* Reads as many bytes as are linear, at most snaplen. */
+__noinline int step_read_bytes(u32 level)
+{
+	struct scratch *s = get_scratch(level);
+	struct record *r = get_record(level);
+	u32 length;
+
+	if (!s || !r)
+		return 0;
+	length = s->linear;
+	if (length > snaplen)
+		length = snaplen;
+	asm volatile("" : "+r"(length));
+	if (length > snaplen)
+		return 0;
+	if (!bpf_probe_read_kernel((u8 *)r + bytes_at(), length, (void *)s->bytes))
+		s->event.bytes.captured = length;
+	return 0;
+}
+
+/* Sends the record with the bytes that were read. */
 __noinline int step_send_bytes(u32 level)
 {
 	struct scratch *s = get_scratch(level);
-	u32 slot = bpf_get_smp_processor_id() * LEVELS + level;
-	struct record *r = bpf_map_lookup_elem(&records, &slot);
-	u64 front = EVENT_NO_STACK;
-	u32 len;
+	struct record *r = get_record(level);
+	u32 length;
 
 	if (!s || !r)
 		return -1;
-	/* A constant, so that the verifier sees one way only. */
-	if (with_stack)
-		front = sizeof(r->event);
-	len = s->linear;
-	if (len > snaplen)
-		len = snaplen;
-	asm volatile("" : "+r"(len));
-	if (len > snaplen)
+	s->event.bytes.front = bytes_at();
+	bpf_probe_read_kernel(&r->event, bytes_at(), &s->event);
+	length = s->event.bytes.captured;
+	asm volatile("" : "+r"(length));
+	if (length > snaplen)
 		return -1;
-	if (bpf_probe_read_kernel((u8 *)r + front, len, (void *)s->bytes))
-		len = 0;
-	s->event.bytes.captured = len;
-	s->event.bytes.front = front;
-	if (with_stack)
-		bpf_probe_read_kernel(&r->event, sizeof(r->event), &s->event);
-	else
-		bpf_probe_read_kernel(&r->event, EVENT_NO_STACK, &s->event);
-	return bpf_ringbuf_output(&events, r, front + len, 0) ? -1 : 0;
+	return bpf_ringbuf_output(&events, r, bytes_at() + length, 0) ? -1 : 0;
 }
 
 #endif

@@ -12,6 +12,7 @@
 #include "expression_packet.h"
 #include "listen.h"
 #include "packet.h"
+#include "pages.h"
 #include "probes.h"
 #include "track.h"
 
@@ -91,12 +92,15 @@ __noinline int step_filter(u32 level)
 }
 
 /* Whether anybody asked for it: flags, then the expression. Counts it if not. */
-static __always_inline bool wanted(u32 level)
+static __always_inline bool wanted(u32 level, struct scratch *s, u64 *ctx, bool pages)
 {
 	int value = 0;
 
 	if (step_filter(level))
 		value = step_expression(level);
+	if (pages && expression_depth && value == EXPRESSION_OUTSIDE &&
+	    add_frame_pages(level, s, ctx))
+		value = step_judge(level);
 	if (value != 0 && value != EXPRESSION_OUTSIDE)
 		return true;
 	count(COUNT_FILTERED);
@@ -105,7 +109,7 @@ static __always_inline bool wanted(u32 level)
 	return false;
 }
 
-static __always_inline void emit(u32 level, struct scratch *s, void *ctx)
+static __always_inline void emit(u32 level, struct scratch *s, u64 *ctx, bool pages)
 {
 	struct event *e = &s->event;
 	u64 size = EVENT_SHORT;
@@ -119,8 +123,15 @@ static __always_inline void emit(u32 level, struct scratch *s, void *ctx)
 		e->flags |= FLAG_STACK;
 		size = sizeof(*e);
 	}
-	e->bytes.front = size;
-	err = snaplen ? step_send_bytes(level) : bpf_ringbuf_output(&events, e, size, 0);
+	if (snaplen) {
+		step_read_bytes(level);
+		if (pages)
+			add_pages(level, s, ctx);
+		err = step_send_bytes(level);
+	} else {
+		e->bytes.front = size;
+		err = bpf_ringbuf_output(&events, e, size, 0);
+	}
 	count(err ? COUNT_LOST : COUNT_DELIVERED);
 }
 
@@ -143,7 +154,7 @@ static __always_inline void start_event(struct scratch *s, u64 *ctx)
 }
 
 static __always_inline void handle(u32 level, struct scratch *s, struct per_cpu_state *p, u64 *ctx,
-				   bool loops)
+				   bool loops, bool pages)
 {
 	const struct config *c = get_config();
 	struct sk_buff *skb = (void *)ctx[0];
@@ -178,7 +189,7 @@ static __always_inline void handle(u32 level, struct scratch *s, struct per_cpu_
 	}
 	/* Counters of legacy rules must be followed through every drop of theirs. */
 	early = s->kind != SITE_HOOK_SLOW && !(filter.want & FILTER_NEEDS_HOOK);
-	if (early && !wanted(level))
+	if (early && !wanted(level, s, ctx, pages))
 		return;
 	if (s->kind)
 		attribute(level, s, loops);
@@ -186,10 +197,10 @@ static __always_inline void handle(u32 level, struct scratch *s, struct per_cpu_
 		count(COUNT_FILTERED);
 		return;
 	}
-	if (!early && !wanted(level))
+	if (!early && !wanted(level, s, ctx, pages))
 		return;
 	read_task(&s->event, *(volatile u64 *)&s->context);
-	emit(level, s, ctx);
+	emit(level, s, ctx, pages);
 }
 
 /*
@@ -201,7 +212,7 @@ static __always_inline void push_registers(void)
 	asm volatile("r6 = 0; r7 = 0; r8 = 0; r9 = 0" ::: "r6", "r7", "r8", "r9");
 }
 
-static __always_inline int on_kfree_skb(u64 *ctx, bool loops)
+static __always_inline int on_kfree_skb(u64 *ctx, bool loops, bool pages)
 {
 	u32 zero = 0, level;
 	struct per_cpu_state *p = bpf_map_lookup_elem(&per_cpu, &zero);
@@ -217,7 +228,7 @@ static __always_inline int on_kfree_skb(u64 *ctx, bool loops)
 		return 0;
 	}
 	p->level = level + 1;
-	handle(level, s, p, ctx, loops);
+	handle(level, s, p, ctx, loops, pages);
 	p->level = level;
 	return 0;
 }
@@ -225,7 +236,14 @@ static __always_inline int on_kfree_skb(u64 *ctx, bool loops)
 SEC("tp_btf/kfree_skb")
 int kfree_skb(u64 *ctx)
 {
-	return on_kfree_skb(ctx, true);
+	return on_kfree_skb(ctx, true, false);
+}
+
+/* For kernels that read all of a packet (6.12 and later), where that is wanted. */
+SEC("tp_btf/kfree_skb")
+int kfree_skb_pages(u64 *ctx)
+{
+	return on_kfree_skb(ctx, true, true);
 }
 
 /* Attached for a moment, so that calibration sees frames beside another program. */
@@ -239,7 +257,7 @@ int companion(u64 *ctx)
 SEC("tp_btf/kfree_skb")
 int kfree_skb_unrolled(u64 *ctx)
 {
-	return on_kfree_skb(ctx, false);
+	return on_kfree_skb(ctx, false, false);
 }
 
 /* int nf_hook_slow(skb, state, entries, s) */

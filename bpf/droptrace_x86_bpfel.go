@@ -476,7 +476,7 @@ type KernelPerCpuState struct {
 type KernelRecord struct {
 	_     structs.HostLayout
 	Event KernelEvent
-	Bytes [8]uint8
+	Slack [512]uint8
 }
 
 type KernelRuleKey struct {
@@ -563,7 +563,9 @@ type KernelScratch struct {
 	Kind        uint32
 	Calibrating uint32
 	Linear      uint32
-	Pad         uint32
+	BeforeData  uint32
+	FrameData   uint32
+	Length      uint32
 }
 
 type KernelSiteRange struct {
@@ -668,6 +670,7 @@ const (
 	KernelProgFexitEval        = "fexit_eval"
 	KernelProgFexitRequest     = "fexit_request"
 	KernelProgKfreeSkb         = "kfree_skb"
+	KernelProgKfreeSkbPages    = "kfree_skb_pages"
 	KernelProgKfreeSkbUnrolled = "kfree_skb_unrolled"
 	KernelProgKprobeAlloc      = "kprobe_alloc"
 	KernelProgKprobeClash      = "kprobe_clash"
@@ -758,6 +761,7 @@ type KernelProgramSpecs struct {
 	FexitEval        *ebpf.ProgramSpec `ebpf:"fexit_eval"`
 	FexitRequest     *ebpf.ProgramSpec `ebpf:"fexit_request"`
 	KfreeSkb         *ebpf.ProgramSpec `ebpf:"kfree_skb"`
+	KfreeSkbPages    *ebpf.ProgramSpec `ebpf:"kfree_skb_pages"`
 	KfreeSkbUnrolled *ebpf.ProgramSpec `ebpf:"kfree_skb_unrolled"`
 	KprobeAlloc      *ebpf.ProgramSpec `ebpf:"kprobe_alloc"`
 	KprobeClash      *ebpf.ProgramSpec `ebpf:"kprobe_clash"`
@@ -940,6 +944,7 @@ type KernelPrograms struct {
 	FexitEval        *ebpf.Program `ebpf:"fexit_eval"`
 	FexitRequest     *ebpf.Program `ebpf:"fexit_request"`
 	KfreeSkb         *ebpf.Program `ebpf:"kfree_skb"`
+	KfreeSkbPages    *ebpf.Program `ebpf:"kfree_skb_pages"`
 	KfreeSkbUnrolled *ebpf.Program `ebpf:"kfree_skb_unrolled"`
 	KprobeAlloc      *ebpf.Program `ebpf:"kprobe_alloc"`
 	KprobeClash      *ebpf.Program `ebpf:"kprobe_clash"`
@@ -980,6 +985,7 @@ func (p *KernelPrograms) Close() error {
 		p.FexitEval,
 		p.FexitRequest,
 		p.KfreeSkb,
+		p.KfreeSkbPages,
 		p.KfreeSkbUnrolled,
 		p.KprobeAlloc,
 		p.KprobeClash,

@@ -41,7 +41,7 @@ enum event_flag {
 	FLAG_XT_STALE = 1 << 9,	    /* a tracked table was replaced since Track */
 	FLAG_XT_UNTRACKED = 1 << 10, /* x_tables hooks here that nobody tracks */
 	FLAG_XT_CAPPED = 1 << 11,   /* more drop entries than one drop may read */
-	FLAG_NONLINEAR = 1 << 12,   /* part of the packet lies in pages that were not read */
+	FLAG_NONLINEAR = 1 << 12,   /* part of the packet lies in pages */
 	FLAG_NFT_HERE = 1 << 13,    /* nft base chains stand on this hook */
 	FLAG_NFT_POLICY = 1 << 14,  /* an nft base chain with policy drop does */
 	FLAG_HEAD_FRAGS = 1 << 15,  /* the head of a reassembled datagram */

@@ -9,6 +9,7 @@
 #include "expression.h"
 
 #define ETHERNET_LENGTH 14
+#define ETHERNET_LONGEST 22 /* with two tags; what is longer was left by a tunnel */
 #define ARPHRD_ETHER 1
 #define ARPHRD_LOOPBACK 772
 
@@ -20,12 +21,20 @@ struct {
 	__type(value, struct expression_frame);
 } frames SEC(".maps");
 
+static __always_inline struct expression_frame *get_frame(u32 level)
+{
+	u32 slot = bpf_get_smp_processor_id() * LEVELS + level;
+
+	return bpf_map_lookup_elem(&frames, &slot);
+}
+
 /* A device is forgotten before the header is, as by sockets' backlogs. */
 static __always_inline bool has_ethernet(const struct packet_bytes *b)
 {
-	return b->link_length >= ETHERNET_LENGTH &&
-	       (b->device_type == ARPHRD_ETHER || b->device_type == ARPHRD_LOOPBACK ||
-		b->device_type == NO_DEVICE_TYPE);
+	if (b->device_type == NO_DEVICE_TYPE)
+		return b->link_length == ETHERNET_LENGTH;
+	return b->link_length >= ETHERNET_LENGTH && b->link_length <= ETHERNET_LONGEST &&
+	       (b->device_type == ARPHRD_ETHER || b->device_type == ARPHRD_LOOPBACK);
 }
 
 static __always_inline void put_be16(u8 *b, u16 value)
@@ -50,14 +59,29 @@ static __always_inline void read_frame(struct expression_frame *f, u32 at, u64 s
 	f->end = at + length;
 }
 
-/* Returns EXPRESSION_OUTSIDE only where bytes of the packet could not be read. */
+/* EXPRESSION_OUTSIDE only where bytes of the packet could not be read. */
+static __always_inline int judge(const struct expression_frame *f)
+{
+	int value = expression_value(f);
+
+	if (value == EXPRESSION_OUTSIDE && f->end - f->start >= f->length)
+		return 0;
+	return value;
+}
+
+/* Once more, when more of the packet was read. */
+__noinline int step_judge(u32 level)
+{
+	struct expression_frame *f = get_frame(level);
+
+	return f ? judge(f) : EXPRESSION_OUTSIDE;
+}
+
 __noinline int step_expression(u32 level)
 {
 	struct scratch *s = get_scratch(level);
-	u32 slot = bpf_get_smp_processor_id() * LEVELS + level;
-	struct expression_frame *f = bpf_map_lookup_elem(&frames, &slot);
+	struct expression_frame *f = get_frame(level);
 	struct packet_bytes *b;
-	int value;
 	bool tag;
 
 	if (!expression_depth)
@@ -79,6 +103,7 @@ __noinline int step_expression(u32 level)
 
 		if (tag)
 			addresses -= EXPRESSION_TAG;
+		s->frame_data = EXPRESSION_TYPE - EXPRESSION_ADDRESSES + s->before_data;
 		bpf_probe_read_kernel(addresses, EXPRESSION_ADDRESSES, (void *)s->bytes);
 		read_frame(f, EXPRESSION_TYPE, s->bytes + EXPRESSION_ADDRESSES,
 			   s->linear > EXPRESSION_ADDRESSES ? s->linear - EXPRESSION_ADDRESSES : 0);
@@ -88,15 +113,13 @@ __noinline int step_expression(u32 level)
 		__builtin_memset(f->bytes, 0, EXPRESSION_TYPE - EXPRESSION_TAG);
 		if (!tag)
 			__builtin_memset(f->bytes + EXPRESSION_TYPE - EXPRESSION_TAG, 0, EXPRESSION_TAG);
+		s->frame_data = EXPRESSION_NETWORK - link + s->before_data;
 		f->length += ETHERNET_LENGTH - link;
 		put_be16(f->bytes + EXPRESSION_TYPE, s->event.protocol);
 		read_frame(f, EXPRESSION_NETWORK, s->bytes + link,
 			   s->linear > link ? s->linear - link : 0);
 	}
-	value = expression_value(f);
-	if (value == EXPRESSION_OUTSIDE && f->end - f->start >= f->length)
-		return 0;
-	return value;
+	return judge(f);
 }
 
 #endif

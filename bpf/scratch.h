@@ -50,7 +50,9 @@ struct scratch {
 	u32 kind; /* enum site_kind */
 	u32 calibrating;
 	u32 linear; /* how many bytes can be read from there on */
-	u32 pad;
+	u32 before_data; /* where skb->data lies in them */
+	u32 frame_data; /* and in the frame that the expression looks at */
+	u32 length; /* skb->len */
 };
 
 struct {

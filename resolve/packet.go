@@ -24,6 +24,9 @@ func packetOf(e *event.Event) Packet {
 	if e.Flags&event.VLAN != 0 {
 		out.VLAN = ref(e.VLANTCI & 0xfff)
 	}
+	if e.Flags&event.TupleOnly != 0 {
+		return tupleOnly(out)
+	}
 	return out
 }
 

@@ -105,10 +105,27 @@ func load(o *Options, spec *btf.Spec) (*kernelSide, error) {
 			return nil, err
 		}
 	}
-	all := coll.Copy()
-	free, err := chooseFree(coll)
+	emitters, err := chooseEmitters(o, spec)
 	if err != nil {
 		return nil, err
+	}
+	var k *kernelSide
+	for _, name := range emitters {
+		if k, err = loadEmitter(coll, name, spec); err == nil {
+			return k, nil
+		}
+	}
+	return nil, err
+}
+
+// loadEmitter loads the programs that every plan needs, with one form of the
+// emitter.
+func loadEmitter(all *ebpf.CollectionSpec, emitter string, spec *btf.Spec) (*kernelSide, error) {
+	coll := all.Copy()
+	for name := range coll.Programs {
+		if name != emitter && name != "companion" {
+			delete(coll.Programs, name) // probes are loaded one by one
+		}
 	}
 	loaded, err := ebpf.NewCollectionWithOptions(coll, ebpf.CollectionOptions{
 		Programs: ebpf.ProgramOptions{KernelTypes: spec},
@@ -117,30 +134,31 @@ func load(o *Options, spec *btf.Spec) (*kernelSide, error) {
 		return nil, fmt.Errorf("load programs: %w", err)
 	}
 	k := &kernelSide{coll: loaded, spec: all, programs: programs{
-		Free:      loaded.Programs[free],
+		Free:      loaded.Programs[emitter],
 		Companion: loaded.Programs["companion"],
 	}}
 	k.legacy = sync.OnceValues(k.loadLegacy)
 	return k, nil
 }
 
-// chooseFree keeps one of the two forms of the emitter: bpf_loop came with 5.17.
-func chooseFree(coll *ebpf.CollectionSpec) (string, error) {
-	keep := "kfree_skb"
+// chooseEmitters names the forms of the emitter that this kernel may take, the
+// best first: bpf_loop came with 5.17, and from 6.12 on a tracepoint may read the
+// pages of a packet. The function for it is older, so that only loading tells.
+func chooseEmitters(o *Options, spec *btf.Spec) ([]string, error) {
 	// Helpers are the same for all tracing types; cilium/ebpf probes not all of them.
 	err := features.HaveProgramHelper(ebpf.RawTracepoint, asm.FnLoop)
 	switch {
 	case errors.Is(err, ebpf.ErrNotSupported):
-		keep = "kfree_skb_unrolled"
+		return []string{"kfree_skb_unrolled"}, nil
 	case err != nil:
-		return "", fmt.Errorf("probe for bpf_loop: %w", err)
+		return nil, fmt.Errorf("probe for bpf_loop: %w", err)
 	}
-	for name := range coll.Programs {
-		if name != keep && name != "companion" {
-			delete(coll.Programs, name) // these are loaded one by one
-		}
+	var reader *btf.Func
+	wantsPages := o.snaplen() > 0 || o.Expression != nil
+	if wantsPages && spec.TypeByName("bpf_dynptr_from_skb", &reader) == nil {
+		return []string{"kfree_skb_pages", "kfree_skb"}, nil
 	}
-	return keep, nil
+	return []string{"kfree_skb"}, nil
 }
 
 func setConstants(coll *ebpf.CollectionSpec, o *Options, spec *btf.Spec) error {

@@ -79,25 +79,26 @@ func (o *Options) xtCapacity() uint32 {
 
 // Tracer is an attached kernel side.
 type Tracer struct {
-	kernel    *kernelSide
-	refused   error // why the expression does not run in the kernel
-	reader    *ringbuf.Reader
-	record    ringbuf.Record
-	links     []link.Link
-	config    bpf.KernelConfig
-	notices   []string // taken by Notices
-	xt        xtAllocator
-	sites     map[uint32][]uint64 // calibrated call sites by kind
-	plan      string
-	used      map[Plan]int // probes attached, by kind
-	ctUsed    map[Plan]int // the same for probes on conntrack
-	options   Options
-	knowsNFT  bool
-	attached  map[string]bool // functions that have their probe
-	probeless bool            // the kernel takes neither fentry nor kprobes
-	early     []*event.Event  // drops read while calibrating
-	flushed   bool            // Read is to return ErrFlushed once early is empty
-	stale     bool            // calibration must be done again
+	kernel *kernelSide
+	// Why the expression does not run in the kernel; nil where it does.
+	expressionRefused error
+	reader            *ringbuf.Reader
+	record            ringbuf.Record
+	links             []link.Link
+	config            bpf.KernelConfig
+	notices           []string // taken by Notices
+	xt                xtAllocator
+	sites             map[uint32][]uint64 // calibrated call sites by kind
+	plan              string
+	used              map[Plan]int // probes attached, by kind
+	ctUsed            map[Plan]int // the same for probes on conntrack
+	options           Options
+	knowsNFT          bool
+	attached          map[string]bool // functions that have their probe
+	probeless         bool            // the kernel takes neither fentry nor kprobes
+	early             []*event.Event  // drops read while calibrating
+	flushed           bool            // Read is to return ErrFlushed once early is empty
+	stale             bool            // calibration must be done again
 	// Not before this time, and how long after the one before.
 	calibrateNext  time.Time
 	calibratePause time.Duration
@@ -117,7 +118,7 @@ func Open(ctx context.Context, o Options) (*Tracer, error) {
 	if o.Plan == "" {
 		o.Plan = PlanAuto
 	}
-	t := &Tracer{kernel: kernel, refused: refused, xt: newXTAllocator(o.xtCapacity()), sites: make(map[uint32][]uint64), options: o, attached: make(map[string]bool), used: make(map[Plan]int), ctUsed: make(map[Plan]int)}
+	t := &Tracer{kernel: kernel, expressionRefused: refused, xt: newXTAllocator(o.xtCapacity()), sites: make(map[uint32][]uint64), options: o, attached: make(map[string]bool), used: make(map[Plan]int), ctUsed: make(map[Plan]int)}
 	if err := t.start(ctx, &o); err != nil {
 		t.Close()
 		return nil, err
@@ -129,7 +130,7 @@ func Open(ctx context.Context, o Options) (*Tracer, error) {
 }
 
 // ExpressionInKernel reports whether events have passed Options.Expression.
-func (t *Tracer) ExpressionInKernel() bool { return t.refused == nil }
+func (t *Tracer) ExpressionInKernel() bool { return t.expressionRefused == nil }
 
 func (t *Tracer) start(ctx context.Context, o *Options) error {
 	var err error

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -90,7 +91,8 @@ func readConntrackOptions(c *cli.Context) (conntrackOptions, error) {
 	o.quiet = c.Bool("quiet")
 	o.cfg.Conntrack, o.cfg.Resolved = true, c.Bool("resolved")
 	if c.Args().Present() {
-		return o, badUsage(fmt.Errorf("%q is no flag", c.Args().First()), "flags narrow what is shown: see droptrace conntrack --help")
+		return o, badUsage(fmt.Errorf("%q is no flag, and droptrace conntrack takes no expression", strings.Join(c.Args().Slice(), " ")),
+			"flags do it: --port, --host, --proto and others, see --help")
 	}
 	for _, f := range conntrackFilters(&o.cfg.Filter) {
 		*f.values = c.StringSlice(f.name)

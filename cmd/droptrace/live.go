@@ -239,8 +239,9 @@ func (s *session) summary() {
 	}
 	m.Written, m.Files = s.rec.written()
 	m.WrittenTo = s.o.record.name
-	if !s.rec.silent() {
-		m.Unshown = s.received - m.Shown - m.Folded
+	m.Unshown = s.received - m.Shown - m.Folded
+	if s.rec.silent() {
+		m.Unshown = s.received - min(s.rec.stood(m.Written), s.received)
 	}
 	if s.received == 0 {
 		m.Hidden = s.src.Hidden()

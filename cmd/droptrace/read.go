@@ -34,7 +34,9 @@ of the live command. FILE is - for standard input. It needs no root.
     droptrace read --correlate eth0.pcap drops.pcapng
 
 With --correlate it says of each packet of a capture, which tcpdump took at the
-same time, whether it was dropped, by what, and how long after.`,
+same time on the same machine, whether it was dropped, by what, and how long
+after. It takes the capture for whole: where equal packets came by several
+interfaces and one was captured, narrow the drops with --in.`,
 		Flags:                  readFlags(),
 		UseShortOptionHandling: true,
 		HideHelpCommand:        true,
@@ -129,6 +131,7 @@ type reading struct {
 	written     uint64
 	lost        uint64 // told so far
 	first, last time.Time
+	begun       bool // there is something to sum up
 }
 
 func newReading(o options, t terminal, f *filter.Filter, rec *recorder) *reading {
@@ -140,10 +143,9 @@ func newReading(o options, t terminal, f *filter.Filter, rec *recorder) *reading
 var errEnough = errors.New("enough drops were shown")
 
 func (r *reading) run(ctx context.Context, files []string) error {
-	r.heading(files)
 	var err error
 	for _, name := range files {
-		if err = r.file(ctx, name); err != nil {
+		if err = r.file(ctx, name, files); err != nil {
 			break
 		}
 	}
@@ -154,7 +156,9 @@ func (r *reading) run(ctx context.Context, files []string) error {
 	if errors.Is(err, syscall.EPIPE) {
 		return nil // as with head
 	}
-	r.summary()
+	if r.begun {
+		r.summary()
+	}
 	return err
 }
 
@@ -166,8 +170,8 @@ func notEnough(err error) error {
 	return err
 }
 
-// file reads one recording to its end.
-func (r *reading) file(ctx context.Context, name string) error {
+// file reads one recording, of all these, to its end.
+func (r *reading) file(ctx context.Context, name string, all []string) error {
 	in, err := openInput(name, r.t)
 	if err != nil {
 		return err
@@ -176,6 +180,10 @@ func (r *reading) file(ctx context.Context, name string) error {
 	rd, err := recording.NewReader(in)
 	if err != nil {
 		return unreadable(name, err, 0)
+	}
+	if !r.begun {
+		r.begun = true
+		r.heading(all)
 	}
 	var rec recording.Record
 	drops := uint64(0)
@@ -329,42 +337,4 @@ func (r *reading) summary() {
 	}
 	m.Written, m.Files = r.rec.written()
 	_ = m.Write(r.t.stderr, r.t.style(r.t.stderr))
-}
-
-// openInput opens a file to read, or standard input for -.
-func openInput(name string, t terminal) (io.ReadCloser, error) {
-	if name == "-" {
-		if _, ok := width(os.Stdin); ok {
-			return nil, badUsage(errors.New("standard input is a terminal"), "give the name of a file, or a pipe")
-		}
-		return io.NopCloser(os.Stdin), nil
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	if info, err := f.Stat(); err == nil && info.IsDir() {
-		f.Close()
-		return nil, fmt.Errorf("%s is a directory", name)
-	}
-	return f, nil
-}
-
-// unreadable says what is wrong with a file, and what could be read of it.
-func unreadable(name string, err error, drops uint64) error {
-	foreign, ok := errors.AsType[*recording.ForeignError](err)
-	switch {
-	case ok && strings.HasPrefix(foreign.Format, "pcap"):
-		return errorWithHint(fmt.Errorf("%s %w", name, err),
-			"to look for its packets among recorded drops: droptrace read --correlate "+name+" RECORDING")
-	case ok && (foreign.Format == "gzip" || foreign.Format == "zstd"):
-		return errorWithHint(fmt.Errorf("%s is packed with %s", name, foreign.Format), "unpack it to a pipe: droptrace read -")
-	case ok:
-		return errorWithHint(fmt.Errorf("%s %w", name, err), "recordings are made with -w FILE.pcapng, or --json")
-	case errors.Is(err, recording.ErrEmpty):
-		return fmt.Errorf("%s %w", name, err)
-	case errors.Is(err, recording.ErrCut):
-		return fmt.Errorf("%s %w; the %d drops before were read", name, err, drops)
-	}
-	return fmt.Errorf("%s: %w; the %d drops before were read", name, err, drops)
 }

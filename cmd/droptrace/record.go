@@ -139,6 +139,8 @@ type recorder struct {
 	o     recordOptions
 	w     *recording.Writer
 	count uint64
+	// repeats are those of drops that stand for several.
+	repeats uint64
 }
 
 // newRecorder creates the file before anything is traced.
@@ -197,6 +199,7 @@ func (r *recorder) put(s *session, d *resolve.Drop) (more bool, err error) {
 		return false, nil
 	}
 	r.count++
+	r.repeats += d.Repeats
 	if r.count == s.o.limit {
 		s.cancel(errLimit)
 	}
@@ -214,6 +217,9 @@ func (r *recorder) written() (drops, files uint64) {
 	}
 	return r.w.Written()
 }
+
+// stood turns drops that were written into those that they stand for.
+func (r *recorder) stood(written uint64) uint64 { return written + r.repeats }
 
 // close ends the recording with the counters of the run.
 func (r *recorder) close(counts output.Counts) error {

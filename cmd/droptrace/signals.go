@@ -6,10 +6,16 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
-// signals returns a context that the first SIGINT, SIGTERM or SIGHUP ends; the
-// second kills, as if droptrace had never asked. A signal that was ignored when
+// sameSignal is how long a second signal is taken for the first one. timeout(1)
+// sends its signal to the process and then to the group that it is in, and shells
+// do the like: that is no wish to have a recording cut off.
+const sameSignal = 300 * time.Millisecond
+
+// signals returns a context that the first SIGINT, SIGTERM or SIGHUP ends; a
+// later one kills, as if droptrace had never asked. A signal that was ignored when
 // droptrace started (nohup, a shell's background job) stays ignored.
 //
 // SIGPIPE is caught and thrown away, so that a closed pipe is an error of the
@@ -26,19 +32,24 @@ func signals(parent context.Context) (ctx context.Context, stop func()) {
 	if !signal.Ignored(syscall.SIGPIPE) {
 		signal.Notify(pipe, syscall.SIGPIPE)
 	}
-	done := make(chan struct{})
+	done, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		select {
 		case s := <-end:
-			signal.Stop(end)
 			cancel(fmt.Errorf("%w: %v", errSignal, s))
+			select {
+			case <-time.After(sameSignal):
+			case <-stopped:
+			}
+			signal.Stop(end)
 		case <-ctx.Done():
 			signal.Stop(end)
 		}
 	}()
 	return ctx, func() {
 		cancel(nil)
+		close(stopped)
 		<-done
 		signal.Stop(pipe)
 	}

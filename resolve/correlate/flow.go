@@ -10,20 +10,23 @@ import (
 // setFlows lists how the packet may have looked on the wire: as it died, and as
 // its conntrack entry says that it came or would have gone on.
 func (d *drop) setFlows() {
+	d.flows = d.room[:0]
 	d.addFlow(d.id.flow)
+	d.inners = nil
+	if d.id.isError {
+		d.inners = []flow{d.id.inner}
+	}
 	c := d.drop.Conntrack
 	if c == nil || d.id.fixed.etherType != etherIPv4 && d.id.fixed.etherType != etherIPv6 {
-		return
-	}
-	// An error travels in the entry of the packet that it quotes: the tuples
-	// are not its own.
-	p := d.id.fixed.protocol
-	if (p == protoICMP || p == protoICMPv6) && !echo(p, d.id.fixed.kind) {
 		return
 	}
 	own, other := c.Original, c.Reply
 	if c.Dir == "reply" {
 		own, other = other, own
+	}
+	if d.id.isError {
+		d.setErrorFlows(own, other)
+		return
 	}
 	if own != nil {
 		d.addFlow(d.tupleFlow(own, false))
@@ -33,10 +36,36 @@ func (d *drop) setFlows() {
 	}
 }
 
+// setErrorFlows is for an ICMP error, which travels in the entry of the packet that
+// it quotes: own and other are that one's, of the error's direction and of the
+// quoted packet's. Either end may have been translated, and who sent it may be
+// neither.
+func (d *drop) setErrorFlows(own, other *resolve.Tuple) {
+	if own == nil || other == nil {
+		return
+	}
+	d.inners = append(d.inners, d.tupleFlow(own, true), d.tupleFlow(other, false))
+	sources := []netip.Addr{{}, own.Source, other.Destination}
+	destinations := []netip.Addr{{}, own.Destination, other.Source}
+	for _, s := range sources {
+		for _, to := range destinations {
+			f := d.id.flow
+			if s.IsValid() {
+				f.source = [16]byte{}
+				setAddress(&f.source, s)
+			}
+			if to.IsValid() {
+				f.destination = [16]byte{}
+				setAddress(&f.destination, to)
+			}
+			d.addFlow(f)
+		}
+	}
+}
+
 func (d *drop) addFlow(f flow) {
-	if !slices.Contains(d.flows[:d.flowCount], f) {
-		d.flows[d.flowCount] = f
-		d.flowCount++
+	if !slices.Contains(d.flows, f) {
+		d.flows = append(d.flows, f)
 	}
 }
 

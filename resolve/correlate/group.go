@@ -13,9 +13,10 @@ type drop struct {
 	drop   *resolve.Drop
 	id     identity
 	// The flows it may have been captured in; its own is the first.
-	flows     [3]flow
-	flowCount int
-	refs      []ref
+	flows  []flow
+	inners []flow // of an ICMP error: how the quoted packet may have looked
+	room   [3]flow
+	refs   []ref
 
 	frames  []*frame // that it may be
 	group   *group

@@ -15,6 +15,10 @@ type identity struct {
 	whole    bool   // content is all there was, or maxContent of it
 	ttl      uint8
 	fragment fragment
+	// inner is the flow of the packet that an ICMP error quotes, which NAT
+	// changes too.
+	inner   flow
+	isError bool
 }
 
 // fixed are header fields that must be equal.
@@ -241,6 +245,9 @@ func (p *identity) readICMP(b []byte, full int, buf []byte) bool {
 		p.fixed.seq = binary.BigEndian.Uint32(b[4:])
 	}
 	p.take(b[header:], full-header, buf)
+	if p.isError = quotes(p.fixed.protocol, b[0]); p.isError {
+		p.readQuoted()
+	}
 	return true
 }
 

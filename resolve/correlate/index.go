@@ -70,7 +70,7 @@ type index struct {
 func (x *index) add(d *drop) {
 	level := d.id.level()
 	x.count[level]++
-	for i := range d.flows[:d.flowCount] {
+	for i := range d.flows {
 		f := &d.flows[i]
 		d.refs = append(d.refs, ref{x.best, x.hash.of(&d.id, f, d.id.at(level), level)})
 		if x.cut != nil {
@@ -107,7 +107,7 @@ func (x *index) wantCut(known []*drop) {
 			continue
 		}
 		n := len(d.refs)
-		for i := range d.flows[:d.flowCount] {
+		for i := range d.flows {
 			x.addCut(d, &d.flows[i])
 		}
 		for _, r := range d.refs[n:] {
@@ -213,7 +213,8 @@ func (d *drop) fits(p *identity) bool {
 	q := &d.id
 	n := min(len(p.content), len(q.content))
 	return p.fixed == q.fixed && p.ttl >= q.ttl &&
-		slices.Contains(d.flows[:d.flowCount], p.flow) && bytes.Equal(p.content[:n], q.content[:n])
+		(!p.isError || slices.Contains(d.inners, p.inner)) &&
+		slices.Contains(d.flows, p.flow) && bytes.Equal(p.content[:n], q.content[:n])
 }
 
 // findDatagram finds the drops that a fragment may have been part of.

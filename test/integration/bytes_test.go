@@ -5,7 +5,10 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"net"
+	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +19,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/symbol"
 	"github.com/droptrace/droptrace/tracer"
 	"github.com/droptrace/droptrace/tracer/event"
+	"github.com/droptrace/droptrace/tracer/filter/expression"
 )
 
 const (
@@ -220,4 +224,91 @@ func sendFrame(t *testing.T, ns string, frame []byte) {
 // The ring must hold more than one of the longest records.
 func TestSnaplenMakesTheBufferLargeEnough(t *testing.T) {
 	openTracer(t, tracer.Options{Snaplen: tracer.MaxSnaplen, BufferSize: 64 << 10, Plan: tracer.PlanTracepoint})
+}
+
+// An expression that cannot be loaded is left to the caller, with enough bytes.
+func TestAnExpressionThatIsRefusedIsTold(t *testing.T) {
+	tr := openTracer(t, tracer.Options{Expression: new(expression.Program), Plan: tracer.PlanTracepoint})
+	if tr.ExpressionInKernel() {
+		t.Error("an empty program is said to run in the kernel")
+	}
+	if n := tr.Notices(); len(n) == 0 || !strings.Contains(n[len(n)-1], "refuses the expression") {
+		t.Errorf("notices %q", n)
+	}
+}
+
+// connect returns a connection from the host to the client, whose other end is
+// never read.
+func connect(t *testing.T, l *lab, port uint16) net.Conn {
+	t.Helper()
+	address := netip.AddrPortFrom(netip.MustParseAddr(clientIP), port).String()
+	var listener net.Listener
+	within(t, l.client, func() (err error) {
+		listener, err = net.Listen("tcp", address)
+		return err
+	})
+	t.Cleanup(func() { listener.Close() })
+	var conn net.Conn
+	within(t, l.host, func() (err error) {
+		conn, err = net.DialTimeout("tcp", address, limit)
+		return err
+	})
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// readsPages: the kernel lets a tracepoint read more than the linear part.
+func readsPages() bool { return !linux510() && !strings.HasPrefix(release(), "6.1.") }
+
+// TCP keeps what a program writes in pages of its own.
+func TestAnEventCarriesWhatLiesInPages(t *testing.T) {
+	s := ruleset{"nft", "table ip a {\n chain out { type filter hook output priority 0; tcp dport 4131 tcp flags & psh == psh counter drop\n }\n}"}
+	payload := bytes.Repeat([]byte("GET / HTTP/1.1\r\n"), 60)
+	for name, tt := range map[string]struct{ snaplen, want int }{
+		"whole": {1 << 16, 52 + len(payload)}, "cut": {300, 300},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t)
+			l.ready(t)
+			conn := connect(t, l, 4131)
+			s.load(t, l.host)
+			tr := openTracer(t, tracer.Options{Snaplen: tt.snaplen, Plan: tracer.PlanTracepoint})
+			if _, err := conn.Write(payload); err != nil {
+				t.Fatal(err)
+			}
+			e := nextTo(t, tr, 4131)
+			if e.Flags&event.Nonlinear == 0 || int(e.Bytes.Original) != 52+len(payload) {
+				t.Fatalf("flags %#x, described as %+v", e.Flags, e.Bytes)
+			}
+			want := append(bytes.Clone(e.Packet()[:52]), payload...)[:tt.want]
+			if !readsPages() {
+				want = want[:min(52, len(want))]
+			}
+			if !bytes.Equal(e.Data, want) {
+				t.Errorf("%d bytes %q, want %d", len(e.Data), e.Data, len(want))
+			}
+		})
+	}
+}
+
+// An expression sees them too, or droptrace says that it could not.
+func TestExpressionsLookIntoPages(t *testing.T) {
+	s := ruleset{"nft", "table ip a {\n chain out { type filter hook output priority 0; tcp dport 4132 tcp flags & psh == psh counter drop\n }\n}"}
+	l := newLab(t)
+	l.ready(t)
+	conn := connect(t, l, 4132)
+	s.load(t, l.host)
+	match := start(t, []*lab{l}, "tcp[((tcp[12:1] & 0xf0) >> 2):4] = 0x47455420") // GET
+	other := start(t, []*lab{l}, "tcp[((tcp[12:1] & 0xf0) >> 2):4] = 0x504f5354") // POST
+	if _, err := conn.Write([]byte("GET / HTTP/1.1\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	counted(t, l, s, 1)
+	got, none := len(match.stop(t)), len(other.stop(t))
+	if readsPages() && got == 0 || !readsPages() && got > 0 || none > 0 {
+		t.Errorf("%d drops match GET, %d match POST", got, none)
+	}
+	if said := strings.Contains(match.summary, "could not be read"); said == readsPages() {
+		t.Errorf("summary:\n%s", match.summary)
+	}
 }

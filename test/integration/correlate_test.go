@@ -3,11 +3,13 @@ package integration
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -42,7 +44,7 @@ table ip filter {
 // capturing is a tcpdump that runs.
 func capturing(t *testing.T, ns, file string, args ...string) (stop func()) {
 	t.Helper()
-	args = append([]string{"netns", "exec", ns, "tcpdump", "-n", "-B", "32768", "--immediate-mode", "-U", "-w", file}, args...)
+	args = append([]string{"netns", "exec", ns, "tcpdump", "-n", "-B", "32768", "-s", "256", "--immediate-mode", "-w", file}, args...)
 	cmd := exec.Command("ip", args...)
 	stderr := new(buffer)
 	cmd.Stderr = stderr
@@ -58,6 +60,14 @@ func capturing(t *testing.T, ns, file string, args ...string) (stop func()) {
 	})
 	eventually(t, "tcpdump listens", func() bool { return bytes.Contains(stderr.bytes(), []byte("listening on")) })
 	return func() {
+		// What it has not read when it is told to end is lost.
+		report := regexp.MustCompile(`(\d+) packets? captured, (\d+) packets? received`)
+		eventually(t, "tcpdump has read all", func() bool {
+			_ = cmd.Process.Signal(unix.SIGUSR1)
+			time.Sleep(200 * time.Millisecond)
+			all := report.FindAllStringSubmatch(string(stderr.bytes()), -1)
+			return len(all) > 0 && all[len(all)-1][1] == all[len(all)-1][2]
+		})
 		ended = true
 		_ = cmd.Process.Signal(os.Interrupt)
 		if err := cmd.Wait(); err != nil {
@@ -112,19 +122,52 @@ func setTOS(c *net.UDPConn, tos int) error {
 	return set
 }
 
-// dissected is what Wireshark's own reader says of each packet of a file.
+// dissected is what of a packet tells which it is.
 type dissected struct{ port, payload, dscp, seq string }
 
-func dissect(t *testing.T, file string) []dissected {
+// dissect has tcpdump, which knows nothing of droptrace's readers, print the bytes
+// of a file's packets.
+func dissect(t *testing.T, file string) (all []dissected) {
 	t.Helper()
-	out := command(t, "", "tshark", "-r", file, "-T", "fields", "-E", "separator=;", "-E", "occurrence=f",
-		"-e", "udp.dstport", "-e", "data.data", "-e", "ip.dsfield.dscp", "-e", "tcp.seq_raw")
-	var all []dissected
-	for line := range strings.Lines(out) {
-		f := strings.Split(strings.TrimSuffix(line, "\n"), ";")
-		all = append(all, dissected{f[0], f[1], f[2], f[3]})
+	var packet []byte
+	end := func() {
+		if packet != nil {
+			all = append(all, dissectIP(t, packet))
+		}
+		packet = nil
 	}
+	for line := range strings.Lines(command(t, "", "tcpdump", "-n", "-t", "-x", "-r", file)) {
+		dump, ok := strings.CutPrefix(line, "\t0x")
+		if !ok {
+			end()
+			continue
+		}
+		_, digits, _ := strings.Cut(dump, ":")
+		b, err := hex.DecodeString(strings.Join(strings.Fields(digits), ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		packet = append(packet, b...)
+	}
+	end()
 	return all
+}
+
+func dissectIP(t *testing.T, b []byte) (d dissected) {
+	t.Helper()
+	const ip, tcp, udp = 20, 6, 17
+	if len(b) < ip+8 || b[0] != 0x45 {
+		t.Fatalf("packet % x", b)
+	}
+	d.dscp = strconv.Itoa(int(b[1] >> 2))
+	d.port = strconv.Itoa(int(binary.BigEndian.Uint16(b[ip+2:])))
+	switch b[9] {
+	case tcp:
+		d.seq = hex.EncodeToString(b[ip+4 : ip+8])
+	case udp:
+		d.payload = hex.EncodeToString(b[ip+8:])
+	}
+	return d
 }
 
 type correlated struct {
@@ -157,12 +200,12 @@ func TestDropsAreFoundInACaptureThroughNAT(t *testing.T) {
 	l.ready(t)
 	dir := t.TempDir()
 	before, after, drops := filepath.Join(dir, "before.pcap"), filepath.Join(dir, "after.pcap"), filepath.Join(dir, "drops.pcapng")
-	trace := start(t, []*lab{l}, "--netfilter", "-w", drops)
+	trace := start(t, []*lab{l}, "--netfilter", "--buffer-size", "64M", "-w", drops)
 	stopBefore := capturing(t, l.host, before, "-i", "eth0", "-Q", "in", "udp or tcp")
 	stopAfter := capturing(t, l.server, after, "-i", "eth0", "-Q", "in", "udp")
 	flood(t, l, 7000, packets, 5, false)
 	flood(t, l, 7100, equals, 1, true)
-	packet{tcp: true, port: 7200}.send(t, l)
+	sendAndSendAgain(t, l, 7200)
 	counted := func() (n int) {
 		for _, f := range strings.Split(command(t, "", "ip", "netns", "exec", l.host, "nft", "list", "table", "ip", "filter"), "counter packets ")[1:] {
 			c, _ := strconv.Atoi(f[:strings.IndexByte(f, ' ')])
@@ -186,16 +229,36 @@ func TestDropsAreFoundInACaptureThroughNAT(t *testing.T) {
 	}
 	results := correlateFiles(t, before, drops)
 	matched := checkCorrelation(t, results, frames, records, arrived)
-	want := 0
+	want, again := 0, 0
 	for _, r := range records {
+		if r.seq != "" {
+			again++
+		}
 		if r.port == "9000" || r.seq != "" {
 			want++
 		}
 	}
 	t.Logf("%d captured, %d died, %d of %d matched", len(frames), died, matched, want)
+	if again < 2 {
+		t.Errorf("%d SYNs were dropped, want two at least", again)
+	}
 	if matched < want {
 		t.Errorf("%d of %d drops that can be told apart were matched", matched, want)
 	}
+}
+
+// sendAndSendAgain waits for the kernel's own retransmission of a SYN, which differs
+// from the first in its time alone.
+func sendAndSendAgain(t *testing.T, l *lab, port int) {
+	t.Helper()
+	within(t, l.client, func() error {
+		c, err := net.DialTimeout("tcp4", net.JoinHostPort(hostIP, strconv.Itoa(port)), 1500*time.Millisecond)
+		if err == nil {
+			c.Close()
+			t.Error("it was not dropped")
+		}
+		return nil
+	})
 }
 
 // checkCorrelation returns how many drops with a number of their own were matched.
@@ -211,6 +274,9 @@ func checkCorrelation(t *testing.T, results []correlated, frames, records []diss
 			}
 			if f.port == "7000" && arrived[f.payload] {
 				t.Fatalf("frame %d is said to be dropped, and has arrived", r.Frame)
+			}
+			if r.AfterNS > int64(100*time.Millisecond) {
+				t.Errorf("frame %d was dropped %d ns later", r.Frame, r.AfterNS)
 			}
 			if used[r.Number] {
 				t.Fatalf("drop %d is matched twice", r.Number)

@@ -84,9 +84,8 @@ func TestExpressionsMatchWhatTcpdumpMatches(t *testing.T) {
 	s.load(t, l.host)
 	l.ready(t)
 	for _, text := range []string{
-		"udp dst port 4301", "udp and less 100", "udp[8:4] = 0x64740001 and src host 192.0.2.2", "udp[200] = 7",
-		"not udp port 4301 and ip", "ether proto 0x0800 and udp", "udp[udp[4:2] - 1] = 7", "udp portrange 4302-4303 or udp[4:2] > 1000",
-		"ether dst 02:00:00:00:00:01 and udp", "vlan 7 and udp", "ip[6:2] & 0x1fff != 0",
+		"udp dst port 4301 and less 100", "udp[8:4] = 0x64740001 and src host 192.0.2.2", "not udp port 4301 and ip",
+		"udp[udp[4:2] - 1] = 7", "ether dst 02:00:00:00:00:01 and udp[4:2] > 1000", "vlan 7 and udp",
 	} {
 		t.Run(text, func(t *testing.T) {
 			stop := startTcpdump(t, l.host, text)
@@ -121,10 +120,8 @@ func TestExpressionsMatchWhatTcpdumpMatches(t *testing.T) {
 func TestExpressionsSeeThePacketsOfTheHostItself(t *testing.T) {
 	s := ruleset{"nft", "table ip a {\n chain out { type filter hook output priority 0; udp dport 4311-4319 counter drop\n }\n}"}
 	for text, want := range map[string][]uint16{
-		"udp dst port 4312":                      {4312},
 		"ip src 192.0.2.1 and not udp port 4312": {4311, 4313},
 		"ether host 02:00:00:00:00:01":           nil,
-		"ether proto \\ip and udp":               {4311, 4312, 4313},
 	} {
 		t.Run(text, func(t *testing.T) {
 			l, trace := traceOne(t, s, text)

@@ -21,6 +21,7 @@ type tracing struct {
 	cmd      *exec.Cmd
 	stdout   buffer
 	stderr   chan string // all of it, once it has ended
+	summary  string      // the same, after the end
 	plan     string
 	finished bool
 }
@@ -161,8 +162,8 @@ func (r *tracing) end(t *testing.T) {
 	err := r.cmd.Wait()
 	kill.Stop()
 	r.finished = true
-	if stderr := <-r.stderr; err != nil {
-		t.Fatalf("droptrace: %v\n%s", err, stderr)
+	if r.summary = <-r.stderr; err != nil {
+		t.Fatalf("droptrace: %v\n%s", err, r.summary)
 	}
 }
 

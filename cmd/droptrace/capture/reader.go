@@ -45,7 +45,7 @@ const maxPacket = 1 << 20
 
 // NewReader looks at what r begins with.
 func NewReader(r io.Reader) (*Reader, error) {
-	rd := &Reader{in: bufio.NewReaderSize(r, 256<<10)}
+	rd := &Reader{in: bufio.NewReaderSize(r, 64<<10)}
 	magic, err := rd.in.Peek(4)
 	switch {
 	case len(magic) == 0 && errors.Is(err, io.EOF):

@@ -1,7 +1,6 @@
 package output
 
 import (
-	"encoding/json"
 	"io"
 	"strconv"
 	"time"
@@ -24,39 +23,11 @@ func NewCorrelation(w io.Writer, s Style, zone *time.Location, json bool) *Corre
 	return &Correlation{w: w, style: s, zone: zone, json: json}
 }
 
-// correlationRecord is the JSON form of a correlate.Result.
-type correlationRecord struct {
-	Type     string           `json:"type"`
-	Schema   int              `json:"schema"`
-	Time     time.Time        `json:"time"` // of the capture; of the drop where there is no frame
-	Status   correlate.Status `json:"status"`
-	Frame    uint64           `json:"frame,omitempty"` // in the capture
-	Packet   resolve.Packet   `json:"packet"`
-	AfterNS  *int64           `json:"after_ns,omitempty"` // from the capture to the drop
-	Number   uint64           `json:"number,omitempty"`   // of the drop in the recording
-	Drop     *resolve.Drop    `json:"drop,omitempty"`
-	Fragment bool             `json:"fragment,omitempty"`
-	// Of an ambiguous packet.
-	Candidates []candidateRecord `json:"candidates,omitempty"`
-	More       bool              `json:"more,omitempty"`
-}
-
-type candidateRecord struct {
-	Number  uint64        `json:"number"`
-	AfterNS int64         `json:"after_ns"`
-	Drop    *resolve.Drop `json:"drop"`
-}
-
-const typeCorrelation = "correlation"
-
 // Result prints one.
 func (c *Correlation) Result(r *correlate.Result) error {
 	if c.json {
-		b, err := json.Marshal(correlationOf(r))
-		if err != nil {
-			return err
-		}
-		c.buf = append(append(c.buf, b...), '\n')
+		record := correlationOf(r)
+		c.buf = append(appendCorrelation(c.buf, &record), '\n')
 	} else {
 		c.text(r)
 	}
@@ -64,23 +35,6 @@ func (c *Correlation) Result(r *correlate.Result) error {
 		return nil
 	}
 	return c.Flush()
-}
-
-func correlationOf(r *correlate.Result) *correlationRecord {
-	out := &correlationRecord{
-		Type: typeCorrelation, Schema: resolve.Schema, Time: r.Time, Status: r.Status,
-		Frame: r.Frame, Packet: r.Packet, Fragment: r.Fragment, More: r.More,
-	}
-	if r.Drop != nil {
-		out.Number, out.Drop = r.Drop.Number, r.Drop.Drop
-		if r.Frame != 0 {
-			out.AfterNS = new(int64(r.After))
-		}
-	}
-	for _, f := range r.Candidates {
-		out.Candidates = append(out.Candidates, candidateRecord{f.Number, int64(f.Drop.Time.Sub(r.Time)), f.Drop})
-	}
-	return out
 }
 
 // text prints the packet as tcpdump does, and its fate under it.
@@ -94,7 +48,7 @@ func (c *Correlation) text(r *correlate.Result) {
 	frame := "frame\x00" + strconv.FormatUint(r.Frame, 10)
 	switch r.Status {
 	case correlate.Dropped:
-		text := c.fate(r.Drop.Drop) + c.style.sep() + after(r.After) + c.style.sep() + frame
+		text := c.fate(r.Drop.Drop) + c.style.sep() + c.style.after(r.After) + c.style.sep() + frame
 		if r.Fragment {
 			text += c.style.sep() + "a fragment of what was dropped"
 		}
@@ -152,12 +106,16 @@ func (c *Correlation) line(label, color, text string) {
 }
 
 // after writes how long after its capture a packet was dropped.
-func after(d time.Duration) string {
+func (s Style) after(d time.Duration) string {
+	micro := "\x00µs\x00later"
+	if s.ASCII {
+		micro = "\x00us\x00later"
+	}
 	switch {
 	case d < 0:
 		return "at\x00once"
 	case d < 10*time.Millisecond:
-		return strconv.FormatFloat(float64(d)/1e3, 'f', 0, 64) + "\x00µs\x00later"
+		return strconv.FormatFloat(float64(d)/1e3, 'f', 0, 64) + micro
 	}
 	return strconv.FormatFloat(float64(d)/1e6, 'f', 1, 64) + "\x00ms\x00later"
 }

@@ -89,6 +89,9 @@ func TestEveryFieldIsEncoded(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, std)
 	}
 	sameJSON(t, appendDrop(nil, &resolve.Drop{}), &resolve.Drop{})
+	correlation := filled[correlationRecord]()
+	sameJSON(t, appendCorrelation(nil, correlation), correlation)
+	sameJSON(t, appendCorrelation(nil, &correlationRecord{}), &correlationRecord{})
 	failure := filled[resolve.ConntrackFailure]()
 	sameJSON(t, appendConntrackFailure(nil, failure), failure)
 	sameJSON(t, appendConntrackFailure(nil, &resolve.ConntrackFailure{}), &resolve.ConntrackFailure{})

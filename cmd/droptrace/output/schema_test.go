@@ -39,6 +39,7 @@ func TestSchemaHasEveryField(t *testing.T) {
 		"loss": reflect.TypeFor[Loss](), "notice": reflect.TypeFor[Notice](),
 		"doctor": reflect.TypeFor[Examination](), "explanation": reflect.TypeFor[Explanation](),
 		"replayed": reflect.TypeFor[ReplayedDrop](), "replayed_summary": reflect.TypeFor[ReplayedSummary](),
+		"correlation":       reflect.TypeFor[correlationRecord](),
 		"conntrack_failure": reflect.TypeFor[resolve.ConntrackFailure](),
 		"sample":            reflect.TypeFor[resolve.ConntrackSample](),
 	} {

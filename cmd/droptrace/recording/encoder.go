@@ -75,7 +75,7 @@ func (e *Encoder) Drop(dst []byte, d *resolve.Drop, c *resolve.Capture, lost uin
 
 func (e *Encoder) packet(dst []byte, d *resolve.Drop, c *resolve.Capture, device uint32, v *verdict, lost uint64) ([]byte, error) {
 	var packet []byte
-	if _, b := network(c.Link, c.Data, c.Tagged); len(b) < c.Parsed || c.Parsed == 0 {
+	if etherType, b := network(c.Link, c.Data, c.Tagged); !enough(etherType, b, c.Parsed) {
 		var err error
 		if packet, err = json.Marshal(&d.Packet); err != nil {
 			return dst, fmt.Errorf("encode packet: %w", err)
@@ -167,6 +167,29 @@ func (e *Encoder) End(dst []byte, counts output.Counts, now time.Time) ([]byte, 
 	}
 	dst, start := beginBlock(dst, blockCounts)
 	return endBlock(appendPadded(dst, b), start), nil
+}
+
+// enough reports whether as much is read from b as from the parsed bytes that it is
+// the beginning of: it has all of them, or TCP's or UDP's header right behind IP's.
+func enough(etherType uint16, b []byte, parsed int) bool {
+	const ipv4, ipv6, tcp, udp = 0x0800, 0x86dd, 6, 17
+	if parsed == 0 || len(b) >= parsed {
+		return parsed > 0
+	}
+	need, next := 40, byte(0)
+	switch {
+	case etherType == ipv4 && len(b) >= 20:
+		need, next = int(b[0]&0xf)*4, b[9]
+	case etherType == ipv6 && len(b) >= need:
+		next = b[6]
+	}
+	switch next {
+	case tcp:
+		return need >= 20 && len(b) >= need+20
+	case udp:
+		return need >= 20 && len(b) >= need+8
+	}
+	return false
 }
 
 // network finds the network header behind the link-layer header that Capture

@@ -87,6 +87,7 @@ func (o *file) write(blocks []byte) error {
 			err = errors.Join(err, cut)
 		}
 	}
+	err = unwrapPath(err)
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EFBIG) {
 		return fmt.Errorf("%w; what was written until then can be read", err)
 	}

@@ -61,7 +61,7 @@ var ErrCut = errors.New("ends in the middle of a record")
 // NewReader looks at what r begins with. The error is a *ForeignError for another
 // format, which it names, and ErrEmpty for no data at all.
 func NewReader(r io.Reader) (*Reader, error) {
-	in := bufio.NewReaderSize(r, 256<<10)
+	in := bufio.NewReaderSize(r, 64<<10)
 	head, err := in.Peek(4)
 	if len(head) < 4 && err != nil {
 		switch {

@@ -76,7 +76,7 @@ func TestPacketComesBackFromItsBytes(t *testing.T) {
 // A short snaplen cuts the bytes, not the drop.
 func TestPacketComesBackWithoutItsBytes(t *testing.T) {
 	d, c := udpDrop(7)
-	for _, n := range []int{0, 14, 20, 40} {
+	for _, n := range []int{0, 14, 20, 33, 40, 41, 42, 43} {
 		cut := *c
 		cut.Data = c.Data[:n]
 		rec := oneDrop(t, d, &cut)
@@ -175,7 +175,8 @@ func TestSameVerdictComparesEveryField(t *testing.T) {
 				walk(name+".", f.Type, field)
 				continue
 			}
-			if f.Type.Kind() == reflect.Pointer && f.Type.Elem().Kind() == reflect.Struct {
+			whole := name == "Conntrack.Failure" // compared as one
+			if !whole && f.Type.Kind() == reflect.Pointer && f.Type.Elem().Kind() == reflect.Struct {
 				walk(name+".", f.Type.Elem(), func(d *resolve.Drop) reflect.Value { return field(d).Elem() })
 			}
 			a, b := filledDrop(), filledDrop()

@@ -3,6 +3,7 @@ package recording
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -137,7 +138,7 @@ func sameShape(a, b *resolve.Conntrack) bool {
 		return a == b
 	}
 	return a.State == b.State && a.Dir == b.Dir && a.Zone == b.Zone && a.TCPState == b.TCPState &&
-		a.Failure == b.Failure && slices.Equal(a.Status, b.Status) && slices.Equal(a.NAT, b.NAT) &&
+		reflect.DeepEqual(a.Failure, b.Failure) && slices.Equal(a.Status, b.Status) && slices.Equal(a.NAT, b.NAT) &&
 		sameProtocol(a.Original, b.Original) && sameProtocol(a.Reply, b.Reply)
 }
 

@@ -13,8 +13,9 @@ import (
 	"golang.org/x/net/bpf"
 )
 
-// compileLimit bounds tcpdump, which asks name servers for hosts by name.
-const compileLimit = 15 * time.Second
+// compileLimit bounds tcpdump, which asks name servers for hosts by name and is
+// slow at hundreds of them.
+const compileLimit = time.Minute
 
 // emptyCapture is a pcap file with no packet in it, of Ethernet: with a file to
 // read tcpdump opens no device and needs no privilege. Version 2.4, snapshot

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
 
 	"github.com/droptrace/droptrace/tracer/filter/expression"
 	"github.com/droptrace/droptrace/tracer/filter/internal/kernelside"
@@ -237,5 +238,33 @@ func TestPropertiesOfPrograms(t *testing.T) {
 		if got := p.Tags(); got != slices.Contains(tags, text) {
 			t.Errorf("%q: Tags %t", text, got)
 		}
+	}
+}
+
+// What an expression costs a packet that was read for it: ns/packet, by the
+// kernel's own clock.
+func BenchmarkInKernel(b *testing.B) {
+	stats, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME))
+	if err != nil {
+		b.Skip(err)
+	}
+	defer stats.Close()
+	list := samples(3, 1000)
+	for _, text := range []string{
+		"ip", "tcp port 80", "tcp port 80 and host 10.0.0.1", "tcp[((tcp[12:1] & 0xf0) >> 2):4] = 0x47455420",
+		"host 10.0.0.1 or host 10.0.0.2 or host 2001:db8::1 or net 192.0.2.0/24 or port 443",
+	} {
+		b.Run(text, func(b *testing.B) {
+			p := compile(b, text)
+			k := load(b, p)
+			for i := range b.N {
+				k.run(b, p, list[i%len(list)])
+			}
+			s, err := k.program.Stats()
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(s.Runtime.Nanoseconds())/float64(s.RunCount), "ns/packet")
+		})
 	}
 }

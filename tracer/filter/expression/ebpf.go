@@ -31,6 +31,8 @@ const (
 	depthVariable = "expression_depth"
 	tagsVariable  = "expression_tags"
 	framesMap     = "frames"
+
+	maxBeforeData = 512 // MAX_BEFORE_DATA of bpf/bytes.h
 )
 
 // Inject puts the program into a kernel side that has the stub: its body in all
@@ -58,8 +60,9 @@ func (p *Program) Inject(coll *ebpf.CollectionSpec, slots uint32) error {
 	}
 	frames := coll.Maps[framesMap]
 	frames.MaxEntries = slots
-	// To the verifier each load may reach as far again as the bound allows.
-	frames.ValueSize += uint32(2*depth + 64)
+	// To the verifier each load may reach as far again as the bound allows, and
+	// pages may be read to behind any header.
+	frames.ValueSize += uint32(2*depth + 64 + maxBeforeData)
 	frames.Key, frames.Value = nil, nil // they tell another size
 	return nil
 }

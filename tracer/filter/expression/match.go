@@ -12,6 +12,8 @@ import (
 const (
 	ethernetLength = addressesLength + 2
 	tagLength      = 4
+	// With two tags. What is longer was left behind by a tunnel.
+	ethernetLongest = ethernetLength + 2*tagLength
 
 	// Devices whose packets have an Ethernet header: ARPHRD_* of linux/if_arp.h.
 	arphrdEther    = 1
@@ -32,7 +34,11 @@ const (
 // Event runs the program on what an event holds of a packet.
 func (p *Program) Event(e *event.Event) (Verdict, error) {
 	length := p.build(e)
-	return p.Frame(p.frame, length)
+	verdict, err := p.Frame(p.frame, length)
+	if verdict == No && p.Addresses() && hasEthernet(&e.Bytes) && len(e.Data) < addressesLength {
+		return Undecided, err // it had some
+	}
+	return verdict, err
 }
 
 // Frame runs the program on the first bytes of a frame of length bytes.
@@ -105,6 +111,9 @@ func (p *Program) build(e *event.Event) (length int) {
 
 // hasEthernet is has_ethernet of bpf/expression_packet.h.
 func hasEthernet(b *event.PacketBytes) bool {
-	return b.LinkLength >= ethernetLength &&
-		(b.DeviceType == arphrdEther || b.DeviceType == arphrdLoopback || b.DeviceType == event.NoDevice)
+	if b.DeviceType == event.NoDevice {
+		return b.LinkLength == ethernetLength
+	}
+	return b.LinkLength >= ethernetLength && b.LinkLength <= ethernetLongest &&
+		(b.DeviceType == arphrdEther || b.DeviceType == arphrdLoopback)
 }
