@@ -85,6 +85,11 @@ struct config {
 	u32 nft_evals_hooked; /* every drop-yielding eval has a probe */
 	u32 ready;	      /* calibrated: drops are recorded from now on */
 	u32 ct_hooked;	      /* enum ct_hooked */
+	/* Indexes into struct linux_mib, from the kernel's BTF; 0: not known. */
+	u32 mib_listen_drops;
+	u32 mib_listen_overflows;
+	u32 mib_queue_full;
+	u32 pad;
 };
 
 /*

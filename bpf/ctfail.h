@@ -29,6 +29,7 @@ struct ct_note {
 	u64 time;
 	u64 net;
 	u64 stack;
+	u64 ct; /* CT_SAW_CLASH: the loser */
 	u32 saw;
 	u32 pad;
 	struct ct_info other;
@@ -108,16 +109,25 @@ __noinline int step_ct_counters(u32 level)
 static __always_inline u64 stack_number(u64 address) { return address >> STACK_SHIFT; }
 
 /*
- * A note by stack is this packet's where it was left below the hook state that
- * the packet travels with: nothing else can have run there meanwhile.
+ * Whether a note is this packet's: skb addresses come again. A clash's names the
+ * entry that the packet still has. One by stack was left below the hook state
+ * that the packet travels with, where nothing else can have run meanwhile.
  */
 static __always_inline bool own_note(const struct ct_note *n, const struct scratch *s)
 {
+	struct sk_buff *skb = (void *)s->skb;
+
 	if (bpf_ktime_get_ns() - n->time >= NOTE_LIFE_NS)
 		return false;
-	if (!n->stack)
-		return true;
-	return n->net == s->net && n->stack < s->state && s->state - n->stack < CALL_DEPTH;
+	switch (n->saw) {
+	case CT_SAW_CLASH:
+		return s->kind == SITE_HOOK_SLOW &&
+		       n->ct == (BPF_CORE_READ(skb, _nfct) & ~NFCT_INFOMASK);
+	case CT_SAW_FULL:
+		return s->kind == SITE_HOOK_SLOW && n->net == s->net && n->stack < s->state &&
+		       s->state - n->stack < CALL_DEPTH;
+	}
+	return s->event.ct.present == CT_ABSENT;
 }
 
 __noinline int step_take_ct_note(u32 level)
@@ -166,16 +176,28 @@ static __always_inline bool is_invalid(const struct event *e)
 	       (e->hook == 1 || e->hook == 2 || e->hook == 4);
 }
 
-static __always_inline bool any_loss_counted(const struct ct_failure *f)
+/*
+ * Where the frame does not tell which hook dropped. Only these two counters never
+ * move for a packet that passes, and each at its own hooks.
+ */
+static __always_inline bool loss_counted(const struct event *e)
 {
-	return f->counted && (f->moved[CT_DROP] || f->moved[CT_INSERT_FAILED]);
+	const struct ct_failure *f = &e->failure;
+
+	if (!f->counted)
+		return false;
+	if (e->hook == 1 || e->hook == 4) /* input, postrouting */
+		return e->ct.present == CT_ENTRY && !(e->ct.status & IPS_CONFIRMED) &&
+		       (f->moved[CT_DROP] || f->moved[CT_CHAIN_TOO_LONG]);
+	return e->ct.present == CT_ABSENT && f->moved[CT_DROP];
 }
 
 /* An entry that NAT has killed: its out interface is another one now. */
 static __always_inline bool killed_by_nat(const struct scratch *s)
 {
 	return s->kind == SITE_HOOK_SLOW && s->scan.known &&
-	       (s->scan.dropper_class & 0xffff) == HOOK_NAT && s->event.ct.present == CT_ENTRY && s->event.ct.status & IPS_DYING;
+	       (s->scan.dropper_class & 0xffff) == HOOK_NAT &&
+	       s->event.ct.present == CT_ENTRY && s->event.ct.status & IPS_DYING;
 }
 
 /*
@@ -199,7 +221,7 @@ __noinline int step_ct_failure(u32 level)
 	if (s->kind == SITE_HOOK_SLOW &&
 	    (e->failure.at_hook || (e->rule.kind == RULE_NONE && !s->scan.known))) {
 		step_ct_counters(level);
-		failed |= any_loss_counted(&e->failure) && !(e->ct.status & IPS_CONFIRMED);
+		failed |= loss_counted(e);
 	}
 	failed |= killed_by_nat(s) || (conntrack_only && is_invalid(e));
 	/* Its complaint was a record of its own. */

@@ -11,7 +11,7 @@
 #ifndef DROPTRACE_CTPROBE_H
 #define DROPTRACE_CTPROBE_H
 
-#include "ctfail.h"
+#include "ctrecord.h"
 #include "probes.h"
 
 #define ALLOC_DEPTH 2048 /* from __nf_conntrack_alloc down to nf_ct_delete */
@@ -24,6 +24,7 @@ struct ct_run {
 	u64 early_net;
 	u64 clash_stack;
 	u64 clash_skb;
+	u64 clash_ct;
 	u64 clash_hash; /* struct nf_conntrack_tuple_hash * of the winner */
 	u64 delete_stack;
 	u64 delete_ct;
@@ -51,150 +52,6 @@ static __always_inline bool below(u64 stack, u64 from)
 	return from && stack <= from + 256 && from - stack + 256 < ALLOC_DEPTH;
 }
 
-/* struct nf_conn of a tuple's hash entry: which of the two it is, dir tells. */
-static __always_inline struct nf_conn *hash_to_conn(u64 hash)
-{
-	struct nf_conntrack_tuple_hash *h = (void *)hash;
-	struct ct_tuple tuple = {};
-	u64 base;
-
-	bpf_probe_read_kernel(&tuple, sizeof(tuple), &h->tuple);
-	base = hash - bpf_core_field_offset(struct nf_conn, tuplehash);
-	if (tuple.dir & 1)
-		base -= bpf_core_type_size(struct nf_conntrack_tuple_hash);
-	return (void *)base;
-}
-
-/* The packet's own facts where the pointer has no type that the verifier knows. */
-static __always_inline void read_skb_slow(struct event *e, u64 address)
-{
-	struct sk_buff *skb = (void *)address;
-	unsigned char *head = BPF_CORE_READ(skb, head);
-	u32 network = BPF_CORE_READ(skb, network_header);
-	u32 tail = BPF_CORE_READ(skb, tail);
-	u32 len = tail - network;
-
-	e->skb = address;
-	e->length = BPF_CORE_READ(skb, len);
-	e->mark = BPF_CORE_READ(skb, mark);
-	e->protocol = __builtin_bswap16(BPF_CORE_READ(skb, protocol));
-	read_device(BPF_CORE_READ(skb, dev), &e->dev_ifindex, e->dev_name);
-	if (network >= tail || network == NO_OFFSET)
-		return;
-	if (len > HEADER_BYTES) {
-		len = HEADER_BYTES;
-		e->flags |= FLAG_HEADER_CUT;
-	}
-	asm volatile("" : "+r"(len));
-	if (len > HEADER_BYTES)
-		return;
-	if (!bpf_probe_read_kernel(e->header, len, head + network))
-		e->header_len = len;
-	fix_protocol(e);
-}
-
-/*
- * A record of its own, begun on a level of scratch memory: finish_failure sends
- * it. NULL where too many runs are under way.
- */
-static __always_inline struct scratch *begin_failure(u32 *level, u32 saw)
-{
-	u32 zero = 0;
-	struct per_cpu_state *p = bpf_map_lookup_elem(&per_cpu, &zero);
-	const struct config *c = get_config();
-	struct scratch *s;
-	struct event *e;
-
-	if (!p || !c || !c->ready)
-		return NULL;
-	*level = p->level;
-	s = get_scratch(*level);
-	if (!s) {
-		count(COUNT_NESTED);
-		return NULL;
-	}
-	p->level = *level + 1;
-	e = &s->event;
-	clear_event(e);
-	e->type = EVENT_CONNTRACK;
-	e->flags = FLAG_FAILURE;
-	e->hook = NO_HOOK;
-	e->time = bpf_ktime_get_ns();
-	e->cpu = bpf_get_smp_processor_id();
-	e->failure.saw = saw;
-	e->failure.hooked = c->ct_hooked;
-	count(COUNT_CT_SEEN);
-	return s;
-}
-
-__noinline int step_filter(u32 level);
-
-/* The connection that was there may be the one that somebody asked for. */
-__noinline int step_filter_failure(u32 level)
-{
-	struct scratch *s = get_scratch(level);
-	int matched;
-
-	if (!s)
-		return 0;
-	if (step_filter(level))
-		return 1;
-	if (s->event.failure.other.present != CT_ENTRY)
-		return 0;
-	s->swap = s->event.ct;
-	s->event.ct = s->event.failure.other;
-	matched = step_filter(level);
-	s->event.ct = s->swap;
-	return matched;
-}
-
-static __always_inline void finish_failure(u32 level, struct scratch *s)
-{
-	u32 zero = 0;
-	struct per_cpu_state *p = bpf_map_lookup_elem(&per_cpu, &zero);
-
-	if (!step_filter_failure(level))
-		count(COUNT_CT_FILTERED);
-	else if (bpf_ringbuf_output(&events, &s->event,
-				    sizeof(s->event) - sizeof(s->event.stack), 0))
-		count(COUNT_CT_LOST);
-	else
-		count(COUNT_CT_DELIVERED);
-	if (p)
-		p->level = level;
-}
-
-/*
- * Without a packet at hand its headers are made up from the tuple, as far as
- * filters and people need them: addresses, protocol, ports.
- */
-static __always_inline void use_tuple(struct event *e)
-{
-	const struct ct_tuple *t = &e->ct.original;
-	u8 *h = e->header;
-
-	e->flags |= FLAG_TUPLE_ONLY;
-	if (t->l3num == NFPROTO_IPV6) {
-		e->protocol = ETH_P_IPV6;
-		h[0] = 0x60;
-		h[6] = t->protonum;
-		__builtin_memcpy(h + 8, t->src, 16);
-		__builtin_memcpy(h + 24, t->dst, 16);
-		h += 40;
-		e->header_len = 44;
-	} else {
-		e->protocol = ETH_P_IP;
-		h[0] = 0x45;
-		h[9] = t->protonum;
-		__builtin_memcpy(h + 12, t->src, 4);
-		__builtin_memcpy(h + 16, t->dst, 4);
-		h += 20;
-		e->header_len = 24;
-	}
-	__builtin_memcpy(h, &t->src_port, 2);
-	__builtin_memcpy(h + 2, &t->dst_port, 2);
-}
-
 /* int nf_ct_resolve_clash(skb, h, reply_hash): h is who was there first. */
 static __always_inline void clash_entry(u64 stack, u64 skb_address, u64 hash)
 {
@@ -206,6 +63,7 @@ static __always_inline void clash_entry(u64 stack, u64 skb_address, u64 hash)
 	r->clash_stack = stack;
 	r->clash_skb = skb_address;
 	r->clash_hash = hash;
+	r->clash_ct = BPF_CORE_READ(skb, _nfct) & ~NFCT_INFOMASK;
 	__builtin_memset(&r->loser, 0, sizeof(r->loser));
 	read_nfct(&r->loser, BPF_CORE_READ(skb, _nfct));
 }
@@ -241,6 +99,7 @@ static __always_inline void clash_exit(u64 stack, s32 verdict)
 	__builtin_memset(&r->note, 0, sizeof(r->note));
 	read_ct_entry(&r->note.other, winner);
 	r->note.net = (u64)BPF_CORE_READ(winner, ct_net.net);
+	r->note.ct = r->clash_ct;
 	r->note.saw = CT_SAW_CLASH;
 	r->note.time = bpf_ktime_get_ns();
 	if (verdict == NF_DROP)

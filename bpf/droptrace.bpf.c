@@ -9,6 +9,7 @@
 #include "conntrack.h"
 #include "ctfail.h"
 #include "ctprobe.h"
+#include "listen.h"
 #include "packet.h"
 #include "probes.h"
 #include "track.h"
@@ -92,7 +93,7 @@ __noinline int step_filter(u32 level)
 static __always_inline void emit(struct scratch *s, void *ctx)
 {
 	struct event *e = &s->event;
-	u64 size = sizeof(*e) - sizeof(e->stack) - sizeof(e->failure);
+	u64 size = sizeof(*e) - sizeof(e->stack) - sizeof(e->failure) - sizeof(e->listen);
 
 	if (e->flags & FLAG_FAILURE)
 		size = sizeof(*e) - sizeof(e->stack);
@@ -440,6 +441,35 @@ int kprobe_l4_invalid(struct pt_regs *ctx)
 			 REGS_PARM4(ctx), REGS_PARM5(ctx));
 	else
 		complain(REGS_PARM1(ctx), 0, REGS_PARM2(ctx), REGS_PARM5(ctx), REGS_PARM6(ctx));
+	return 0;
+}
+
+/* int tcp_conn_request(rsk_ops, af_ops, sk, skb): see listen.h. */
+SEC("fentry/tcp_conn_request")
+int fentry_request(u64 *ctx)
+{
+	request_entry((u64)ctx, argument(ctx, 2), argument(ctx, 3));
+	return 0;
+}
+
+SEC("fexit/tcp_conn_request")
+int fexit_request(u64 *ctx)
+{
+	request_exit((u64)ctx);
+	return 0;
+}
+
+SEC("kprobe/tcp_conn_request")
+int kprobe_request(struct pt_regs *ctx)
+{
+	request_entry(REGS_STACK(ctx), REGS_PARM3(ctx), REGS_PARM4(ctx));
+	return 0;
+}
+
+SEC("kretprobe/tcp_conn_request")
+int kretprobe_request(struct pt_regs *ctx)
+{
+	request_exit(REGS_STACK(ctx));
 	return 0;
 }
 

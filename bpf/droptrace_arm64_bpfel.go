@@ -29,20 +29,24 @@ type KernelCalibration struct {
 }
 
 type KernelConfig struct {
-	_                structs.HostLayout
-	Sites            [16]KernelSiteRange
-	Layout           KernelLayout
-	_                [4]byte
-	TextStart        uint64
-	TextEnd          uint64
-	ModulesStart     uint64
-	ModulesEnd       uint64
-	CalibrationNetns uint32
-	PossibleCpus     uint32
-	NftInPlace       uint32
-	NftEvalsHooked   uint32
-	Ready            uint32
-	CtHooked         uint32
+	_                  structs.HostLayout
+	Sites              [16]KernelSiteRange
+	Layout             KernelLayout
+	_                  [4]byte
+	TextStart          uint64
+	TextEnd            uint64
+	ModulesStart       uint64
+	ModulesEnd         uint64
+	CalibrationNetns   uint32
+	PossibleCpus       uint32
+	NftInPlace         uint32
+	NftEvalsHooked     uint32
+	Ready              uint32
+	CtHooked           uint32
+	MibListenDrops     uint32
+	MibListenOverflows uint32
+	MibQueueFull       uint32
+	Pad                uint32
 }
 
 type KernelCpuAnchor struct {
@@ -67,6 +71,7 @@ type KernelCtNote struct {
 	Time  uint64
 	Net   uint64
 	Stack uint64
+	Ct    uint64
 	Saw   uint32
 	Pad   uint32
 	Other struct {
@@ -113,6 +118,7 @@ type KernelCtRun struct {
 	EarlyNet    uint64
 	ClashStack  uint64
 	ClashSkb    uint64
+	ClashCt     uint64
 	ClashHash   uint64
 	DeleteStack uint64
 	DeleteCt    uint64
@@ -278,6 +284,13 @@ type KernelEvent struct {
 		}
 		Reason [64]int8
 	}
+	Listen struct {
+		_       structs.HostLayout
+		Kind    uint32
+		Waiting uint32
+		Limit   uint32
+		Pad     uint32
+	}
 	Stack [20]uint64
 }
 
@@ -404,6 +417,19 @@ type KernelLayout struct {
 	Targinfo     uint16
 	ParamState   uint16
 	NetTables    [2][8]uint16
+}
+
+type KernelListenRun struct {
+	_      structs.HostLayout
+	Stack  uint64
+	Sk     uint64
+	Skb    uint64
+	Before struct {
+		_         structs.HostLayout
+		Drops     uint64
+		Overflows uint64
+		QueueFull uint64
+	}
 }
 
 type KernelNote struct {
@@ -578,6 +604,7 @@ const (
 	KernelMapFrameSites        = "frame_sites"
 	KernelMapHookFns           = "hook_fns"
 	KernelMapHookNoteRings     = "hook_note_rings"
+	KernelMapListenRuns        = "listen_runs"
 	KernelMapNotes             = "notes"
 	KernelMapPendings          = "pendings"
 	KernelMapPerCpu            = "per_cpu"
@@ -597,11 +624,13 @@ const (
 	KernelProgFentryHookSlow   = "fentry_hook_slow"
 	KernelProgFentryImmediate  = "fentry_immediate"
 	KernelProgFentryReject     = "fentry_reject"
+	KernelProgFentryRequest    = "fentry_request"
 	KernelProgFentryXtReject   = "fentry_xt_reject"
 	KernelProgFexitClash       = "fexit_clash"
 	KernelProgFexitDelete      = "fexit_delete"
 	KernelProgFexitEarly       = "fexit_early"
 	KernelProgFexitEval        = "fexit_eval"
+	KernelProgFexitRequest     = "fexit_request"
 	KernelProgKfreeSkb         = "kfree_skb"
 	KernelProgKfreeSkbUnrolled = "kfree_skb_unrolled"
 	KernelProgKprobeAlloc      = "kprobe_alloc"
@@ -614,11 +643,13 @@ const (
 	KernelProgKprobeImmediate  = "kprobe_immediate"
 	KernelProgKprobeL4Invalid  = "kprobe_l4_invalid"
 	KernelProgKprobeReject     = "kprobe_reject"
+	KernelProgKprobeRequest    = "kprobe_request"
 	KernelProgKprobeXtReject   = "kprobe_xt_reject"
 	KernelProgKretprobeClash   = "kretprobe_clash"
 	KernelProgKretprobeDelete  = "kretprobe_delete"
 	KernelProgKretprobeEarly   = "kretprobe_early"
 	KernelProgKretprobeEval    = "kretprobe_eval"
+	KernelProgKretprobeRequest = "kretprobe_request"
 	KernelProgXtBaseline       = "xt_baseline"
 	KernelProgXtFind           = "xt_find"
 	KernelVarAddressShift      = "address_shift"
@@ -680,11 +711,13 @@ type KernelProgramSpecs struct {
 	FentryHookSlow   *ebpf.ProgramSpec `ebpf:"fentry_hook_slow"`
 	FentryImmediate  *ebpf.ProgramSpec `ebpf:"fentry_immediate"`
 	FentryReject     *ebpf.ProgramSpec `ebpf:"fentry_reject"`
+	FentryRequest    *ebpf.ProgramSpec `ebpf:"fentry_request"`
 	FentryXtReject   *ebpf.ProgramSpec `ebpf:"fentry_xt_reject"`
 	FexitClash       *ebpf.ProgramSpec `ebpf:"fexit_clash"`
 	FexitDelete      *ebpf.ProgramSpec `ebpf:"fexit_delete"`
 	FexitEarly       *ebpf.ProgramSpec `ebpf:"fexit_early"`
 	FexitEval        *ebpf.ProgramSpec `ebpf:"fexit_eval"`
+	FexitRequest     *ebpf.ProgramSpec `ebpf:"fexit_request"`
 	KfreeSkb         *ebpf.ProgramSpec `ebpf:"kfree_skb"`
 	KfreeSkbUnrolled *ebpf.ProgramSpec `ebpf:"kfree_skb_unrolled"`
 	KprobeAlloc      *ebpf.ProgramSpec `ebpf:"kprobe_alloc"`
@@ -697,11 +730,13 @@ type KernelProgramSpecs struct {
 	KprobeImmediate  *ebpf.ProgramSpec `ebpf:"kprobe_immediate"`
 	KprobeL4Invalid  *ebpf.ProgramSpec `ebpf:"kprobe_l4_invalid"`
 	KprobeReject     *ebpf.ProgramSpec `ebpf:"kprobe_reject"`
+	KprobeRequest    *ebpf.ProgramSpec `ebpf:"kprobe_request"`
 	KprobeXtReject   *ebpf.ProgramSpec `ebpf:"kprobe_xt_reject"`
 	KretprobeClash   *ebpf.ProgramSpec `ebpf:"kretprobe_clash"`
 	KretprobeDelete  *ebpf.ProgramSpec `ebpf:"kretprobe_delete"`
 	KretprobeEarly   *ebpf.ProgramSpec `ebpf:"kretprobe_early"`
 	KretprobeEval    *ebpf.ProgramSpec `ebpf:"kretprobe_eval"`
+	KretprobeRequest *ebpf.ProgramSpec `ebpf:"kretprobe_request"`
 	XtBaseline       *ebpf.ProgramSpec `ebpf:"xt_baseline"`
 	XtFind           *ebpf.ProgramSpec `ebpf:"xt_find"`
 }
@@ -720,6 +755,7 @@ type KernelMapSpecs struct {
 	FrameSites    *ebpf.MapSpec `ebpf:"frame_sites"`
 	HookFns       *ebpf.MapSpec `ebpf:"hook_fns"`
 	HookNoteRings *ebpf.MapSpec `ebpf:"hook_note_rings"`
+	ListenRuns    *ebpf.MapSpec `ebpf:"listen_runs"`
 	Notes         *ebpf.MapSpec `ebpf:"notes"`
 	Pendings      *ebpf.MapSpec `ebpf:"pendings"`
 	PerCpu        *ebpf.MapSpec `ebpf:"per_cpu"`
@@ -776,6 +812,7 @@ type KernelMaps struct {
 	FrameSites    *ebpf.Map `ebpf:"frame_sites"`
 	HookFns       *ebpf.Map `ebpf:"hook_fns"`
 	HookNoteRings *ebpf.Map `ebpf:"hook_note_rings"`
+	ListenRuns    *ebpf.Map `ebpf:"listen_runs"`
 	Notes         *ebpf.Map `ebpf:"notes"`
 	Pendings      *ebpf.Map `ebpf:"pendings"`
 	PerCpu        *ebpf.Map `ebpf:"per_cpu"`
@@ -801,6 +838,7 @@ func (m *KernelMaps) Close() error {
 		m.FrameSites,
 		m.HookFns,
 		m.HookNoteRings,
+		m.ListenRuns,
 		m.Notes,
 		m.Pendings,
 		m.PerCpu,
@@ -840,11 +878,13 @@ type KernelPrograms struct {
 	FentryHookSlow   *ebpf.Program `ebpf:"fentry_hook_slow"`
 	FentryImmediate  *ebpf.Program `ebpf:"fentry_immediate"`
 	FentryReject     *ebpf.Program `ebpf:"fentry_reject"`
+	FentryRequest    *ebpf.Program `ebpf:"fentry_request"`
 	FentryXtReject   *ebpf.Program `ebpf:"fentry_xt_reject"`
 	FexitClash       *ebpf.Program `ebpf:"fexit_clash"`
 	FexitDelete      *ebpf.Program `ebpf:"fexit_delete"`
 	FexitEarly       *ebpf.Program `ebpf:"fexit_early"`
 	FexitEval        *ebpf.Program `ebpf:"fexit_eval"`
+	FexitRequest     *ebpf.Program `ebpf:"fexit_request"`
 	KfreeSkb         *ebpf.Program `ebpf:"kfree_skb"`
 	KfreeSkbUnrolled *ebpf.Program `ebpf:"kfree_skb_unrolled"`
 	KprobeAlloc      *ebpf.Program `ebpf:"kprobe_alloc"`
@@ -857,11 +897,13 @@ type KernelPrograms struct {
 	KprobeImmediate  *ebpf.Program `ebpf:"kprobe_immediate"`
 	KprobeL4Invalid  *ebpf.Program `ebpf:"kprobe_l4_invalid"`
 	KprobeReject     *ebpf.Program `ebpf:"kprobe_reject"`
+	KprobeRequest    *ebpf.Program `ebpf:"kprobe_request"`
 	KprobeXtReject   *ebpf.Program `ebpf:"kprobe_xt_reject"`
 	KretprobeClash   *ebpf.Program `ebpf:"kretprobe_clash"`
 	KretprobeDelete  *ebpf.Program `ebpf:"kretprobe_delete"`
 	KretprobeEarly   *ebpf.Program `ebpf:"kretprobe_early"`
 	KretprobeEval    *ebpf.Program `ebpf:"kretprobe_eval"`
+	KretprobeRequest *ebpf.Program `ebpf:"kretprobe_request"`
 	XtBaseline       *ebpf.Program `ebpf:"xt_baseline"`
 	XtFind           *ebpf.Program `ebpf:"xt_find"`
 }
@@ -876,11 +918,13 @@ func (p *KernelPrograms) Close() error {
 		p.FentryHookSlow,
 		p.FentryImmediate,
 		p.FentryReject,
+		p.FentryRequest,
 		p.FentryXtReject,
 		p.FexitClash,
 		p.FexitDelete,
 		p.FexitEarly,
 		p.FexitEval,
+		p.FexitRequest,
 		p.KfreeSkb,
 		p.KfreeSkbUnrolled,
 		p.KprobeAlloc,
@@ -893,11 +937,13 @@ func (p *KernelPrograms) Close() error {
 		p.KprobeImmediate,
 		p.KprobeL4Invalid,
 		p.KprobeReject,
+		p.KprobeRequest,
 		p.KprobeXtReject,
 		p.KretprobeClash,
 		p.KretprobeDelete,
 		p.KretprobeEarly,
 		p.KretprobeEval,
+		p.KretprobeRequest,
 		p.XtBaseline,
 		p.XtFind,
 	)

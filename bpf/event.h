@@ -24,6 +24,7 @@ enum event_type {
 	EVENT_DROP = 1,
 	EVENT_CALIBRATION = 2,
 	EVENT_CONNTRACK = 3, /* a conntrack failure that lost no packet, or not yet */
+	EVENT_LISTEN = 4,    /* a SYN that a listening socket refused: a drop, too */
 };
 
 /* Facts about the record itself. */
@@ -135,6 +136,20 @@ struct ct_failure {
 	char reason[CT_REASON_BYTES]; /* the kernel's format string */
 };
 
+/* Why a listening socket refused. */
+enum listen_kind {
+	LISTEN_OTHER = 0,	 /* no memory, no route, a security module */
+	LISTEN_ACCEPT_QUEUE = 1, /* nobody accepts what is established */
+	LISTEN_SYN_QUEUE = 2,	 /* too many half-open ones, and no cookies */
+};
+
+struct listen_queue {
+	u32 kind;
+	u32 waiting; /* for accept() */
+	u32 limit;   /* of listen(), capped by somaxconn */
+	u32 pad;
+};
+
 struct rule_info {
 	u8 kind;
 	u8 method;
@@ -187,6 +202,7 @@ struct event {
 	struct rule_info rule;
 	u8 header[HEADER_BYTES];
 	struct ct_failure failure; /* sent only with FLAG_FAILURE or FLAG_STACK */
+	struct listen_queue listen; /* as failure; of EVENT_LISTEN only */
 	u64 stack[STACK_DEPTH]; /* sent only with FLAG_STACK */
 };
 

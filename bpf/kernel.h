@@ -84,11 +84,16 @@ struct netns_ct {
 	struct ip_conntrack_stat *stat; /* per CPU */
 };
 
+struct netns_mib {
+	void *net_statistics; /* struct linux_mib, per CPU */
+};
+
 struct net {
 	struct ns_common ns;
 	u64 net_cookie;
 	struct netns_nf nf;
 	struct netns_nft nft;
+	struct netns_mib mib;
 	struct netns_ct ct; /* where conntrack is built, as a module too */
 };
 
@@ -115,6 +120,8 @@ struct sock_common {
 
 struct sock {
 	struct sock_common __sk_common;
+	u32 sk_ack_backlog;
+	u32 sk_max_ack_backlog;
 };
 
 struct sk_buff {

@@ -85,8 +85,9 @@ static __always_inline struct scratch *get_scratch(u32 level)
 /* All but the stack; in two, since clang clears no more than 1 KiB in line. */
 static __always_inline void clear_event(struct event *e)
 {
-	__builtin_memset(e, 0, sizeof(*e) - sizeof(e->stack) - sizeof(e->failure));
+	__builtin_memset(e, 0, __builtin_offsetof(struct event, failure));
 	__builtin_memset(&e->failure, 0, sizeof(e->failure));
+	__builtin_memset(&e->listen, 0, sizeof(e->listen));
 }
 
 #endif

@@ -36,6 +36,7 @@ type ctView struct {
 
 	lookups     int
 	lookupsFrom time.Time
+	found       map[lookupKey]*table.Entry // in this second
 
 	pools    map[table.Tuple]*conntrack.Pool
 	poolNext time.Time
@@ -82,17 +83,32 @@ func (v *ctView) usage(n *namespace, now time.Time) *conntrack.Table {
 	return u
 }
 
-// lookup finds an entry, as long as there are not too many to look for.
+type lookupKey struct {
+	tuple table.Tuple
+	zone  uint16
+}
+
+// lookup finds an entry, as long as there are not too many to look for. What was
+// found serves for a second: where a pool is used up one entry beats thousands.
 func (v *ctView) lookup(ctx context.Context, n *namespace, netlink bool, now time.Time, t *table.Tuple, zone uint16) (*table.Entry, error) {
 	if now.Sub(v.lookupsFrom) >= time.Second {
 		v.lookups, v.lookupsFrom = 0, now
+		v.found = make(map[lookupKey]*table.Entry)
+	}
+	key := lookupKey{*t, zone}
+	if e := v.found[key]; e != nil {
+		return e, nil
 	}
 	v.lookups++
 	r := v.open(n, netlink)
 	if r == nil || v.lookups > lookupsPerSecond {
 		return nil, errTooMany
 	}
-	return r.Lookup(ctx, t, zone)
+	e, err := r.Lookup(ctx, t, zone)
+	if err == nil {
+		v.found[key] = e
+	}
+	return e, err
 }
 
 // pool counts the ports in use, or returns an earlier count where it is too soon

@@ -77,22 +77,21 @@ func (r *Resolver) dropFailure(ctx context.Context, n *namespace, e *event.Event
 	message, fix := f.Explain(d.Conntrack)
 	d.Conntrack.Failure = f
 	d.Why = append(d.Why, Why{Code: f.Code(), Message: message, Fix: fix})
-	if e.Failure.Saw == event.SawClash || e.Failure.Saw == event.SawFull {
-		r.sawFailure(e, d)
-	}
+	blameConntrack(e, d, f)
 }
 
-// sawFailure is for kernels where the frame does not tell which hook dropped: a
-// probe saw conntrack do it.
-func (r *Resolver) sawFailure(e *event.Event, d *Drop) {
-	if d.Cause == "hook" && d.Attribution.Certainty == Certain {
+// blameConntrack is for kernels where the frame does not tell which hook dropped:
+// conntrack did, by what a probe saw or by its counters.
+func blameConntrack(e *event.Event, d *Drop, f *conntrack.Failure) {
+	lost := f.Cause != conntrack.Invalid && f.Cause != conntrack.UnknownCause
+	if d.Cause != "hook" && d.Cause != "rule" || d.Attribution.Certainty != Unknown || !lost {
 		return
 	}
 	d.Cause, d.Rule = "hook", nil
-	d.Attribution = Attribution{Certainty: Certain, Method: "conntrack"}
+	d.Attribution = Attribution{Certainty: Certainty(f.Certainty), Method: "conntrack"}
 	d.Function = "nf_conntrack_in"
-	if e.Failure.Saw == event.SawClash {
-		d.Function = "nf_ct_resolve_clash"
+	if e.CT.Present == event.CTEntry {
+		d.Function = "__nf_conntrack_confirm"
 	}
 }
 

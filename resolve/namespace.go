@@ -42,6 +42,7 @@ type namespace struct {
 	modelXT   time.Time
 	modelRead time.Time
 	modelCost time.Duration
+	reading   *reading // nil where none is under way
 
 	machine *machine.Machine // nil without handle
 	whys    whys
@@ -84,6 +85,11 @@ func openNamespace(ctx context.Context, inode, own uint32) *namespace {
 
 func (n *namespace) close() error {
 	n.ct.close()
+	if n.reading != nil {
+		n.reading.cancel()
+		<-n.reading.done
+		n.reading = nil
+	}
 	if n.handle == nil {
 		return nil
 	}

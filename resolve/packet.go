@@ -20,11 +20,22 @@ func packetOf(e *event.Event) Packet {
 	case p.Tagged > 0:
 		out.VLAN = ref(p.Tags[0] & 0xfff)
 	}
+	if e.Flags&event.TupleOnly != 0 {
+		return tupleOnly(out)
+	}
 	if p.HasInner {
 		inner := headerOf(&p.Inner)
 		out.Inner = &inner
 	}
 	return out
+}
+
+// tupleOnly keeps what a header that was made up from a tuple says truly.
+func tupleOnly(p Packet) Packet {
+	return Packet{
+		Family: p.Family, Protocol: p.Protocol, Source: p.Source, SourcePort: p.SourcePort,
+		Destination: p.Destination, DestinationPort: p.DestinationPort, ICMPType: p.ICMPType, ICMPCode: p.ICMPCode,
+	}
 }
 
 func ref[T any](v T) *T { return &v }

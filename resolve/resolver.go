@@ -151,6 +151,10 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time) *D
 		Location: r.Symbols.Name(e.Location),
 	}
 	d.Attribution.Certainty = Certain
+	if e.Type == event.Listen {
+		resolveListen(e, d)
+		return d
+	}
 	d.Conntrack = conntrack.Of(&e.CT, conntrack.Context{
 		Seen: e.Flags&event.Conntrack != 0 && conntrack.Passed(e.PF, e.Hook), HZ: r.hz,
 	})

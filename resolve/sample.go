@@ -165,7 +165,7 @@ func (s *Sampler) list(ctx context.Context) error {
 }
 
 func (s *Sampler) sample(ctx context.Context, n *sampled) (*ConntrackSample, error) {
-	limits, err := n.reader.Limits()
+	limits, err := n.reader.Limits(ctx)
 	if err != nil {
 		return nil, err
 	}

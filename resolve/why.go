@@ -7,10 +7,8 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/diagnose"
-	"github.com/droptrace/droptrace/resolve/model"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
-	"github.com/droptrace/droptrace/resolve/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
 	"github.com/droptrace/droptrace/tracer/packet"
 )
@@ -96,7 +94,9 @@ func (r *Resolver) why(ctx context.Context, n *namespace, e *event.Event, d *Dro
 		return nil
 	}
 	c := r.caseOf(n, e, d)
-	r.place(ctx, n, c)
+	if !r.place(ctx, n, c) {
+		return nil // not yet: a later drop is told
+	}
 	begin := r.now() // reading the model has a limit of its own
 	list := diagnose.Diagnose(c)
 	end := r.now()
@@ -143,53 +143,21 @@ func (r *Resolver) whyKey(n *namespace, e *event.Event, d *Drop) whyKey {
 	return k
 }
 
-// place gives the case the namespace's rules and its rule among them.
-func (r *Resolver) place(ctx context.Context, n *namespace, c *diagnose.Case) {
+// place gives the case the namespace's rules and its rule among them. It is false
+// where the rules are not read yet.
+func (r *Resolver) place(ctx context.Context, n *namespace, c *diagnose.Case) bool {
 	if r.at.Base == nil {
-		return
+		return true
 	}
 	m := n.readModel(ctx, r.now(), r.Watcher)
 	if m == nil {
-		return
+		return false
 	}
 	at := replay.Place{Chain: m.Chain(r.at.Chain), Rule: m.Rule(r.at.Rule), Base: m.Chain(r.at.Base)}
 	if at.Chain == nil || r.at.Rule != nil && at.Rule == nil {
-		return // the ruleset is another one by now
+		return true // the ruleset is another one by now
 	}
 	c.Place, c.Rulesets, c.Firewall = at, m.Rulesets, m.Firewall()
 	c.Text = func(rule *ruleset.Rule) string { return m.Text(ctx, rule) }
-}
-
-// modelLimit bounds the reading of a model: drops wait for it.
-const modelLimit = 2 * time.Second
-
-// readModel returns what the namespace's rules do, read when they have changed.
-// Like readNFT it gets no more than a fifth of the time.
-func (n *namespace) readModel(ctx context.Context, now time.Time, watch Watcher) *model.Model {
-	if n.model != nil && n.model.Snapshot() == n.nft && n.modelXT.Equal(n.xtRead) {
-		return n.model
-	}
-	if n.handle == nil || now.Sub(n.modelRead) < 4*n.modelCost {
-		return nil
-	}
-	if n.nft == nil {
-		n.readNFT(ctx, now)
-	}
-	if ids, err := xtables.Tables(n.handle); err == nil && len(ids) != len(n.xt) {
-		_ = n.readXT(now, watch)
-	}
-	var blobs []*xtables.Blob
-	for _, t := range n.xt {
-		blobs = append(blobs, t.Blob)
-	}
-	ctx, cancel := context.WithTimeout(ctx, modelLimit)
-	defer cancel()
-	m, err := model.Read(ctx, n.handle, n.nft, blobs)
-	n.modelRead = time.Now()
-	n.modelCost = n.modelRead.Sub(now)
-	if err != nil {
-		return nil
-	}
-	n.model, n.modelXT = m, n.xtRead
-	return m
+	return true
 }

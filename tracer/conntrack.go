@@ -21,23 +21,31 @@ type ctProbe struct {
 	probe
 	hooked uint32 // what its silence means
 	every  bool   // every new or every ended connection passes it
+
+	optional bool   // not every kernel has it, and Symbols does not tell
+	without  string // what is missing where it cannot be had
 }
 
 // ctProbes are attached in every plan but the tracepoint's: where nothing fails
 // they never run. Those that every connection passes tell who was evicted and by
 // whom, and are for `droptrace conntrack` alone.
 func ctProbes() []ctProbe {
+	const invalid = "why packets are invalid is not seen"
 	return []ctProbe{
-		{hooked: hookedClash, probe: probe{function: "nf_ct_resolve_clash",
+		{hooked: hookedClash, without: "clashes of conntrack are told by counters alone", probe: probe{function: "nf_ct_resolve_clash",
 			fentry: "fentry_clash", fexit: "fexit_clash", kprobe: "kprobe_clash", kretprobe: "kretprobe_clash"}},
-		{hooked: hookedFull, probe: probe{function: "early_drop",
+		{hooked: hookedFull, without: "a full conntrack table is told by counters alone", probe: probe{function: "early_drop",
 			fentry: "fentry_early", fexit: "fexit_early", kprobe: "kprobe_early", kretprobe: "kretprobe_early"}},
 		// Variadic: fentry is refused.
-		{hooked: hookedInvalid, probe: probe{function: "nf_ct_l4proto_log_invalid", kprobe: "kprobe_ct_invalid"}},
-		{hooked: hookedInvalid, probe: probe{function: "nf_l4proto_log_invalid", kprobe: "kprobe_l4_invalid"}},
-		{every: true, probe: probe{function: "__nf_conntrack_alloc", fentry: "fentry_alloc", kprobe: "kprobe_alloc"}},
-		{every: true, probe: probe{function: "nf_ct_delete",
+		{hooked: hookedInvalid, without: invalid, probe: probe{function: "nf_ct_l4proto_log_invalid", kprobe: "kprobe_ct_invalid"}},
+		{hooked: hookedInvalid, without: invalid, probe: probe{function: "nf_l4proto_log_invalid", kprobe: "kprobe_l4_invalid"}},
+		{every: true, without: "who had a connection evicted is not seen", probe: probe{function: "__nf_conntrack_alloc", fentry: "fentry_alloc", kprobe: "kprobe_alloc"}},
+		{every: true, without: "evicted connections are not seen", probe: probe{function: "nf_ct_delete",
 			fentry: "fentry_delete", fexit: "fexit_delete", kprobe: "kprobe_delete", kretprobe: "kretprobe_delete"}},
+		// What gcc leaves of it where it inlines its first test into early_drop
+		// (Debian 5.10, 7.2). BTF does not know it.
+		{every: true, optional: true, probe: probe{function: "nf_ct_delete.part.0",
+			kprobe: "kprobe_delete", kretprobe: "kretprobe_delete"}},
 	}
 }
 
@@ -48,19 +56,27 @@ func (t *Tracer) attachConntrack(plan Plan, symbols Symbols) (string, error) {
 		return "tracepoint", nil
 	}
 	var failed error
-	used := make(map[Plan]int)
+	used := t.ctUsed
 	hooked := uint32(hookedClash | hookedFull | hookedInvalid)
 	for _, p := range ctProbes() {
 		if p.every && !t.options.Conntrack || t.attached[p.function] {
 			continue
 		}
 		err := errNoFunction
-		if len(symbols.Ranges(p.function)) > 0 {
+		// One that has neither is a kernel that has none: each try takes 20 ms.
+		if (p.optional || len(symbols.Ranges(p.function)) > 0) && !t.refused {
 			var how Plan
 			if how, err = t.attachPair(plan, p.probe); err == nil {
 				used[how]++
 				t.attached[p.function] = true
 				continue
+			}
+			if p.optional {
+				continue
+			}
+			t.refused = plan == PlanAuto && len(used) == 0
+			if !t.refused {
+				t.notice("%s: %v", p.without, err)
 			}
 		}
 		hooked &^= p.hooked
@@ -80,18 +96,20 @@ func (t *Tracer) attachConntrack(plan Plan, symbols Symbols) (string, error) {
 	return "tracepoint", nil
 }
 
-var errNoFunction = errors.New("the kernel has no such function")
+var (
+	errNoFunction = errors.New("the kernel has no such function")
+	errNoFentry   = errors.New("fentry cannot be attached to it")
+)
 
 // attachPair is attachProbe for a function whose entry and exit are both needed.
 // Where only one of them can be had neither is of use, but it does no harm.
 func (t *Tracer) attachPair(plan Plan, p probe) (Plan, error) {
-	if p.fentry == "" || p.fexit == "" {
-		if p.fentry == "" && plan == PlanFentry {
-			plan = PlanAuto // what fentry refuses has nothing else
-		}
-		if p.fentry == "" {
-			plan = PlanKprobe
-		}
+	switch {
+	case p.fentry == "" && plan == PlanFentry:
+		return "", fmt.Errorf("probe on %s: %w", p.function, errNoFentry)
+	case p.fentry == "":
+		return t.attachProbe(PlanKprobe, p)
+	case p.fexit == "":
 		return t.attachProbe(plan, p)
 	}
 	if plan != PlanKprobe {

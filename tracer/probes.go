@@ -64,6 +64,7 @@ func (t *Tracer) attachProbes(plan Plan, symbols Symbols) (string, error) {
 	if err != nil || t.options.Conntrack {
 		return conntrack, err
 	}
+	t.attachListen(plan, symbols)
 	return t.attachDropProbes(plan, symbols)
 }
 

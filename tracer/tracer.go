@@ -73,9 +73,11 @@ type Tracer struct {
 	sites     map[uint32][]uint64 // calibrated call sites by kind
 	plan      string
 	used      map[Plan]int // probes attached, by kind
+	ctUsed    map[Plan]int // the same for probes on conntrack
 	options   Options
 	knowsNFT  bool
 	attached  map[string]bool // functions that have their probe
+	refused   bool            // the kernel takes neither fentry nor kprobes
 	early     []*event.Event  // drops read while calibrating
 	earlyLost atomic.Uint64
 	offset    time.Duration // CLOCK_REALTIME - CLOCK_MONOTONIC
@@ -93,7 +95,7 @@ func Open(ctx context.Context, o Options) (*Tracer, error) {
 	if o.Plan == "" {
 		o.Plan = PlanAuto
 	}
-	t := &Tracer{kernel: kernel, xt: newXTAllocator(o.xtCapacity()), sites: make(map[uint32][]uint64), options: o, attached: make(map[string]bool), used: make(map[Plan]int)}
+	t := &Tracer{kernel: kernel, xt: newXTAllocator(o.xtCapacity()), sites: make(map[uint32][]uint64), options: o, attached: make(map[string]bool), used: make(map[Plan]int), ctUsed: make(map[Plan]int)}
 	if err := t.start(ctx, &o); err != nil {
 		t.Close()
 		return nil, err

@@ -37,7 +37,7 @@ terminal it is a running table of each namespace's counters (those of
 conntrack -S) with the causes and flows that fail most; else, or with --list,
 the failures one by one.
 
-    droptrace conntrack --once        counters and what fills the tables, then end
+    droptrace conntrack --once        counters, and who fills the tables
     droptrace conntrack --port 53     failures of DNS
     droptrace conntrack --json        failures and samples, for programs
 
@@ -69,10 +69,10 @@ func conntrackFlags() []cli.Flag {
 	on := func(category, usage, name string, aliases ...string) {
 		flags = append(flags, &cli.BoolFlag{Name: name, Aliases: aliases, Category: category, Usage: usage})
 	}
-	on(outputFlags, "print counters and fill once, and end: no failure is waited for", "once")
-	on(outputFlags, "who fills the tables, also where they are not nearly full", "top")
+	on(outputFlags, "print counters, sample once more, and end", "once")
+	on(outputFlags, "who fills the tables, nearly full or not", "top")
 	on(outputFlags, "failures one by one on a terminal, too", "list")
-	on(outputFlags, "also clashes that the kernel resolved: nothing was lost", "resolved")
+	on(outputFlags, "also clashes that lost nothing", "resolved")
 	text(outputFlags, "`TIME` between samples: 1s", "interval")
 	text(outputFlags, "`FORMAT` text or json", "output")
 	on(outputFlags, "the same as --output json: one object a line", "json")

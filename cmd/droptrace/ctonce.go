@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -47,7 +48,7 @@ func conntrackOnce(ctx context.Context, o conntrackOptions, t terminal) error {
 }
 
 func onceHints(err error) []string {
-	if err == table.ErrNoConntrack {
+	if errors.Is(err, table.ErrNoConntrack) {
 		return []string{"nothing on this machine tracks connections"}
 	}
 	return []string{"run it as root: sudo droptrace conntrack"}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -50,17 +49,6 @@ type conntrackSession struct {
 	fills       map[uint32]*resolve.ConntrackSample
 }
 
-// failureTally is what the board's lists and the summary are made of.
-type failureTally struct {
-	total, lost uint64
-	causes      *table.Top[string]
-	flows       *table.Top[string]
-	sources     *table.Top[string]
-	dests       *table.Top[string]
-}
-
-const tallyRoom = 4096
-
 func newConntrackSession(ctx context.Context, o conntrackOptions, t terminal, src failureSource,
 	cancel context.CancelCauseFunc, notices *noticeList,
 ) (*conntrackSession, error) {
@@ -69,10 +57,7 @@ func newConntrackSession(ctx context.Context, o conntrackOptions, t terminal, sr
 		first: make(map[uint32]*resolve.ConntrackSample), last: make(map[uint32]*resolve.ConntrackSample),
 		fills: make(map[uint32]*resolve.ConntrackSample),
 	}
-	s.tally = failureTally{
-		causes: table.NewTop[string](tallyRoom), flows: table.NewTop[string](tallyRoom),
-		sources: table.NewTop[string](tallyRoom), dests: table.NewTop[string](tallyRoom),
-	}
+	s.tally = newFailureTally()
 	var err error
 	if s.sampler, err = newSampler(ctx, o, src.Ctnetlink()); err != nil {
 		return nil, err
@@ -281,42 +266,6 @@ func (s *conntrackSession) heading() {
 	_ = output.WriteHeading(s.t.stderr, s.t.style(s.t.stderr), s.facts())
 }
 
-func (c *failureTally) add(f *resolve.ConntrackFailure) {
-	n := 1 + f.Repeats
-	c.total += n
-	if f.Lost {
-		c.lost += n
-	}
-	c.causes.Add(string(f.Failure.Cause), n)
-	p := &f.Packet
-	if !p.Source.IsValid() {
-		return
-	}
-	dest := p.Destination.String()
-	if p.DestinationPort != nil {
-		dest += fmt.Sprintf(".%d", *p.DestinationPort)
-	}
-	dest += " " + p.Protocol
-	c.sources.Add(p.Source.String(), n)
-	c.dests.Add(dest, n)
-	c.flows.Add(p.Source.String()+" > "+dest+" "+string(f.Failure.Cause), n)
-}
-
-func (c *failureTally) lists() []output.BoardList {
-	list := func(title string, top *table.Top[string], n int) output.BoardList {
-		l := output.BoardList{Title: title}
-		for _, r := range top.List(n) {
-			l.Rows = append(l.Rows, output.BoardRow{Key: r.Key, Count: r.Count - r.Error})
-		}
-		return l
-	}
-	const few = 5
-	return []output.BoardList{
-		list("causes", c.causes, topRows), list("flows that failed most", c.flows, few),
-		list("from", c.sources, few), list("to", c.dests, few),
-	}
-}
-
 // rows is the terminal's height, 0 where it is not known.
 func rows(f interface {
 	SyscallConn() (syscall.RawConn, error)
@@ -331,31 +280,4 @@ func rows(f interface {
 		}
 	})
 	return n
-}
-
-// noticeList keeps what the source has to tell until there is a moment for it.
-type noticeList struct {
-	t     terminal
-	quiet bool
-	mu    sync.Mutex
-	list  []output.Notice
-}
-
-func newNoticeList(t terminal, quiet bool) *noticeList { return &noticeList{t: t, quiet: quiet} }
-
-func (l *noticeList) add(n output.Notice) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.list = append(l.list, n)
-}
-
-func (l *noticeList) print() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, n := range l.list {
-		if !l.quiet {
-			printNotice(l.t.stderr, l.t.style(l.t.stderr), n)
-		}
-	}
-	l.list = nil
 }

@@ -42,6 +42,7 @@ func newApp(t terminal, open opener) *cli.App {
 
     droptrace --port 80               drops of one service
     droptrace -i eth0 --json          all on one interface, for programs
+    droptrace conntrack               flows that got no conntrack entry, and why
 
 It changes nothing on the machine that it watches. It needs root. Filters narrow
 what is shown: the values of one flag (repeated, or with commas) are

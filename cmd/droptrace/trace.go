@@ -173,10 +173,10 @@ func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
 // resolve returns nil for what nobody asked for.
 func (t *trace) resolve(ctx context.Context) *resolve.Drop {
 	e := &t.event
-	if e.Type != event.Drop {
+	if e.Type != event.Drop && e.Type != event.Listen {
 		return nil
 	}
-	if !t.all && t.class(e) != symbol.Lost {
+	if e.Type == event.Drop && !t.all && t.class(e) != symbol.Lost {
 		t.notLost.Add(1)
 		return nil
 	}

@@ -1,6 +1,7 @@
 package conntrack
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/droptrace/droptrace/resolve/conntrack/table"
@@ -264,17 +265,25 @@ func (f *Failure) FindOther(loser *event.CTInfo, lookup func(*table.Tuple, uint1
 	if f.Cause != Clash || f.Other != nil || loser.Present != event.CTEntry {
 		return
 	}
-	if e, err := lookup(tableTuple(&loser.Original), loser.Zone); err == nil {
-		f.Cause, f.Other = SameFlowRace, entryOfTable(e)
-		return
-	}
-	if e, err := lookup(tableTuple(&loser.Reply), loser.Zone); err == nil {
+	// The reply first: where NAT has no port left many losers share it.
+	e, err := lookup(tableTuple(&loser.Reply), loser.Zone)
+	if err == nil {
 		f.Cause, f.Other = NATPortCollision, entryOfTable(e)
+		if e.Original == *tableTuple(&loser.Original) {
+			f.Cause = SameFlowRace
+		}
 		return
 	}
-	if len(nat(loser)) == 0 {
-		// Its reply tuple is its original one turned round: who had the one
-		// had the other, or was translated to it, which is rare.
+	if !errors.Is(err, table.ErrNoEntry) {
+		return
+	}
+	e, err = lookup(tableTuple(&loser.Original), loser.Zone)
+	switch {
+	case err == nil:
+		f.Cause, f.Other = SameFlowRace, entryOfTable(e)
+	case errors.Is(err, table.ErrNoEntry) && len(nat(loser)) == 0:
+		// Gone again. Its reply tuple is its original one turned round: who had
+		// the one had the other, or was translated to it, which is rare.
 		f.Cause = SameFlowRace
 	}
 }

@@ -2,7 +2,6 @@ package conntrack
 
 import (
 	"errors"
-	"net/netip"
 	"strings"
 	"testing"
 
@@ -112,24 +111,34 @@ func TestAdviceHasTheNumbers(t *testing.T) {
 
 func TestWhoWasThereIsLookedUp(t *testing.T) {
 	loser := udpEntry(7, 5000, 0)
-	there := &table.Entry{Timeout: 30, Original: table.Tuple{
-		Source: netip.MustParseAddr("10.1.0.8"), Destination: netip.MustParseAddr("10.0.0.2"), SourcePort: 8, DestinationPort: 53, Protocol: protoUDP,
-	}}
-	there.Reply = there.Original
-	none := errors.New("none")
+	plain := loser
+	plain.Status, plain.Reply.Dst, plain.Reply.DstPort = 0, plain.Original.Src, plain.Original.SrcPort
+	own, reply := tableTuple(&loser.Original), tableTuple(&loser.Reply)
+	other := *own
+	other.SourcePort++
+	busy := errors.New("too many lookups")
 	for _, tt := range []struct {
-		name string
-		by   uint16 // source port of the tuple that finds it
-		want Cause
-	}{{"same flow", 7, SameFlowRace}, {"same port", 53, NATPortCollision}, {"gone", 0, Clash}} {
+		name  string
+		loser event.CTInfo
+		there map[table.Tuple]table.Entry // by the tuple that finds it
+		err   error                       // where nothing does
+		want  Cause
+	}{
+		{"same flow, same translation", loser, map[table.Tuple]table.Entry{*reply: {Original: *own}}, table.ErrNoEntry, SameFlowRace},
+		{"same flow, another translation", loser, map[table.Tuple]table.Entry{*own: {Original: *own}}, table.ErrNoEntry, SameFlowRace},
+		{"another flow with its port", loser, map[table.Tuple]table.Entry{*reply: {Original: other}}, table.ErrNoEntry, NATPortCollision},
+		{"gone", loser, nil, table.ErrNoEntry, Clash},
+		{"gone, and nothing was translated", plain, nil, table.ErrNoEntry, SameFlowRace},
+		{"not looked up", plain, nil, busy, Clash},
+	} {
 		f := &Failure{Cause: Clash}
-		f.FindOther(&loser, func(tuple *table.Tuple, _ uint16) (*table.Entry, error) {
-			if tuple.SourcePort == tt.by {
-				return there, nil
+		f.FindOther(&tt.loser, func(tuple *table.Tuple, _ uint16) (*table.Entry, error) {
+			if e, ok := tt.there[*tuple]; ok {
+				return &e, nil
 			}
-			return nil, none
+			return nil, tt.err
 		})
-		if f.Cause != tt.want || (f.Other != nil) != (tt.want != Clash) {
+		if f.Cause != tt.want || (f.Other != nil) != (tt.there != nil) {
 			t.Errorf("%s: %s, %+v", tt.name, f.Cause, f.Other)
 		}
 	}

@@ -108,7 +108,12 @@ func TestPolicyDrop(t *testing.T) {
 	c.Machine = &machine{programs: "iptables"}
 	check(t, c, Why{PolicyDrop,
 		"no rule of INPUT accepts tcp 80 from 203.0.113.9, and the policy of INPUT drops the rest; nothing listens on tcp 80 here either; nearest is rule 2 of INPUT, for port 443",
-		"iptables -A INPUT -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
+		""})
+
+	c.Machine = &machine{programs: "iptables", listeners: map[string][]Listener{"tcp 80": {{PID: 1, Command: "web"}}}}
+	if got := Diagnose(c); len(got) != 1 || got[0].Fix != "iptables -A INPUT -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT" {
+		t.Errorf("a machine with one backend, named iptables: %+v", got)
+	}
 }
 
 func TestListeningNotAllowed(t *testing.T) {
@@ -419,7 +424,7 @@ func TestNothingIsSaidWithoutProof(t *testing.T) {
 func TestDoubtBeforeTheDropIsSettledByIt(t *testing.T) {
 	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
 	base := m.base("INPUT", "input", "drop")
-	m.rule("INPUT", "", &ruleset.Opaque{Kind: "rt", MayFail: true}, drop)
+	m.rule("INPUT", "", &ruleset.Opaque{Kind: "rt", Understood: true, MayFail: true}, drop)
 	m.rule("INPUT", "", &ruleset.Opaque{Kind: "recent", Understood: true, MayFail: true}, accept)
 	m.rule("INPUT", "", with(tcp(80), src("10.0.0.0/8"), accept)...)
 	check(t, dropAt(web, base, nil, m.rulesets()), Why{SourceTooNarrow,

@@ -124,9 +124,9 @@ func (d *diagnosis) fieldValue(f ruleset.Field) ([]byte, bool) {
 
 // elementText writes a value or interval.
 func elementText(fields []ruleset.Field, r ruleset.Range, separator string) (string, bool) {
-	var parts []string
+	var b strings.Builder
 	at := 0
-	for _, f := range fields {
+	for i, f := range fields {
 		n := f.Size()
 		if at+n > len(r.From) || at+n > len(r.To) {
 			return "", false
@@ -139,10 +139,17 @@ func elementText(fields []ruleset.Field, r ruleset.Range, separator string) (str
 		if from != to {
 			from = intervalText(f, r.From[at:at+n], r.To[at:at+n], from, to)
 		}
-		parts = append(parts, from)
+		switch {
+		case i == 0:
+		case separator == "," && fields[i-1] == ruleset.L4Protocol:
+			b.WriteByte(':') // ipset's ports are udp:53
+		default:
+			b.WriteString(separator)
+		}
+		b.WriteString(from)
 		at += n
 	}
-	return strings.Join(parts, separator), true
+	return b.String(), true
 }
 
 // intervalText prefers a prefix, as nft and ipset do.
@@ -192,28 +199,10 @@ func (d *diagnosis) setCommand(m *ruleset.Match, verb, element string) string {
 		if strings.HasPrefix(s.Name, "-") {
 			return ""
 		}
-		if strings.Contains(s.IPSet, "port") {
-			element = ipsetElement(s.IPSet, element, d.f.Protocol)
-		}
 		return d.c.Namespace.in(shell("ipset", verb, s.Name, element))
 	}
 	if s.Table == nil || !nftIdentifier.MatchString(s.Table.Name) || !nftIdentifier.MatchString(s.Name) {
 		return ""
 	}
 	return d.c.Namespace.in(shell("nft", verb, "element", s.Table.Family, s.Table.Name, s.Name, "{ "+element+" }"))
-}
-
-// ipsetElement puts the protocol before ports: hash:ip,port holds it with them.
-func ipsetElement(kind, element string, p packet.Protocol) string {
-	kinds := strings.Split(strings.TrimPrefix(kind[strings.IndexByte(kind, ':')+1:], ":"), ",")
-	parts := strings.Split(element, ",")
-	if len(kinds) != len(parts) || strings.HasPrefix(kind, "bitmap") {
-		return element
-	}
-	for i, k := range kinds {
-		if k == "port" {
-			parts[i] = p.String() + ":" + parts[i]
-		}
-	}
-	return strings.Join(parts, ",")
 }

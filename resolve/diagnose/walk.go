@@ -28,6 +28,8 @@ type diagnosis struct {
 // that the kernel named, the model is not the kernel's ruleset (or the packet not
 // the one that met it), and nothing that it says is proven.
 func newDiagnosis(c *Case) *diagnosis {
+	own := *c // the packet is changed
+	c = &own
 	d := &diagnosis{c: c, f: readFacts(&c.Packet)}
 	if c.Place.Base == nil {
 		return d
@@ -35,6 +37,7 @@ func newDiagnosis(c *Case) *diagnosis {
 	if c.Firewall == nil {
 		c.Firewall = replay.New(c.Rulesets...)
 	}
+	d.c.Packet = entering(c)
 	d.result = c.Firewall.At(c.Hook, &c.Packet, c.Environment, replay.Options{Steps: true})
 	same := func(p replay.Place) bool {
 		return p.Rule == c.Place.Rule && p.Base == c.Place.Base && (p.Rule != nil || p.Chain == c.Place.Chain)
@@ -46,6 +49,19 @@ func newDiagnosis(c *Case) *diagnosis {
 		d.settle()
 	}
 	return d
+}
+
+// entering is the packet as it came to the hook. NAT's own chains stand behind the
+// filter at input, so that what it is there is what it was.
+func entering(c *Case) replay.Packet {
+	p := c.Packet
+	status := p.Conntrack.Status
+	if c.Hook.Name == "input" {
+		p.Conntrack.Status = 0
+	}
+	p = c.Firewall.Before(c.Hook, p)
+	p.Conntrack.Status = status
+	return p
 }
 
 // settle finds the rules before the place that can be left out.
@@ -107,128 +123,6 @@ func (d *diagnosis) acceptedBy(rulesets []*ruleset.Ruleset, base *ruleset.Chain,
 	return nil
 }
 
-// rule shapes
-
-// shape is a rule read for what it asks.
-type shape struct {
-	// conditions are all steps that can fail and can be told; matches those of
-	// them that are matches, or the negation of a single one.
-	conditions []ruleset.Statement
-	matches    []*ruleset.Match
-	doubts     []*ruleset.Opaque
-	verdict    *ruleset.Verdict
-	nat        *ruleset.NAT
-	assigns    bool // sets marks and their likes
-	odd        bool // steps that are none of these
-}
-
-func shapeOf(r *ruleset.Rule) shape {
-	s := shape{odd: !r.Read}
-	for _, st := range r.Statements {
-		switch st := st.(type) {
-		case *ruleset.Match, *ruleset.Any:
-			s.conditions = append(s.conditions, st)
-			if m := single(st); m != nil {
-				s.matches = append(s.matches, m)
-			}
-		case *ruleset.Header:
-			s.conditions = append(s.conditions, st)
-		case *ruleset.Opaque:
-			s.doubts = append(s.doubts, st)
-		case *ruleset.Verdict:
-			s.verdict = st
-		case *ruleset.NAT:
-			s.nat = st
-		case *ruleset.Assign:
-			s.assigns = true
-		default:
-			s.odd = true
-		}
-	}
-	return s
-}
-
-// single is the match that a condition is, or the one that it negates; nil where
-// it is more.
-func single(st ruleset.Statement) *ruleset.Match {
-	switch st := st.(type) {
-	case *ruleset.Match:
-		return st
-	case *ruleset.Any:
-		if len(st.Of) != 1 || len(st.Of[0]) != 1 {
-			return nil
-		}
-		m, ok := st.Of[0][0].(*ruleset.Match)
-		if !ok || !st.Negate {
-			return m
-		}
-		negated := *m
-		negated.Negate = !m.Negate
-		if st.Text != "" {
-			negated.Text = st.Text
-		}
-		return &negated
-	}
-	return nil
-}
-
-// simple reports whether all conditions are matches or look for a header.
-func (s *shape) simple() bool {
-	for _, c := range s.conditions {
-		if _, ok := c.(*ruleset.Header); !ok && single(c) == nil {
-			return false
-		}
-	}
-	return true
-}
-
-func (s *shape) is(kinds ...ruleset.VerdictKind) bool {
-	return s.verdict != nil && slices.Contains(kinds, s.verdict.Kind)
-}
-
-// has returns the first match that looks at one of the fields.
-func (s *shape) has(fields ...ruleset.Field) *ruleset.Match {
-	for _, m := range s.matches {
-		if looksAt(m, fields...) {
-			return m
-		}
-	}
-	return nil
-}
-
-func looksAt(m *ruleset.Match, fields ...ruleset.Field) bool {
-	return slices.ContainsFunc(m.Fields, func(f ruleset.Field) bool { return slices.Contains(fields, f) })
-}
-
-// anchored reports whether the rule is about one service, not about all that
-// comes from somewhere: only then can it be meant for this packet.
-func (s *shape) anchored() bool {
-	m := s.has(ruleset.DestinationPort, ruleset.ICMPType, ruleset.ICMPTypeCode)
-	return m != nil && !m.Negate
-}
-
-// broad reports whether the rule speaks of no service, host or state: the drop
-// at the end of a chain.
-func (s *shape) broad() bool {
-	if s.odd || len(s.doubts) > 0 || !s.simple() {
-		return false
-	}
-	for _, m := range s.matches {
-		for _, f := range m.Fields {
-			switch f {
-			case ruleset.L4Protocol, ruleset.IPProtocol, ruleset.NFProto, ruleset.EtherType, ruleset.PacketType,
-				ruleset.InName, ruleset.OutName, ruleset.InIndex, ruleset.OutIndex:
-			default:
-				return false
-			}
-		}
-		if m.Set != nil && !m.Set.Anonymous {
-			return false
-		}
-	}
-	return true
-}
-
 // byDefault reports whether the drop is the policy or a rule that stands for
 // one.
 func (d *diagnosis) byDefault() bool {
@@ -237,79 +131,6 @@ func (d *diagnosis) byDefault() bool {
 	}
 	s := shapeOf(d.c.Place.Rule)
 	return d.c.Place.Rule.Read && s.broad()
-}
-
-// miss is a rule that would have accepted the packet but for one match.
-type miss struct {
-	rule   *ruleset.Rule // that has the match
-	accept *ruleset.Rule // that accepts: rule, or one that rule leads to
-	match  *ruleset.Match
-	step   ruleset.Statement // the match as it stands in the rule
-}
-
-// maxRelaxed bounds the jumps that are tried with a match less.
-const maxRelaxed = 8
-
-// misses are the rules before the drop that nearly accepted it, in their order.
-func (d *diagnosis) misses() []miss {
-	if !d.asked {
-		d.asked, d.near = true, d.findMisses()
-	}
-	return d.near
-}
-
-func (d *diagnosis) findMisses() []miss {
-	var out []miss
-	relaxations := 0
-	for _, m := range d.failedOnce() {
-		s := shapeOf(m.rule)
-		switch {
-		case s.is(ruleset.Accept):
-			m.accept = m.rule
-			out = append(out, m)
-		case relaxations < maxRelaxed:
-			relaxations++
-			e := d.relaxed(m.rule, m.step)
-			if r := d.acceptedBy(e.rulesets, e.now(d.c.Place.Base), &d.c.Packet); r != nil {
-				m.accept = e.known(r)
-				out = append(out, m)
-			}
-		}
-	}
-	return out
-}
-
-// failedOnce are the rules that accept or jump, and of whose conditions all hold
-// but one.
-func (d *diagnosis) failedOnce() []miss {
-	var candidates []miss
-	var rest [][]ruleset.Statement
-	for i := range d.result.Steps {
-		step := &d.result.Steps[i]
-		if step.Base != d.c.Place.Base || step.Truth != replay.No || step.Rule == nil {
-			continue
-		}
-		m := single(step.At)
-		if m == nil || !looksAt(m, ruleset.DestinationPort) && d.otherPort(step.Rule) {
-			continue // where the port fails, too, there are thousands of these
-		}
-		s := shapeOf(step.Rule)
-		if s.odd || len(s.doubts) > 0 || !s.is(ruleset.Accept, ruleset.Jump, ruleset.Goto) {
-			continue
-		}
-		candidates = append(candidates, miss{rule: step.Rule, match: m, step: step.At})
-		rest = append(rest, slices.DeleteFunc(s.conditions, func(c ruleset.Statement) bool { return c == step.At }))
-	}
-	if len(candidates) == 0 {
-		return nil
-	}
-	var out []miss
-	for i, t := range d.evaluate(rest) {
-		if t == replay.Yes {
-			out = append(out, candidates[i])
-		}
-	}
-	return out
 }
 
 // jumpIn is the rule of chain that the walk to the drop went through; the
@@ -342,21 +163,6 @@ func (d *diagnosis) jumpIn(chain *ruleset.Chain) (index int, ok bool) {
 		}
 	}
 	return 0, false
-}
-
-// otherPort reports whether the rule asks for a destination port that the packet
-// has not. It is a quick look at the usual case; false says nothing.
-func (d *diagnosis) otherPort(r *ruleset.Rule) bool {
-	for _, st := range r.Statements {
-		m, ok := st.(*ruleset.Match)
-		if !ok || len(m.Fields) != 1 || m.Fields[0] != ruleset.DestinationPort ||
-			m.Set != nil || m.Mask != nil || m.Negate || !d.f.HasPorts {
-			continue
-		}
-		value := [2]byte{byte(d.f.DestinationPort >> 8), byte(d.f.DestinationPort)}
-		return !slices.ContainsFunc(m.Ranges, func(r ruleset.Range) bool { return between(r, value[:]) })
-	}
-	return false
 }
 
 func (d *diagnosis) steps() []replay.Step {

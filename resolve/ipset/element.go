@@ -92,13 +92,19 @@ func (s *Set) network(attrs map[uint16][]byte, nth int) (from, to []byte, ok boo
 	if len(cidr) == 1 && int(cidr[0]) <= bits {
 		bits = int(cidr[0])
 	}
-	mask := net.CIDRMask(bits, 8*size)
-	from, to = make([]byte, size), make([]byte, size)
+	from, to = maskOff(ip, bits)
+	return from, to, true
+}
+
+// maskOff is the network of that many bits that the address is in.
+func maskOff(ip []byte, bits int) (from, to []byte) {
+	mask := net.CIDRMask(bits, 8*len(ip))
+	from, to = make([]byte, len(ip)), make([]byte, len(ip))
 	for i := range ip {
 		from[i] = ip[i] & mask[i]
 		to[i] = ip[i] | ^mask[i]
 	}
-	return from, to, true
+	return from, to
 }
 
 // port is the protocol and the port. bitmap:port has no protocol: it holds for

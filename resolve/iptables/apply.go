@@ -2,6 +2,7 @@ package iptables
 
 import (
 	"fmt"
+	"iter"
 	"path"
 	"slices"
 	"strings"
@@ -31,11 +32,26 @@ func Apply(rs *ruleset.Ruleset, command string, o Options) (*ruleset.Ruleset, er
 	if err != nil {
 		return nil, err
 	}
-	if err := newTable(t, o.Sets).command(c.words); err != nil {
+	if err := newTable(t, o.Sets, Filled(texts(rs))).command(c.words); err != nil {
 		return nil, fmt.Errorf("%s: table %s: %w", c.program, c.table, err)
 	}
 	sortChains(t)
 	return changed, nil
+}
+
+// texts are the texts of all rules.
+func texts(rs *ruleset.Ruleset) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, t := range rs.Tables {
+			for _, c := range t.Chains {
+				for _, r := range c.Rules {
+					if !yield(r.Text) {
+						return
+					}
+				}
+			}
+		}
+	}
 }
 
 // IsCommand reports whether the command is one for [Apply], by its program.

@@ -13,7 +13,7 @@ type builder struct {
 	engine ruleset.Engine
 	chains map[string]*ruleset.Chain // of the table
 	sets   ipset.Sets
-	parts  setParts
+	parts  *setParts
 	// compat tells which of the rule's matches x_tables' code evaluates; nil
 	// where that is not known. It is only asked for iptables-nft.
 	compat func(match string) bool

@@ -206,16 +206,15 @@ func tos(s string) (value, mask uint64, err error) {
 	return parseMasked(s, 0xff)
 }
 
-// buildECN is ecn_mt4 and ecn_mt6 of xt_ecn.c. It reads the TCP header without a
-// look at fragments.
+// buildECN is ecn_mt4 and ecn_mt6 of xt_ecn.c.
 func buildECN(b *builder, e *extension) error {
 	const cwr, ece = 0x80, 0x40
 	for _, o := range e.options {
 		switch o.name {
 		case "ecn-tcp-cwr":
-			b.matchMasked(o, ruleset.TCPFlags, cwr, cwr)
+			b.matchTCPBit(o, cwr)
 		case "ecn-tcp-ece":
-			b.matchMasked(o, ruleset.TCPFlags, ece, ece)
+			b.matchTCPBit(o, ece)
 		case "ecn-ip-ect":
 			n, err := parseNumber(o.arg(), 3)
 			if err != nil {
@@ -225,4 +224,18 @@ func buildECN(b *builder, e *extension) error {
 		}
 	}
 	return nil
+}
+
+// matchTCPBit compares a flag. The kernel does not look whether the packet is a
+// later fragment, and takes whatever stands in its place there.
+func (b *builder) matchTCPBit(o option, bit uint64) {
+	f := ruleset.TCPFlags
+	has := compare(option{words: o.words}, f, number(f, 0, 0xff))
+	b.emit(&ruleset.Any{Text: o.text(), Of: [][]ruleset.Statement{
+		{anyBit(o, f, bit)},
+		{
+			&ruleset.Any{Of: [][]ruleset.Statement{{has}}, Negate: true, Text: o.text()},
+			&ruleset.Opaque{Kind: "ecn", Understood: true, MayFail: true, Text: o.text()},
+		},
+	}})
 }

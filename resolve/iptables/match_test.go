@@ -222,7 +222,7 @@ func TestACutHeaderMeetsTheEngine(t *testing.T) {
 		true:  "meta l4proto 11; header 8 drops; dport 0035",
 		false: "meta l4proto 11; dport 0035",
 	} {
-		err := NewReader(r.Chain.Table, nil).Read(r, "-A INPUT "+rule, func(match string) bool { return compat && match == "udp" })
+		err := NewReader(r.Chain.Table, nil, nil).Read(r, "-A INPUT "+rule, func(match string) bool { return compat && match == "udp" })
 		if got := describe(r.Statements); err != nil || got != want {
 			t.Errorf("compat %v: got %s (%v), want %s", compat, got, err, want)
 		}

@@ -29,7 +29,8 @@ func MatchPasses(name string) bool {
 }
 
 // TargetPasses reports whether an x_tables target always lets the packet go on;
-// made as MatchPasses was, of sources that mention NF_DROP.
+// made as MatchPasses was, of sources that mention no NF_DROP. DSCP, TOS, TTL, HL
+// and ECN are not on the list: they drop where a header cannot be made writable.
 func TargetPasses(name string) bool {
 	switch name {
 	case "AUDIT", "CLASSIFY", "CONNMARK", "CONNSECMARK", "CT", "HMARK",

@@ -12,9 +12,10 @@ import (
 // text.
 type Reader struct{ table *table }
 
-// NewReader makes a reader for the rules of a table.
-func NewReader(t *ruleset.Table, sets ipset.Sets) *Reader {
-	return &Reader{table: newTable(t, sets)}
+// NewReader makes a reader for the rules of a table. sets are the namespace's
+// ipsets, filled those that [Filled] names; both may be nil.
+func NewReader(t *ruleset.Table, sets ipset.Sets, filled map[string]bool) *Reader {
+	return &Reader{table: newTable(t, sets, filled)}
 }
 
 // Read sets the rule's text and statements from its line as iptables-save prints

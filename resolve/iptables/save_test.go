@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/droptrace/droptrace/resolve/ipset"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
@@ -82,6 +83,64 @@ func TestCommandsInAFile(t *testing.T) {
 	c := rs.Tables[0].Chains[0]
 	if len(c.Rules) != 1 || c.Rules[0].Text != "-A INPUT -j ACCEPT" || c.Policy != "drop" {
 		t.Errorf("got %+v", c)
+	}
+}
+
+func TestSetsThatRulesFillAreDynamic(t *testing.T) {
+	sets := ipset.Sets{"a": anIPSet("a"), "b": anIPSet("b")}
+	rs, err := Parse(strings.NewReader("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m set --match-set a src\n"+
+		"-A INPUT -m set --match-set b src\nCOMMIT\n*raw\n:PREROUTING ACCEPT [0:0]\n"+
+		"-A PREROUTING -j SET --add-set a src\nCOMMIT\n"), Options{Sets: sets})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{true, false} {
+		asked := rs.Tables[0].Chains[0].Rules[i].Statements[0].(*ruleset.Any)
+		if got := asked.Of[0][0].(*ruleset.Match).Set.Dynamic; got != want {
+			t.Errorf("set of rule %d: dynamic %v", i+1, got)
+		}
+	}
+	if sets["a"].Dynamic {
+		t.Error("the set itself changed")
+	}
+}
+
+// Of a list whose members are not all there, the rest is not known.
+func TestAListWithoutAMemberIsNotKnown(t *testing.T) {
+	sets, err := ipset.Parse(strings.NewReader("create a hash:ip\nadd a 10.0.0.1\ncreate l list:set\nadd l a\nadd l gone\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rs, err := Parse(strings.NewReader("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m set --match-set l src\nCOMMIT\n"), Options{Sets: sets})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := describe(rs.Tables[0].Chains[0].Rules[0].Statements)
+	if want := "any(ip saddr @a of 1 true | opaque list:set f)"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func anIPSet(name string) *ipset.Set {
+	address := []byte{10, 0, 0, 1}
+	return &ipset.Set{Name: name, Type: "hash:ip", Family: "ip", Dimensions: []string{"ip"}, Set: &ruleset.Set{
+		Name: name, Complete: true, Elements: []ruleset.Element{{Range: ruleset.Range{From: address, To: address}}},
+	}}
+}
+
+// In place of a table that it cannot show iptables-nft-save prints a comment.
+func TestATableThatIPTablesCannotShowIsNotPassedOver(t *testing.T) {
+	rs, err := Parse(strings.NewReader("# Table `filter' is incompatible, use 'nft' tool.\n# Table `mine' is incompatible, use 'nft' tool.\n"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rs.Tables) != 1 || len(rs.Tables[0].Chains) != 3 {
+		t.Fatalf("got %+v", rs.Tables)
+	}
+	for _, c := range rs.Tables[0].Chains {
+		if got := describe(c.Rules[0].Statements); got != "opaque table fda?" {
+			t.Errorf("%s: %s", c.Name, got)
+		}
 	}
 }
 

@@ -1,7 +1,9 @@
 package iptables
 
 import (
+	"iter"
 	"slices"
+	"strings"
 
 	"github.com/droptrace/droptrace/resolve/ipset"
 	"github.com/droptrace/droptrace/resolve/ruleset"
@@ -10,26 +12,44 @@ import (
 // setPart is those elements of an ipset whose port means the same.
 type setPart struct {
 	*ruleset.Set
-	ports portKind
+	hasPorts bool
+	ports    portKind
 }
 
 // portKind is what an ipset takes for a packet's port (ip_set_getport.c).
 type portKind uint8
 
 const (
-	realPorts portKind = iota // of TCP, UDP, UDP-Lite and SCTP
-	icmpPorts                 // ICMP's type and code, for src and dst
-	noPorts                   // other protocols: 0, and later fragments match, too
+	tcpPorts portKind = iota
+	udpPorts
+	sctpPorts
+	icmpPorts // type and code, for src and dst
+	noPorts   // other protocols: 0
+	portKinds
 )
 
 func portKindOf(protocol byte) portKind {
 	switch protocol {
-	case protoTCP, protoUDP, protoUDPLite, protoSCTP:
-		return realPorts
+	case protoTCP:
+		return tcpPorts
+	case protoUDP, protoUDPLite:
+		return udpPorts
+	case protoSCTP:
+		return sctpPorts
 	case protoICMP, protoICMPv6:
 		return icmpPorts
 	}
 	return noPorts
+}
+
+// header is what must be there of a packet that has such a port: the whole
+// header. A later fragment has none, which only IPv4's other protocols do without.
+func (p setPart) header(family, text string) *ruleset.Header {
+	size := [portKinds]int{tcpPorts: 20, udpPorts: 8, sctpPorts: 12, icmpPorts: 8}[p.ports]
+	if !p.hasPorts || size == 0 && family == "ip" {
+		return nil
+	}
+	return &ruleset.Header{Size: size, Text: text}
 }
 
 // port is the fields of a port's three bytes.
@@ -46,17 +66,22 @@ func (p setPart) port(source bool) []ruleset.Field {
 }
 
 // setParts keeps the parts of sets: many rules may use one set.
-type setParts map[*ipset.Set][]setPart
+type setParts struct {
+	parts  map[*ipset.Set][]setPart
+	filled map[string]bool // by rules
+}
 
-func (p setParts) of(set *ipset.Set) []setPart {
-	if found, ok := p[set]; ok {
+func (p *setParts) of(set *ipset.Set) []setPart {
+	if found, ok := p.parts[set]; ok {
 		return found
 	}
-	parts := []setPart{{Set: set.Set}}
+	whole := *set.Set
+	whole.Dynamic = whole.Dynamic || p.filled[set.Name]
+	parts := []setPart{{Set: &whole}}
 	if at, ok := portOffset(set); ok {
-		parts = splitPorts(set.Set, at)
+		parts = splitPorts(&whole, at)
 	}
-	p[set] = parts
+	p.parts[set] = parts
 	return parts
 }
 
@@ -77,11 +102,11 @@ func portOffset(set *ipset.Set) (offset int, ok bool) {
 }
 
 func splitPorts(set *ruleset.Set, at int) []setPart {
-	parts := make([]setPart, 3)
+	parts := make([]setPart, portKinds)
 	for i := range parts {
 		part := *set
 		part.Elements = nil
-		parts[i] = setPart{Set: &part, ports: portKind(i)}
+		parts[i] = setPart{Set: &part, hasPorts: true, ports: portKind(i)}
 	}
 	for _, e := range set.Elements {
 		if len(e.From) < at+3 || len(e.To) < at+3 {
@@ -98,4 +123,25 @@ func splitPorts(set *ruleset.Set, at int) []setPart {
 		parts[kind].Elements = append(parts[kind].Elements, e)
 	}
 	return parts
+}
+
+// Filled are the sets that rules of these lines add elements to or take them
+// from (-j SET): what was read of such is old.
+func Filled(lines iter.Seq[string]) map[string]bool {
+	filled := make(map[string]bool)
+	for line := range lines {
+		if !strings.Contains(line, "-j SET ") {
+			continue
+		}
+		words, err := splitSave(line)
+		if err != nil {
+			continue
+		}
+		for i, w := range words[:max(0, len(words)-1)] {
+			if w.text == "--add-set" || w.text == "--del-set" {
+				filled[words[i+1].text] = true
+			}
+		}
+	}
+	return filled
 }

@@ -81,18 +81,27 @@ func (b *builder) setAlternatives(set *ipset.Set, source []bool) (of [][]ruleset
 			of = append(of, b.setAlternatives(m, source)...)
 		}
 	}
+	if set.Type == "list:set" && (!set.Complete || b.parts.filled[set.Name]) {
+		of = append(of, []ruleset.Statement{&ruleset.Opaque{
+			Kind: set.Type, Understood: true, MayFail: true, Text: set.Name,
+		}})
+	}
 	if set.Type == "list:set" || len(source) < len(set.Dimensions) || set.Family != "" && set.Family != b.family {
 		return of
 	}
 	for _, part := range b.parts.of(set) {
-		if part.Complete && len(part.Elements) == 0 {
+		if part.Complete && !part.Dynamic && len(part.Elements) == 0 {
 			continue
 		}
 		s, known := b.setMatch(set, part, source)
 		if !known {
 			s = &ruleset.Opaque{Kind: set.Type, Understood: true, MayFail: true, Text: set.Name}
 		}
-		of = append(of, []ruleset.Statement{s})
+		alternative := []ruleset.Statement{s}
+		if h := part.header(b.family, set.Name); h != nil {
+			alternative = append(alternative, h)
+		}
+		of = append(of, alternative)
 	}
 	return of
 }

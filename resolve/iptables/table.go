@@ -42,15 +42,16 @@ type table struct {
 	chains map[string]*ruleset.Chain
 	specs  *specs
 	sets   ipset.Sets
-	parts  setParts
+	parts  *setParts
 	strict bool
 	compat func(match string) bool
 }
 
-func newTable(t *ruleset.Table, sets ipset.Sets) *table {
+func newTable(t *ruleset.Table, sets ipset.Sets, filled map[string]bool) *table {
 	n := &table{
 		Table: t, chains: make(map[string]*ruleset.Chain, len(t.Chains)),
-		specs: newSpecs(t.Family), sets: sets, parts: make(setParts),
+		specs: newSpecs(t.Family), sets: sets,
+		parts: &setParts{parts: make(map[*ipset.Set][]setPart), filled: filled},
 	}
 	for _, c := range t.Chains {
 		n.chains[c.Name] = c

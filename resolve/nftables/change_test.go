@@ -37,6 +37,49 @@ func TestReadOnceSeesAChange(t *testing.T) {
 	}
 }
 
+// Waiting for a generation changes nothing and tells when there is another.
+func TestSettle(t *testing.T) {
+	ns := newNamespace(t)
+	ns.nft(t, "table ip t {\n}\n")
+	c := &conn{ns: ns}
+	defer c.close()
+	gen, err := c.generation(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := c.settle(t.Context(), gen); err != nil {
+			t.Errorf("settle: %v", err)
+		}
+		if err := c.settle(t.Context(), gen-1); !errors.Is(err, errInterrupted) {
+			t.Errorf("settle with an old generation: %v, want errInterrupted", err)
+		}
+	}
+	if now, err := c.generation(t.Context()); err != nil || now != gen {
+		t.Errorf("generation %d, was %d: %v", now, gen, err)
+	}
+	// It waits for a transaction that is under way, and then says so.
+	n := strings.Repeat("drop\n", 20000)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ns.nft(t, "table ip t {\nchain c {\n"+n+"}\n}\n")
+	}()
+	for {
+		select {
+		case <-done:
+			if err := c.settle(t.Context(), gen); !errors.Is(err, errInterrupted) {
+				t.Errorf("after a change: %v", err)
+			}
+			return
+		default:
+			if err := c.settle(t.Context(), gen); err != nil && !errors.Is(err, errInterrupted) {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // Read against a ruleset that another thread reloads all the time: what it
 // returns is always one of the two rulesets, never a mixture.
 func TestReadDuringReloads(t *testing.T) {

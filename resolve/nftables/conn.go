@@ -2,6 +2,7 @@ package nftables
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -27,6 +28,9 @@ var errInterrupted = errors.New("ruleset changed while it was read")
 type source interface {
 	// generation is the ruleset's base_seq.
 	generation(ctx context.Context) (uint32, error)
+	// settle waits until the change that made the generation is done. It
+	// fails with errInterrupted where the ruleset has another one.
+	settle(ctx context.Context, generation uint32) error
 	// dump calls fn with the family and the attributes of each object. What
 	// fn is given is only good during the call.
 	dump(ctx context.Context, req request, fn func(family uint8, attrs []byte) error) error
@@ -91,6 +95,46 @@ func (c *conn) generation(ctx context.Context) (uint32, error) {
 		return 0, fmt.Errorf("read ruleset generation: %w", err)
 	}
 	return gen, nil
+}
+
+// settle sends an empty transaction, which changes nothing and makes no
+// generation: nf_tables takes it once it is done with all before
+// (nf_tables_valid_genid waits for the commit mutex), and only if the generation
+// is that one.
+//
+// It is needed because nf_tables_commit counts base_seq up before it turns
+// gencursor over. In between, which is long where it is preempted, the old
+// ruleset is listed under the new number, and half of each to a reader who
+// begins then.
+func (c *conn) settle(ctx context.Context, generation uint32) error {
+	if err := c.open(); err != nil {
+		return err
+	}
+	const batchGeneration = 1 // NFNL_BATCH_GENID
+	id, err := netlink.MarshalAttributes([]netlink.Attribute{
+		{Type: batchGeneration, Data: binary.BigEndian.AppendUint32(nil, generation)},
+	})
+	if err != nil {
+		return fmt.Errorf("encode request: %w", err)
+	}
+	header := []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, unix.NFNL_SUBSYS_NFTABLES}
+	_, err = c.nl.SendMessages([]netlink.Message{
+		{Header: netlink.Header{Type: unix.NFNL_MSG_BATCH_BEGIN, Flags: netlink.Request}, Data: append(header, id...)},
+		{Header: netlink.Header{Type: unix.NFNL_MSG_BATCH_END, Flags: netlink.Request}, Data: header},
+	})
+	if err != nil {
+		return fmt.Errorf("wait for ruleset generation %d: %w", generation, err)
+	}
+	// A success has no reply; a refusal comes before the reply to anything else.
+	now, err := c.generation(ctx)
+	if errors.Is(err, unix.ERESTART) {
+		c.close() // another reply is still to come
+		return errInterrupted
+	}
+	if err == nil && now != generation {
+		return errInterrupted
+	}
+	return err
 }
 
 func (c *conn) dump(ctx context.Context, req request, fn func(uint8, []byte) error) error {

@@ -9,6 +9,11 @@
 // if it could not. Texts are asked for chain by chain, from the programs that
 // the user compares with (nft, iptables-nft-save), only when a drop needs them.
 //
+// [Snapshot.Model] reads the same once more with what each rule does, as the
+// statements of package ruleset, and with the elements of sets: see
+// internal/statement. It takes three times as long, so it too is for when
+// somebody asks.
+//
 // A snapshot belongs to one generation of the ruleset. Handles are reused after
 // a flush, so a text is handed out only while the kernel still has that very
 // generation; otherwise [ErrChanged] asks the caller to read again.

@@ -120,6 +120,8 @@ func (k *fakeKernel) generation(context.Context) (uint32, error) {
 	return gen, nil
 }
 
+func (k *fakeKernel) settle(context.Context, uint32) error { return nil }
+
 func (k *fakeKernel) dump(_ context.Context, req request, fn func(uint8, []byte) error) error {
 	if k.requests == nil {
 		k.requests = make(map[uint16]int)

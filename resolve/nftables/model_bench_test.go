@@ -5,6 +5,9 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
@@ -50,13 +53,26 @@ func BenchmarkModel(b *testing.B) {
 			runtime.GC()
 			b.ReportAllocs()
 			var model *ruleset.Ruleset
+			before := processorTime(b)
 			for b.Loop() {
 				model = ns.model(b)
 			}
 			b.StopTimer()
+			b.ReportMetric(float64((processorTime(b)-before).Milliseconds())/float64(b.N), "cpu-ms/op")
 			reportMemory(b, &model)
 		})
 	}
+}
+
+// processorTime is what this process took of the processors, kernel included: on
+// a machine with other work it says more than the clock.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // reportMemory reports what the model takes, and what the heap grew to.

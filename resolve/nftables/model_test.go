@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/droptrace/droptrace/resolve/nftables/internal/statement"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
@@ -377,7 +378,15 @@ iptables-nft -A INPUT -m conntrack --ctstate ESTABLISHED -j DROP
 iptables-nft -A INPUT -m conntrack --ctstate ESTABLISHED -j CONNMARK --set-mark 1
 iptables-nft -A INPUT -p tcp -m multiport --dports 1,2 -m comment --comment hi -j REJECT
 iptables-nft -A INPUT ! -s 192.0.2.1 -i eth+ -j DROP`)
-	c := ns.chain(t, "INPUT")
+	// As the bytecode has them: see readTexts for the rest.
+	snapshot := ns.read(t)
+	src := &conn{ns: ns}
+	defer src.close()
+	rules, err := readModel(t.Context(), snapshot, src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := rules.Tables[0].Chains[0]
 	want := [][]string{
 		{
 			"iifname=65746830000000000000000000000000 `iifname \"eth0\"`", "[meta l4proto=06]",
@@ -396,5 +405,25 @@ iptables-nft -A INPUT ! -s 192.0.2.1 -i eth+ -j DROP`)
 		if compat := i >= 1 && i <= 3; r.Compat != compat || c.Table.Engine != ruleset.IPTablesNFT {
 			t.Errorf("rule %d: compat %v, engine %s", r.Number, r.Compat, c.Table.Engine)
 		}
+	}
+}
+
+// What was loaded before a field was set is not what the field is afterwards.
+func TestValueLoadedBeforeItIsSet(t *testing.T) {
+	number := func(typ uint16, n uint32) attr { return attr{typ, n} }
+	data := func(typ uint16, b ...byte) attr { return attr{typ, []attr{{unix.NFTA_DATA_VALUE, b}}} }
+	b := encode(
+		expression("meta", number(unix.NFTA_META_KEY, unix.NFT_META_MARK), number(unix.NFTA_META_DREG, 1)),
+		expression("immediate", number(unix.NFTA_IMMEDIATE_DREG, 2), data(unix.NFTA_IMMEDIATE_DATA, 5, 0, 0, 0)),
+		expression("meta", number(unix.NFTA_META_KEY, unix.NFT_META_MARK), number(unix.NFTA_META_SREG, 2)),
+		expression("cmp", number(unix.NFTA_CMP_SREG, 1), number(unix.NFTA_CMP_OP, unix.NFT_CMP_EQ), data(unix.NFTA_CMP_DATA, 5, 0, 0, 0)),
+	)
+	var d statement.Decoder
+	body, err := d.Decode(unix.NFPROTO_IPV4, &modelTable{}, b)
+	if err != nil || len(body.Statements) != 2 {
+		t.Fatalf("%v, %q", err, describeRule(body.Statements))
+	}
+	if _, ok := body.Statements[1].(*ruleset.Opaque); !ok {
+		t.Errorf("%q", describeRule(body.Statements))
 	}
 }

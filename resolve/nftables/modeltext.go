@@ -15,25 +15,29 @@ import (
 // iptables' users know. Where there is no text, and for rules that nft added to
 // such a table, the statements of the bytecode stay.
 func (s *Snapshot) readTexts(ctx context.Context, rules *ruleset.Ruleset) error {
-	var sets ipset.Sets
-	read := false
+	texts := make(map[*ruleset.Table][][]string)
+	var all []string
 	for i, t := range rules.Tables {
 		if t.Engine != ruleset.IPTablesNFT || t.Family != "ip" && t.Family != "ip6" {
 			continue
 		}
-		texts, err := s.tableTexts(ctx, s.rules.Tables[i])
+		lines, err := s.tableTexts(ctx, s.rules.Tables[i])
 		if err != nil {
 			return err
 		}
-		if !read && slices.ContainsFunc(texts, func(lines []string) bool {
-			return slices.ContainsFunc(lines, iptables.NamesSet)
-		}) {
-			if sets, err = ipset.Read(ctx, s.texts.ns); err != nil {
-				return err
-			}
-			read = true
+		texts[t] = lines
+		all = append(all, slices.Concat(lines...)...)
+	}
+	var sets ipset.Sets
+	if slices.ContainsFunc(all, iptables.NamesSet) {
+		var err error
+		if sets, err = ipset.Read(ctx, s.texts.ns); err != nil {
+			return err
 		}
-		fillTexts(t, texts, sets)
+	}
+	filled := iptables.Filled(slices.Values(all))
+	for t, lines := range texts {
+		fillTexts(t, lines, iptables.NewReader(t, sets, filled))
 	}
 	return nil
 }
@@ -56,8 +60,7 @@ func (s *Snapshot) tableTexts(ctx context.Context, t *ruleset.Table) ([][]string
 	return texts, nil
 }
 
-func fillTexts(t *ruleset.Table, texts [][]string, sets ipset.Sets) {
-	reader := iptables.NewReader(t, sets)
+func fillTexts(t *ruleset.Table, texts [][]string, reader *iptables.Reader) {
 	for i, lines := range texts {
 		for j, text := range lines {
 			r := t.Chains[i].Rules[j]

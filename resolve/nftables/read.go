@@ -66,6 +66,9 @@ func readOnce(ctx context.Context, src source) (uint32, []*tableNode, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	if err := src.settle(ctx, before); err != nil {
+		return 0, nil, err
+	}
 	b, err := build(ctx, src)
 	if err != nil {
 		return 0, nil, err

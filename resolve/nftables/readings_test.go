@@ -46,7 +46,7 @@ func compareReadings(t *testing.T, s *Snapshot, want int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reader := iptables.NewReader(table, nil)
+	reader := iptables.NewReader(table, nil, nil)
 	compared := 0
 	for i, c := range table.Chains {
 		for j, rule := range c.Rules {

@@ -21,8 +21,8 @@ func (f *Firewall) Before(h Hook, p Packet) Packet {
 	for field := range e.fields {
 		k.set = append(k.set[:len(k.set):len(k.set)], assignment{field, notKnown(why)})
 	}
-	if e.packet || p.Conntrack.Entry && p.Conntrack.Status&(statusSNAT|statusDNAT) != 0 && h.Name != "forward" {
-		k.unknown = append(k.unknown[:len(k.unknown):len(k.unknown)], rewritten(&p)...)
+	if f.translates(h, &p) {
+		k.unknown = append(k.unknown[:len(k.unknown):len(k.unknown)], rewritten(h, &p)...)
 	}
 	if e.packet {
 		k.unknown = []region{{0, 1 << 16}}
@@ -34,18 +34,38 @@ func (f *Firewall) Before(h Hook, p Packet) Packet {
 	return p
 }
 
-// rewritten are the bytes that NAT changes: the network header's addresses and
-// checksum, and what may hold ports and checksums behind it.
-func rewritten(p *Packet) []region {
+// translates reports whether NAT may have changed the packet at this hook before
+// it was dropped: it has a translation, and base chains stand behind NAT.
+func (f *Firewall) translates(h Hook, p *Packet) bool {
+	if h.Name == "forward" || !p.Conntrack.Entry || p.Conntrack.Status&(statusSNAT|statusDNAT) == 0 {
+		return false
+	}
+	for _, c := range f.bases {
+		if c.at(h) && c.src.Type != "nat" && c.src.Priority >= natPriority(h.Name) {
+			return true
+		}
+	}
+	return false
+}
+
+// rewritten are the bytes that NAT changes at a hook: one side's address and port,
+// and checksums.
+func rewritten(h Hook, p *Packet) []region {
+	source := changesSource(h.Name)
+	at := addressAt(h.Family, source)
+	out := []region{{at, at + addressSize(h.Family)}}
+	if h.Family == "ip" {
+		out = append(out, region{10, 12})
+	}
 	l := layoutOf(p)
-	from, to := 8, 40
-	if p.EtherType == etherIPv4 {
-		from, to = 10, 20
-	}
 	if l.l4 != Present {
-		return []region{{from, 1 << 16}}
+		return append(out, region{20, 1 << 16})
 	}
-	return []region{{from, to}, {l.transport, l.transport + 20}}
+	port := l.transport
+	if !source {
+		port += 2
+	}
+	return append(out, region{port, port + 2}, region{l.transport + 6, l.transport + 8}, region{l.transport + 16, l.transport + 18})
 }
 
 // effects are what rules may change of a packet.

@@ -89,8 +89,14 @@ func layoutIPv6(p *Packet) layout {
 	out := layout{l4: Present, protocol: b[6], transport: 40}
 	for isExtension(out.protocol) {
 		at := out.transport
-		if len(b) < at+8 {
-			out.l4 = short(p, at+8)
+		// ipv6_find_hdr reads no more than it needs, and takes a header that is
+		// cut for one that is whole.
+		need := 2
+		if out.protocol == fragment {
+			need = 4
+		}
+		if len(b) < at+need {
+			out.l4 = short(p, at+need)
 			return out
 		}
 		out.extensions = append(out.extensions, extension{out.protocol, at})
@@ -124,8 +130,7 @@ func isExtension(number uint8) bool {
 	return false
 }
 
-// payload is where a base begins; ok is false where the packet has no such
-// header.
+// base is where a header begins.
 func (l *layout) base(p *Packet, base ruleset.Base) (at int, presence Presence) {
 	switch base {
 	case ruleset.Network:
@@ -135,7 +140,7 @@ func (l *layout) base(p *Packet, base ruleset.Base) (at int, presence Presence) 
 			return 0, l.l4
 		}
 		if l.later {
-			return 0, Absent
+			return 0, Absent // but see isFast
 		}
 		return l.transport, Present
 	case ruleset.Inner:

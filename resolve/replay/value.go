@@ -147,11 +147,23 @@ func answer(b []byte, presence Presence, why string) value {
 	return notKnown(why)
 }
 
+// isFast reports whether nf_tables loads the bytes without looking whether the
+// packet is a later fragment: nft_payload_fast_eval, which nft_payload_select_ops
+// picks for such sizes, does not ask for pkt->fragoff, and where the packet's
+// data lies decides whether it is used. Measured on 6.18: `tcp dport` matches
+// fragments that were not put together.
+func isFast(offset, length int) bool {
+	return length <= 4 && length&(length-1) == 0 && offset%length == 0
+}
+
 func (v *view) payload(h *Hook, base ruleset.Base, offset, length int) value {
 	if base == ruleset.Link {
 		return v.link(h, offset, length)
 	}
 	at, presence := v.layout.base(&v.packet, base)
+	if base == ruleset.Transport && v.layout.later && isFast(offset, length) {
+		return notKnown("the kernel may take a later fragment's data for a header")
+	}
 	if presence != Present {
 		return answer(nil, presence, "header is not known")
 	}

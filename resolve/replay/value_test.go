@@ -51,7 +51,7 @@ func TestFieldsAreReadAsTheKernelReadsThem(t *testing.T) {
 	}{
 		{"port", udp(80), ruleset.DestinationPort, Present, []byte{0, 80}},
 		{"port behind options", options, ruleset.DestinationPort, Present, []byte{0, 80}},
-		{"port of a later fragment", fragmented(1), ruleset.DestinationPort, Absent, nil},
+		{"port of a later fragment", fragmented(1), ruleset.DestinationPort, NotKnown, nil},
 		{"port that was not recorded", cut(22), ruleset.DestinationPort, NotKnown, nil},
 		{"port behind the end", noLength, ruleset.DestinationPort, NotKnown, nil},
 		{"byte behind the packet", udp(80), field(ruleset.Transport, 8, 1), Absent, nil},
@@ -61,7 +61,8 @@ func TestFieldsAreReadAsTheKernelReadsThem(t *testing.T) {
 		{"port behind IPv6's options", destOptions, ruleset.DestinationPort, Present, []byte{0, 80}},
 		{"protocol behind them", destOptions, ruleset.L4Protocol, Present, []byte{protoUDP}},
 		{"IPv6's next header stays", destOptions, ruleset.IP6NextHeader, Present, []byte{60}},
-		{"port of IPv6's later fragment", laterFragment, ruleset.DestinationPort, Absent, nil},
+		{"port of IPv6's later fragment", laterFragment, ruleset.DestinationPort, NotKnown, nil},
+		{"two bytes at an odd place of one", fragmented(1), field(ruleset.Transport, 1, 2), Absent, nil},
 		{"port of IPv6's first fragment", firstFragment, ruleset.DestinationPort, Present, []byte{0, 80}},
 		{"fragment header is there", laterFragment, exthdr(0, fragment, 0, 0), Present, []byte{1}},
 		{"fragment header is not there", destOptions, exthdr(0, fragment, 0, 0), Present, []byte{0}},
@@ -94,7 +95,8 @@ func TestFieldsAreReadAsTheKernelReadsThem(t *testing.T) {
 
 func TestNegationFailsWithoutTheField(t *testing.T) {
 	p := udp(80)
-	p.Bytes[7] = 1 // a later fragment
+	p.Bytes = p.Bytes[:22] // no port any more
+	p.Length = len(p.Bytes)
 	rules := input(statements{isNot(ruleset.DestinationPort, 22), say(ruleset.Drop)})
 	if got := At(rules, Hook{Family: "ip", Name: "input"}, p, nil, Options{}); got.Verdict != Accepted {
 		t.Errorf("verdict is %d", got.Verdict)

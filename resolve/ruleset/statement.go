@@ -20,9 +20,10 @@ func (*NAT) statement()        {}
 func (*NoTrack) statement()    {}
 func (*Opaque) statement()     {}
 
-// Match compares fields with values. Where the packet lacks a field (a port of a
-// later fragment) it fails, Negate or not, as nft's does (NFT_BREAK). What
-// iptables does otherwise there, its reader spells out in statements.
+// Match compares fields with values. Where the packet lacks a field (a port that
+// is cut off) it fails, Negate or not, as nft's does (NFT_BREAK). What iptables
+// does otherwise there, its reader spells out in statements. In place of a later
+// fragment's transport header nf_tables may read what is there.
 type Match struct {
 	// Fields is one field or, for a concatenation, several, whose values are
 	// put behind each other.
@@ -43,11 +44,11 @@ type Match struct {
 }
 
 // Any holds where one of its alternatives does, and an alternative where all of
-// its statements do: [Match], [Any] and [Opaque] with no say but MayFail. A
-// match of a field that the packet lacks is false here as elsewhere, but Negate
-// turns the outcome of the whole: so Any of one negated is how x_tables negates
-// what holds for a packet without the field, too. Without alternatives nothing
-// holds, or with Negate everything.
+// its statements do: [Match], [Any], [Header] with ShortFails and [Opaque] with no
+// say but MayFail. A match of a field that the packet lacks is false here as
+// elsewhere, but Negate turns the outcome of the whole: so Any of one negated is
+// how x_tables negates what holds for a packet without the field, too. Without
+// alternatives nothing holds, or with Negate everything.
 type Any struct {
 	Of     [][]Statement
 	Negate bool

@@ -118,6 +118,9 @@ func needs(engine ruleset.Engine, input string) []string {
 		names = append(names, "iptable_filter", "ip6table_filter")
 	case ruleset.IPTablesNFT:
 		names = append(names, "nf_tables", "nft_compat", "x_tables", "nft_counter")
+		if regexp.MustCompile(`(?m)^\*nat\b|-t ?nat\b|--table[ =]nat\b`).MatchString(input) {
+			names = append(names, "nft_chain_nat", "nf_nat")
+		}
 	default:
 		names = append(names, "nf_tables")
 	}
@@ -147,7 +150,8 @@ func extension(name string) []string {
 	case "ttl", "hl":
 		return []string{"xt_hl", "xt_HL"}
 	}
-	var names []string
+	// Newer iptables-nft writes some of them as nf_tables' own expressions.
+	names := []string{"nft_" + strings.ToLower(name)}
 	for _, prefix := range []string{"xt_", "ipt_", "ip6t_"} {
 		names = append(names, prefix+name, prefix+strings.ToLower(name))
 	}

@@ -56,6 +56,7 @@ func TestModulesAreNotLoaded(t *testing.T) {
 		{"legacy", []string{"nf_tables"}, ruleset.IPTablesLegacy, "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT", "ip_tables iptable_filter"},
 		{"another table of legacy", []string{"ip_tables", "iptable_filter"}, ruleset.IPTablesLegacy, "-t nat -A POSTROUTING -j ACCEPT", "iptable_nat"},
 		{"a match", []string{"nf_tables", "nft_compat"}, ruleset.IPTablesNFT, "-A INPUT -p tcp -m multiport --dports 1,2 -j LOG", "xt_multiport xt_LOG"},
+		{"nat of iptables-nft", []string{"nf_tables", "nft_compat"}, ruleset.IPTablesNFT, "*nat\n:POSTROUTING ACCEPT [0:0]\nCOMMIT", "nft_chain_nat"},
 		{"a kernel without modules", nil, ruleset.IPTablesNFT, "-A INPUT -m multiport", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

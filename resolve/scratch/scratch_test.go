@@ -106,7 +106,7 @@ func TestLoadIPTables(t *testing.T) {
 	if _, err := n.Run(t.Context(), []string{"iptables-nft", "-I", "INPUT", "1", "-i", "eth1", "-j", "DROP"}); err != nil {
 		t.Fatal(err)
 	}
-	const want = "iifname \"eth1\" drop\niifname \"eth9\" accept\niifname \"eth9\" accept\n"
+	const want = "-i eth1 -j DROP\n-i eth9 -j ACCEPT\n-i eth9 -j ACCEPT\n"
 	if got := rules(t, n); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}

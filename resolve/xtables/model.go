@@ -2,6 +2,7 @@ package xtables
 
 import (
 	"context"
+	"maps"
 
 	"github.com/droptrace/droptrace/resolve/ipset"
 	"github.com/droptrace/droptrace/resolve/iptables"
@@ -34,7 +35,7 @@ func Model(ctx context.Context, ns Namespace, b *Blob) (*ruleset.Table, error) {
 
 func modelOf(b *Blob, texts map[*ruleset.Rule]string, sets ipset.Sets) *ruleset.Table {
 	t := iptables.Copy(b.Table)
-	reader := iptables.NewReader(t, sets)
+	reader := iptables.NewReader(t, sets, iptables.Filled(maps.Values(texts)))
 	for i, c := range t.Chains {
 		for j, r := range c.Rules {
 			text := texts[b.Table.Chains[i].Rules[j]]

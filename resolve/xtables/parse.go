@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/droptrace/droptrace/resolve/iptables"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
@@ -115,7 +116,7 @@ func (b *Blob) parseEntry(e *Entry, raw []byte, targets map[string]string) bool 
 	}
 	e.MayHotdrop = l.flags != 0 && raw[l.flags]&flagProto != 0
 	return b.eachMatch(e, func(m part) {
-		e.MayHotdrop = e.MayHotdrop || !matchPasses(m.name())
+		e.MayHotdrop = e.MayHotdrop || !iptables.MatchPasses(string(m.name()))
 	})
 }
 

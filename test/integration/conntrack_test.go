@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -225,8 +224,9 @@ chain post { type nat hook postrouting priority 100; meta l4proto udp oifname et
 		t.Fatalf("want one drop with its conntrack failure:\n%s", show(drops))
 	}
 	d := drops[0]
-	if d.Conntrack.Failure.Cause != conntrack.NATPortCollision || d.Cause != "hook" {
-		t.Errorf("cause %s, failure %+v", d.Cause, d.Conntrack.Failure)
+	if d.Conntrack.Failure.Cause != conntrack.NATPortCollision || d.Cause != "hook" ||
+		d.Attribution.Certainty == resolve.Unknown || !strings.Contains(d.Function, "conf") {
+		t.Errorf("cause %s %s, %+v, failure %+v", d.Cause, d.Function, d.Attribution, d.Conntrack.Failure)
 	}
 	if len(d.Why) != 1 || d.Why[0].Code != "conntrack-nat-port-collision" || !strings.Contains(d.Why[0].Message, "1 udp") {
 		t.Errorf("why: %+v", d.Why)
@@ -293,27 +293,13 @@ chain output { type nat hook output priority -100; udp dport 53 dnat to numgen i
 `)
 	l.ready(t)
 	f := startConntrack(t, l.host, "--resolved")
-	var open sync.Mutex
-	opened := make(map[uint16]int)
+	var sockets sharedSockets
 	race(t, l.host, func(round uint16) error {
-		open.Lock()
-		fd, ok := opened[round]
-		if !ok {
-			var err error
-			if fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
-				open.Unlock()
-				return err
-			}
-			if err := unix.Bind(fd, &unix.SockaddrInet4{Port: 1024 + int(round)%60000}); err != nil {
-				open.Unlock()
-				return err
-			}
-			opened[round] = fd
-		} else {
-			delete(opened, round)
-			defer unix.Close(fd)
+		fd, err := sockets.open(round)
+		if err != nil {
+			return err
 		}
-		open.Unlock()
+		defer sockets.close(round)
 		_, to := address("198.51.100.53", 53)
 		if err := unix.Sendto(fd, []byte("query"), 0, to); err != nil && err != unix.EPERM {
 			return err

@@ -3,6 +3,7 @@ package integration
 import (
 	"encoding/binary"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -88,4 +89,42 @@ func tcpChecksum(src, dst unix.Sockaddr, b []byte) uint16 {
 		sum = sum>>16 + sum&0xffff
 	}
 	return ^uint16(sum)
+}
+
+// sharedSockets are UDP sockets that two threads use at once, one a round.
+type sharedSockets struct {
+	mu   sync.Mutex
+	fds  map[uint16]int
+	done map[uint16]int
+}
+
+func (s *sharedSockets) open(round uint16) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if fd, ok := s.fds[round]; ok {
+		return fd, nil
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: 1024 + int(round)%60000}); err != nil {
+		return 0, err
+	}
+	if s.fds == nil {
+		s.fds, s.done = make(map[uint16]int), make(map[uint16]int)
+	}
+	s.fds[round] = fd
+	return fd, nil
+}
+
+// close closes the socket when both have come this far.
+func (s *sharedSockets) close(round uint16) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done[round]++; s.done[round] == 2 {
+		unix.Close(s.fds[round])
+		delete(s.fds, round)
+		delete(s.done, round)
+	}
 }

@@ -8,30 +8,34 @@ func TestWhyFilter(t *testing.T) {
 	late, lately := asks(6102)
 	proveAll(t, []proof{
 		{
-			name: "policy, iptables-nft", setup: deny, packet: packet{port: 6001},
+			name: "policy, and nobody listens", setup: deny, packet: packet{port: 6001},
 			code: "policy-drop-no-accept", message: "the policy of INPUT drops the rest; nothing listens on udp 6001 here either",
-			fix: "iptables-nft -A INPUT -s 192.0.2.2 -p udp --dport 6001 -j ACCEPT",
+		},
+		{
+			name: "policy of OUTPUT", setup: "iptables-nft -P OUTPUT DROP", packet: packet{port: 6006, to: clientIP, local: true},
+			code: "policy-drop-no-accept", message: "no rule of OUTPUT accepts udp 6006 to 192.0.2.2",
+			fix: "iptables-nft -A OUTPUT -d 192.0.2.2 -p udp --dport 6006 -j ACCEPT",
 		},
 		{
 			name: "policy, ip6tables-nft", setup: "ip6tables-nft -P INPUT DROP\nip6tables-nft -A INPUT -p ipv6-icmp -j ACCEPT",
-			packet: packet{port: 6002, to: hostIP6}, code: "policy-drop-no-accept",
+			packet: packet{port: 6002, to: hostIP6}, listens: true, code: "listening-not-allowed",
 			fix: "ip6tables-nft -A INPUT -s 2001:db8::2 -p udp --dport 6002 -j ACCEPT",
 		},
 		{
-			name: "policy, iptables-legacy", setup: "iptables-legacy -P INPUT DROP", packet: packet{port: 6003},
-			code: "policy-drop-no-accept",
+			name: "policy, iptables-legacy", setup: "iptables-legacy -P INPUT DROP", packet: packet{port: 6003}, listens: true,
+			code: "listening-not-allowed",
 			fix:  "iptables-legacy -A INPUT -s 192.0.2.2 -p udp --dport 6003 -j ACCEPT",
 		},
 		{
 			name: "policy, nft", setup: "nft add table inet fw\nnft 'add chain inet fw in { type filter hook input priority 0; policy drop; }'\n" +
 				"nft add rule inet fw in meta l4proto icmpv6 accept",
-			packet: packet{port: 6004}, code: "policy-drop-no-accept",
+			packet: packet{port: 6004}, listens: true, code: "listening-not-allowed",
 			fix: "nft add rule inet fw in ip saddr 192.0.2.2 udp dport 6004 accept",
 		},
 		{
 			name: "reject at the end, nft", setup: "nft add table ip fw\nnft 'add chain ip fw in { type filter hook input priority 0; }'\n" +
 				"nft add rule ip fw in udp dport 1 accept\nnft add rule ip fw in counter reject",
-			packet: packet{port: 6005}, code: "policy-drop-no-accept", message: "nearest is rule 1 of in (handle 2), for port 1",
+			packet: packet{port: 6005}, listens: true, code: "listening-not-allowed", message: "nearest is rule 1 of in (handle 2), for port 1",
 			fix: "nft insert rule ip fw in handle 3 ip saddr 192.0.2.2 udp dport 6005 accept",
 		},
 		{
@@ -182,15 +186,15 @@ func TestWhyFilter(t *testing.T) {
 			code: "meant-drop", message: "fail2ban has banned 192.0.2.2 (jail sshd)",
 		},
 		{
-			name: "two managers", packet: packet{port: 6071}, more: "two-managers",
+			name: "two managers", packet: packet{port: 6071}, listens: true, more: "two-managers",
 			setup: deny + "iptables-nft -A INPUT -p udp --dport 6071 -j ACCEPT\nnft add table inet fw\n" +
 				"nft 'add chain inet fw in { type filter hook input priority 10; policy drop; }'",
-			code: "policy-drop-no-accept", fix: "nft add rule inet fw in ip saddr 192.0.2.2 udp dport 6071 accept",
+			code: "listening-not-allowed", fix: "nft add rule inet fw in ip saddr 192.0.2.2 udp dport 6071 accept",
 		},
 		{
-			name: "two base chains", packet: packet{port: 6072},
+			name: "two base chains", packet: packet{port: 6072}, listens: true,
 			setup: deny + "nft add table inet fw\nnft 'add chain inet fw in { type filter hook input priority 10; policy drop; }'",
-			code:  "policy-drop-no-accept",
+			code:  "listening-not-allowed",
 			fix: "iptables-nft -A INPUT -s 192.0.2.2 -p udp --dport 6072 -j ACCEPT && " +
 				"NETNS nft add rule inet fw in ip saddr 192.0.2.2 udp dport 6072 accept",
 		},

@@ -60,8 +60,8 @@ func TestWhyUFW(t *testing.T) {
 			fix: "ufw allow proto udp from 192.0.2.2 to any port 6401",
 		},
 		{
-			name: "default deny, IPv6", packet: packet{port: 6402, to: hostIP6}, prepare: ufw(),
-			code: "policy-drop-no-accept", message: "ufw's policy of INPUT",
+			name: "default deny, IPv6", packet: packet{port: 6402, to: hostIP6}, prepare: ufw(), listens: true,
+			code: "listening-not-allowed", message: "ufw's policy of INPUT",
 			fix: "ufw allow proto udp from 2001:db8::2 to any port 6402",
 		},
 		{

@@ -29,6 +29,8 @@ const (
 	Calibration Type = 2
 	// ConntrackFailure is one that lost no packet, or not yet.
 	ConntrackFailure Type = 3
+	// Listen is a SYN that a listening socket refused: a drop, too.
+	Listen Type = 4
 )
 
 // Flag holds facts about the record itself.
@@ -169,6 +171,24 @@ type CTFailure struct {
 	Reason  [reasonBytes]byte // the kernel's format string
 }
 
+// ListenKind is why a listening socket refused.
+type ListenKind uint32
+
+const (
+	ListenOther       ListenKind = iota
+	ListenAcceptQueue            // nobody accepts what is established
+	ListenSYNQueue               // too many half-open ones, and no cookies
+)
+
+// ListenQueue is the socket's own.
+type ListenQueue struct {
+	_       structs.HostLayout
+	Kind    ListenKind
+	Waiting uint32 // for accept
+	Limit   uint32
+	_       uint32
+}
+
 // RuleInfo identifies the rule in the kernel's own numbers.
 type RuleInfo struct {
 	_           structs.HostLayout
@@ -225,6 +245,7 @@ type Event struct {
 	Rule          RuleInfo
 	Header        [headerBytes]byte
 	Failure       CTFailure          // only with HasFailure
+	Listen        ListenQueue        // only of type Listen
 	Stack         [stackDepth]uint64 // only with HasStack
 }
 
@@ -233,7 +254,7 @@ var ErrShort = errors.New("record too short")
 
 const (
 	size      = unsafe.Sizeof(Event{})
-	shortSize = size - stackDepth*8 - unsafe.Sizeof(CTFailure{})
+	shortSize = size - stackDepth*8 - unsafe.Sizeof(CTFailure{}) - unsafe.Sizeof(ListenQueue{})
 )
 
 // Decode fills e from a raw record. It allocates nothing.

@@ -133,7 +133,7 @@ func (b *Board) columns() []boardColumn {
 	}
 	return []boardColumn{
 		{title: "entries of max", width: 24, value: boardUse, alarm: NearlyFull},
-		{title: "new", width: 8, value: boardGrowth},
+		{title: "growth", width: 8, value: boardGrowth},
 		counter("ins_fail", true, pick(func(c table.Counts) uint64 { return c.InsertFailed })),
 		counter("drop", true, pick(func(c table.Counts) uint64 { return c.Drop })),
 		counter("early", true, pick(func(c table.Counts) uint64 { return c.EarlyDrop })),
@@ -195,7 +195,7 @@ func boardGrowth(s *resolve.ConntrackSample) string {
 func (b *Board) fill(s Style, sample *resolve.ConntrackSample, add func(color, text string)) {
 	f := sample.Fill
 	add(plainText, "")
-	add(dim, "who fills "+boardNamespace(s, &sample.Netns)+": "+count(f.Entries)+" entries")
+	add(dim, "who fills "+boardNamespace(s, &sample.Netns)+": "+plural(f.Entries, "entry", "entries"))
 	share := func(n uint64) string {
 		if f.Entries == 0 {
 			return "0%"

@@ -120,6 +120,8 @@ func (s Style) attributed(d *resolve.Drop) string {
 		return s.ruleAt(d.Rule)
 	case a.Certainty == resolve.Certain:
 		return ""
+	case a.Certainty == resolve.Probable && a.Method == "conntrack":
+		return "probably"
 	case len(a.Candidates) > 1:
 		return s.candidates(a.Candidates)
 	case a.Certainty == resolve.Probable && d.Rule != nil:

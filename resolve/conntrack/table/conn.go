@@ -14,19 +14,24 @@ import (
 
 // Messages of ctnetlink.
 const (
-	subsystem    = 1 // NFNL_SUBSYS_CTNETLINK
-	msgGet       = 1 // IPCTNL_MSG_CT_GET
-	msgStatsCPU  = 4 // IPCTNL_MSG_CT_GET_STATS_CPU
-	nfgenmsgSize = 4 // struct nfgenmsg: u8 family, u8 version, be16 res_id
-	headerSize   = 4 // struct nlattr: u16 length with the header, u16 type
-	typeMask     = 0x3fff
-	flagNested   = 0x8000
+	subsystem   = 1 // NFNL_SUBSYS_CTNETLINK
+	msgGet      = 1 // IPCTNL_MSG_CT_GET
+	msgStatsCPU = 4 // IPCTNL_MSG_CT_GET_STATS_CPU
+	msgStats    = 5 // IPCTNL_MSG_CT_GET_STATS
+
+	statsEntries    = 1 // CTA_STATS_GLOBAL_ENTRIES
+	statsMaxEntries = 2 // CTA_STATS_GLOBAL_MAX_ENTRIES, 4.18 and later
+	nfgenmsgSize    = 4 // struct nfgenmsg: u8 family, u8 version, be16 res_id
+	headerSize      = 4 // struct nlattr: u16 length with the header, u16 type
+	typeMask        = 0x3fff
+	flagNested      = 0x8000
 )
 
 // Reader reads the conntrack table of one namespace. It is used by one goroutine.
 type Reader struct {
 	ns      Namespace
 	netlink bool
+	buckets uint64
 	nl      *netlink.Conn
 }
 
@@ -44,9 +49,28 @@ func (r *Reader) Close() error {
 	return err
 }
 
-// Limits reads how full the table is.
-func (r *Reader) Limits() (l Limits, err error) {
+// Limits reads how full the table is. Where netlink serves, the namespace need
+// not be entered: with a thousand of them that is what counts. The number of
+// buckets is then read once.
+func (r *Reader) Limits(ctx context.Context) (l Limits, err error) {
+	if r.netlink && r.buckets != 0 {
+		l.Buckets = r.buckets
+		b, err := r.ask(ctx, msgStats, unix.AF_UNSPEC, nil)
+		if err != nil {
+			return Limits{}, fmt.Errorf("read limits of conntrack: %w", err)
+		}
+		for a := walk(b); a.next(); {
+			switch a.typ {
+			case statsEntries:
+				l.Count = uint64(a.uint32())
+			case statsMaxEntries:
+				l.Max = uint64(a.uint32())
+			}
+		}
+		return l, nil
+	}
 	err = r.ns.Do(func() error { l, err = ReadLimits(); return err })
+	r.buckets = l.Buckets
 	return l, err
 }
 

@@ -40,6 +40,7 @@ func (d *Decoder) setConntrack(key, register uint32, direction int) {
 		// Sets the bits beside those that are there.
 		d.settle()
 		d.add(&ruleset.Assign{Field: ruleset.CTLabel, Text: "ct label set"})
+		d.registers.forget(ruleset.CTLabel)
 		return
 	}
 	d.assign(v, register)
@@ -79,6 +80,7 @@ func (d *Decoder) assign(to value, register uint32) {
 		s.Mask, s.Value, s.From = nil, nil, 0
 	}
 	d.add(s)
+	d.registers.forget(to.field)
 }
 
 func (d *Decoder) assignConstant(s *ruleset.Assign, to *value, constant []byte) {

@@ -20,10 +20,15 @@ type Layout []Slot
 
 func (l Layout) equal(other Layout) bool { return slices.Equal(l, other) }
 
-// exact reports whether the layout keeps the order of keys, so that an interval
+// ordered reports whether the layout keeps the order of keys, so that an interval
 // of keys is an interval of values.
 func (l Layout) ordered() bool {
 	return !slices.ContainsFunc(l, func(s Slot) bool { return s.Swapped && s.Width > 1 })
+}
+
+// shifted reports whether keys are parts of fields.
+func (l Layout) shifted() bool {
+	return slices.ContainsFunc(l, func(s Slot) bool { return s.Shift > 0 })
 }
 
 // size is the length of the values, in bytes.

@@ -1,6 +1,10 @@
 package statement
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/resolve/ruleset"
+)
 
 // registers are the kernel's data registers: 16 words of 4 bytes. Where a value
 // takes several, each knows which of the value's words it is.
@@ -55,6 +59,16 @@ func (r *registers) at(at int) *value {
 		}
 	}
 	return v
+}
+
+// forget makes values of a field that was just set unknown: a comparison of what
+// was loaded before is not one of what the field is now.
+func (r *registers) forget(f ruleset.Field) {
+	for i := range r {
+		if v := r[i].v; v != nil && v.field == f && v.unknown == "" {
+			v.unknown, v.used = "register", true
+		}
+	}
 }
 
 // gather is the values that make a key of length bytes from the register on,

@@ -168,8 +168,9 @@ func (s *Set) Settle(complete bool) *ruleset.Set {
 				low, high, ok := u.layout.span(e.From, e.To)
 				if !ok {
 					// Its bytes are no value of these fields, or several in an
-					// order that is not theirs.
-					u.set.Complete = u.set.Complete && u.layout.ordered()
+					// order that is not theirs. Only where bits were shifted out
+					// is it sure that no packet has such.
+					u.set.Complete = u.set.Complete && u.layout.ordered() && u.layout.shifted()
 					continue
 				}
 				out.From, out.To = low, high

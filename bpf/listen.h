@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * listen.h - connection requests that a listening socket turns away.
+ *
+ * A SYN that tcp_conn_request refuses ends in consume_skb and not in kfree_skb
+ * (tcp_rcv_state_process), and the function returns 0 either way. What tells is
+ * this CPU's own counters (nstat: TcpExtListenDrops and its like): softirqs are
+ * off in there, so that nothing else on this CPU can move them.
+ */
+#ifndef DROPTRACE_LISTEN_H
+#define DROPTRACE_LISTEN_H
+
+#include "ctprobe.h"
+
+struct mib_counters {
+	u64 drops;
+	u64 overflows;
+	u64 queue_full;
+};
+
+struct listen_run {
+	u64 stack;
+	u64 sk;
+	u64 skb;
+	struct mib_counters before;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct listen_run);
+} listen_runs SEC(".maps");
+
+static __always_inline void read_mib(struct mib_counters *out, struct sock *sk)
+{
+	struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
+	u64 mib = (u64)BPF_CORE_READ(net, mib.net_statistics) + this_cpu_offset();
+	const struct config *c = get_config();
+
+	if (!c)
+		return;
+	bpf_probe_read_kernel(&out->drops, 8, (void *)(mib + c->mib_listen_drops * 8));
+	bpf_probe_read_kernel(&out->overflows, 8, (void *)(mib + c->mib_listen_overflows * 8));
+	bpf_probe_read_kernel(&out->queue_full, 8, (void *)(mib + c->mib_queue_full * 8));
+}
+
+static __always_inline struct listen_run *get_listen_run(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&listen_runs, &zero);
+}
+
+/* int tcp_conn_request(rsk_ops, af_ops, sk, skb) */
+static __always_inline void request_entry(u64 stack, u64 sk, u64 skb)
+{
+	const struct config *c = get_config();
+	struct listen_run *r = get_listen_run();
+
+	if (!r || !c || !c->mib_listen_drops)
+		return;
+	r->stack = stack;
+	r->sk = sk;
+	r->skb = skb;
+	read_mib(&r->before, (void *)sk);
+}
+
+__noinline int step_refused(u32 kind)
+{
+	struct listen_run *r = get_listen_run();
+	struct scratch *s;
+	struct event *e;
+	struct sock *sk;
+	u32 level = 0;
+
+	if (!r)
+		return 0;
+	s = begin_record(&level);
+	if (!s)
+		return 0;
+	count(COUNT_SEEN);
+	sk = (void *)r->sk;
+	e = &s->event;
+	e->type = EVENT_LISTEN;
+	e->flags = FLAG_FAILURE | FLAG_SOCKET;
+	e->listen.kind = kind;
+	e->listen.waiting = BPF_CORE_READ(sk, sk_ack_backlog);
+	e->listen.limit = BPF_CORE_READ(sk, sk_max_ack_backlog);
+	read_skb_slow(e, r->skb);
+	set_net(e, BPF_CORE_READ(sk, __sk_common.skc_net.net));
+	if (!step_filter(level))
+		count(COUNT_FILTERED);
+	else if (bpf_ringbuf_output(&events, e, sizeof(*e) - sizeof(e->stack), 0))
+		count(COUNT_LOST);
+	else
+		count(COUNT_DELIVERED);
+	end_record(level);
+	return 0;
+}
+
+static __always_inline void request_exit(u64 stack)
+{
+	struct listen_run *r = get_listen_run();
+	struct mib_counters now = {};
+	u32 kind = LISTEN_OTHER;
+
+	if (!r || !below(stack, r->stack))
+		return;
+	r->stack = 0;
+	read_mib(&now, (void *)r->sk);
+	if (now.drops == r->before.drops)
+		return;
+	if (now.overflows != r->before.overflows)
+		kind = LISTEN_ACCEPT_QUEUE;
+	else if (now.queue_full != r->before.queue_full)
+		kind = LISTEN_SYN_QUEUE;
+	step_refused(kind);
+}
+
+#endif

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/conntrack/table"
+)
+
+// failureTally is what the board's lists and the summary are made of.
+type failureTally struct {
+	total, lost uint64
+	causes      *table.Top[string]
+	flows       *table.Top[string]
+	sources     *table.Top[string]
+	dests       *table.Top[string]
+}
+
+const tallyRoom = 4096
+
+func newFailureTally() failureTally {
+	top := func() *table.Top[string] { return table.NewTop[string](tallyRoom) }
+	return failureTally{causes: top(), flows: top(), sources: top(), dests: top()}
+}
+
+func (c *failureTally) add(f *resolve.ConntrackFailure) {
+	n := 1 + f.Repeats
+	c.total += n
+	if f.Lost {
+		c.lost += n
+	}
+	c.causes.Add(string(f.Failure.Cause), n)
+	p := &f.Packet
+	if !p.Source.IsValid() {
+		return
+	}
+	dest := p.Destination.String()
+	if p.DestinationPort != nil {
+		dest += fmt.Sprintf(".%d", *p.DestinationPort)
+	}
+	dest += " " + p.Protocol
+	c.sources.Add(p.Source.String(), n)
+	c.dests.Add(dest, n)
+	c.flows.Add(p.Source.String()+" > "+dest+" "+string(f.Failure.Cause), n)
+}
+
+func (c *failureTally) lists() []output.BoardList {
+	list := func(title string, top *table.Top[string], n int) output.BoardList {
+		l := output.BoardList{Title: title}
+		for _, r := range top.List(n) {
+			l.Rows = append(l.Rows, output.BoardRow{Key: r.Key, Count: r.Count - r.Error})
+		}
+		return l
+	}
+	const few = 5
+	return []output.BoardList{
+		list("causes", c.causes, topRows), list("flows that failed most", c.flows, few),
+		list("from", c.sources, few), list("to", c.dests, few),
+	}
+}

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"sync"
+
+	"github.com/droptrace/droptrace/cmd/droptrace/output"
+)
+
+// noticeList keeps what the source has to tell until there is a moment for it.
+type noticeList struct {
+	t     terminal
+	quiet bool
+	mu    sync.Mutex
+	list  []output.Notice
+}
+
+func newNoticeList(t terminal, quiet bool) *noticeList { return &noticeList{t: t, quiet: quiet} }
+
+func (l *noticeList) add(n output.Notice) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = append(l.list, n)
+}
+
+func (l *noticeList) print() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, n := range l.list {
+		if !l.quiet {
+			printNotice(l.t.stderr, l.t.style(l.t.stderr), n)
+		}
+	}
+	l.list = nil
+}

@@ -1,0 +1,57 @@
+package resolve
+
+import (
+	"testing"
+	"time"
+
+	"github.com/droptrace/droptrace/tracer/event"
+)
+
+// repeated is a resolver that has diagnosed the drop before.
+func repeated() (*Resolver, *namespace, *event.Event, *Drop) {
+	r := &Resolver{now: time.Now}
+	n := &namespace{}
+	e := &event.Event{Protocol: 0x0800, HeaderLen: 28, Hook: 1, PF: 2, InIndex: 2}
+	copy(e.Header[:], []byte{0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 2, 192, 0, 2, 1, 0x9c, 0x40, 0, 53, 0, 8})
+	d := &Drop{Hook: "input", Verdict: "drop", Cause: "policy", Attribution: Attribution{Certainty: Certain}}
+	n.whys.add(r.whyKey(n, e, d), []Why{{Code: "policy-drop-no-accept"}}, time.Now(), time.Millisecond)
+	return r, n, e, d
+}
+
+func TestRepeatedDropIsNotDiagnosedAgain(t *testing.T) {
+	r, n, e, d := repeated()
+	e.Header[20]++ // another source port
+	if got := r.why(t.Context(), n, e, d); len(got) != 1 || got[0].Code != "policy-drop-no-accept" {
+		t.Errorf("got %+v", got)
+	}
+	d.Attribution.Certainty = Probable
+	if got := r.why(t.Context(), n, e, d); got != nil {
+		t.Errorf("a rule that is not certain has a cause: %+v", got)
+	}
+}
+
+func TestFloodOfDiagnosesIsBounded(t *testing.T) {
+	var w whys
+	now := time.Now()
+	for i := range 100 {
+		if !w.affords(now) {
+			if i != 10 {
+				t.Errorf("after %d of 10 ms each", i)
+			}
+			break
+		}
+		w.add(whyKey{location: uint64(i)}, nil, now, 10*time.Millisecond)
+	}
+	if !w.affords(now.Add(time.Second)) {
+		t.Error("not again a second later")
+	}
+}
+
+func BenchmarkRepeatedWhy(b *testing.B) {
+	r, n, e, d := repeated()
+	for b.Loop() {
+		if len(r.why(b.Context(), n, e, d)) != 1 {
+			b.Fatal("not from the cache")
+		}
+	}
+}
