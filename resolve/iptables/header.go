@@ -93,18 +93,9 @@ func buildLength(b *builder, e *extension) error {
 			continue
 		}
 		to -= offset
-		if to+offset == math.MaxUint16 && offset > 0 {
-			// Lengths above 65535 are none that can be asked for.
-			b.match(o, f, number(f, sub(from, offset), to))
-			continue
-		}
-		b.match(o, f, number(f, sub(from, offset), to))
+		b.match(o, f, number(f, max(from, offset)-offset, to))
 	}
 	return nil
-}
-
-func sub(n, less uint64) uint64 {
-	return max(n, less) - less
 }
 
 func buildTTL(b *builder, e *extension) error {

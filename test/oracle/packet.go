@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -30,6 +31,10 @@ type spec struct {
 	Dport   uint16 // not of ICMP
 	Source  int    // index of the client's address
 	Payload int
+	// Options stand between the network header and the transport header.
+	Options bool
+	TTL     uint8 // 0 is 64
+	TOS     uint8
 }
 
 func (s spec) String() string {
@@ -37,8 +42,8 @@ func (s spec) String() string {
 	if s.V6 {
 		family = "ip6"
 	}
-	return fmt.Sprintf("%s %s proto %d flags %#x type %d dport %d source %d payload %d",
-		s.Path, family, s.Proto, s.Flags, s.Type, s.Dport, s.Source, s.Payload)
+	return fmt.Sprintf("%s %s proto %d flags %#x type %d dport %d source %d payload %d options %v ttl %d tos %d",
+		s.Path, family, s.Proto, s.Flags, s.Type, s.Dport, s.Source, s.Payload, s.Options, s.TTL, s.TOS)
 }
 
 const (
@@ -131,19 +136,28 @@ func (s spec) build(id uint16) []byte {
 		pseudo = nil
 	}
 	be.PutUint16(l4[sum:], checksum(pseudo, l4))
+	ttl := cmp.Or(s.TTL, 64)
 	if s.V6 {
-		h := make([]byte, 8, 40+len(l4))
-		h[0] = 6 << 4
-		be.PutUint16(h[4:], uint16(len(l4)))
-		h[6], h[7] = s.Proto, 64
+		h := make([]byte, 8, 48+len(l4))
+		h[0], h[1] = 6<<4|s.TOS>>4, s.TOS<<4
+		h[6], h[7] = s.Proto, ttl
 		h = append(append(h, src.AsSlice()...), dst.AsSlice()...)
+		if s.Options {
+			h[6] = unix.IPPROTO_DSTOPTS
+			h = append(h, s.Proto, 0, 1, 4, 0, 0, 0, 0)
+		}
+		be.PutUint16(h[4:], uint16(len(h)-40+len(l4)))
 		return append(h, l4...)
 	}
-	h := make([]byte, 12, 20+len(l4))
-	h[0], h[8], h[9] = 0x45, 64, s.Proto
-	be.PutUint16(h[2:], uint16(20+len(l4)))
+	h := make([]byte, 12, 24+len(l4))
+	h[0], h[1], h[8], h[9] = 0x45, s.TOS, ttl, s.Proto
 	be.PutUint16(h[4:], id)
 	h = append(append(h, src.AsSlice()...), dst.AsSlice()...)
+	if s.Options {
+		h[0]++
+		h = append(h, 1, 1, 1, 0) // fillers and the end
+	}
+	be.PutUint16(h[2:], uint16(len(h)+len(l4)))
 	be.PutUint16(h[10:], checksum(h))
 	return append(h, l4...)
 }

@@ -212,6 +212,8 @@ func (k *kernel) measure(s *ruleset, p spec, id uint16) (truth, error) {
 	return tell(p, items, survived), nil
 }
 
+func (a *answer) rejects() bool { return a.Rule != nil && a.Rule.Verdict == "reject" }
+
 // tell parts the packet from its reply.
 func tell(p spec, items []*answer, survived bool) truth {
 	n := 0
@@ -221,7 +223,9 @@ func tell(p spec, items []*answer, survived bool) truth {
 	switch {
 	case n == 0:
 		return truth{told: true}
-	case n == 1 && survived: // also by DNAT
+	case p.Path == output && survived && slices.ContainsFunc(items, (*answer).rejects):
+		return truth{} // what survived may be the answer to it
+	case n == 1 && survived: // also where DNAT brought it here
 		return truth{told: true, reply: items[0]}
 	case n == 1:
 		return truth{told: true, orig: items[0]}
