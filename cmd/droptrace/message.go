@@ -48,7 +48,8 @@ func silent(err error) bool {
 	return again || errors.Is(err, errFindings)
 }
 
-// exitCode is the design's: 0 ended as asked, 1 failed, 2 bad usage.
+// exitCode is the design's: 0 ended as asked, 1 failed, 2 bad usage, 3 doctor has
+// findings.
 func exitCode(err error) int {
 	if err == nil {
 		return 0

@@ -119,7 +119,7 @@ func readRuleFiles(ctx context.Context, names []string) (r *rulesets, indexes ma
 // loadListed has nft itself read a file, in a namespace of droptrace's own.
 func loadListed(ctx context.Context, name string, text []byte, indexes map[string]uint32) (*ruleset.Ruleset, error) {
 	n, err := scratch.New(ctx)
-	if errors.Is(err, scratch.ErrPrivilege) {
+	if errors.Is(err, scratch.ErrPrivilege) && name != "-" { // standard input cannot be read again
 		if code, e := scratch.Again(ctx); e == nil {
 			return nil, againError{code}
 		} else if !errors.Is(e, scratch.ErrPrivilege) {

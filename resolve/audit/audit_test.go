@@ -138,7 +138,7 @@ func TestFixMovesTheAcceptAboveTheDrop(t *testing.T) {
 func TestChainsThatNothingJumpsTo(t *testing.T) {
 	rs := saved(t, "-A BLOCK -s 192.0.2.1/32 -j DROP", "-A MAYBE -s 192.0.2.2/32 -j DROP", "-A INPUT -j MAYBE")
 	got := claims(Look(Subject{Rulesets: []*ruleset.Ruleset{rs}}), UnusedChain)
-	want := []string{"unused-chain: chain BLOCK with 1 rules is in iptables-nft filter, but no jump leads there"}
+	want := []string{"unused-chain: chain BLOCK (rules: 1) is in iptables-nft filter, but no jump leads there"}
 	if !slices.Equal(got, want) {
 		t.Errorf("found %q, want %q", got, want)
 	}

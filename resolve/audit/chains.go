@@ -52,7 +52,7 @@ func (g *graph) unused(t *ruleset.Table) []Finding {
 	if first == nil {
 		return nil
 	}
-	what := fmt.Sprintf("chain %s with %d rules is", names[0], rules)
+	what := fmt.Sprintf("chain %s (rules: %d) is", names[0], rules)
 	if len(names) > 1 {
 		what = fmt.Sprintf("%d chains with %d rules (%s) are", len(names), rules, someOf(names))
 	}

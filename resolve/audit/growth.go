@@ -48,7 +48,8 @@ func onlyDropsRule(r *ruleset.Rule) bool {
 	})
 }
 
-// growing compares a sample with the rules as they are now, the busiest first.
+// growing compares a sample with the rules as they are now, the busiest first. A
+// firewall that drops does its work: it is told as something to know.
 // Where rules were changed in between nothing is said: a number may be another
 // rule's.
 func growing(before Sample, now []*ruleset.Ruleset, between time.Duration) []Finding {
@@ -65,7 +66,7 @@ func growing(before Sample, now []*ruleset.Ruleset, between time.Duration) []Fin
 	slices.SortStableFunc(list, func(a, b grown) int { return cmp.Compare(b.by, a.by) })
 	var out []Finding
 	for _, g := range list {
-		out = append(out, Finding{Code: DropsGrow, Severity: Medium, Chain: g.rule.Chain, Rules: []*ruleset.Rule{g.rule},
+		out = append(out, Finding{Code: DropsGrow, Severity: Low, Chain: g.rule.Chain, Rules: []*ruleset.Rule{g.rule},
 			Message: fmt.Sprintf("%s of %s drops now: %d packets in %s, %d since it was made",
 				ruleName(g.rule), chainName(g.rule.Chain), g.by, short(between), g.rule.Packets)})
 	}

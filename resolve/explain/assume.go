@@ -96,6 +96,9 @@ func Assumptions(d *Description, given func(flag string) bool) []Assumption {
 	if !given("state") {
 		out = append(out, Assumption{[]ruleset.Field{ruleset.CTState}, "--state new"})
 	}
+	if len(d.DestinationMAC) > 0 {
+		out = append(out, Assumption{[]ruleset.Field{ruleset.DestinationMAC}, "a destination MAC of zeros"})
+	}
 	switch d.Protocol {
 	case 6:
 		flags := "syn"

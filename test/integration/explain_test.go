@@ -11,8 +11,8 @@ import (
 	"github.com/droptrace/droptrace/resolve"
 )
 
-// explained is what the test reads of explain's answer.
-type explained struct {
+// answer is what the test reads of explain's answer.
+type answer struct {
 	Verdict string
 	Path    []struct {
 		Hook, Verdict string
@@ -22,7 +22,7 @@ type explained struct {
 }
 
 // explain asks about a packet before it is sent.
-func explain(t *testing.T, l *lab, p packet, args ...string) explained {
+func explain(t *testing.T, l *lab, p packet, args ...string) answer {
 	t.Helper()
 	to := p.to
 	if to == "" {
@@ -45,7 +45,7 @@ func explain(t *testing.T, l *lab, p packet, args ...string) explained {
 		}
 		all = append(all, "--length", strconv.Itoa(length))
 	}
-	var e explained
+	var e answer
 	out := command(t, "", droptrace, append(all, args...)...)
 	if err := json.Unmarshal([]byte(out), &e); err != nil {
 		t.Fatalf("explain: %v in %q", err, out)
@@ -54,7 +54,7 @@ func explain(t *testing.T, l *lab, p packet, args ...string) explained {
 }
 
 // dropper is the rule that the answer names.
-func (e *explained) dropper() (rule, bool) {
+func (e *answer) dropper() (rule, bool) {
 	if e.Verdict != "drop" && e.Verdict != "reject" {
 		return rule{}, false
 	}
@@ -215,7 +215,7 @@ func TestExplainedChangeIsWhatTheChangeDoes(t *testing.T) {
 			before := dropCounts(t, l, c.sets)
 			p.send(t, l)
 			if got := moved(before, dropCounts(t, l, c.sets)); len(got) > 0 != (c.after == "drop") {
-				t.Errorf("after the change the kernel counted %v, explained was %s", got, c.after)
+				t.Errorf("after the change the kernel counted %v, explain had said %s", got, c.after)
 			}
 		})
 	}

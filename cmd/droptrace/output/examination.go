@@ -300,6 +300,9 @@ func (e *Examination) Closing(s Style, elapsed time.Duration) string {
 			facts = append(facts, strconv.Itoa(n)+" "+severity)
 		}
 	}
+	if n := len(e.NotLookedAt); n > 0 {
+		facts = append(facts, plural(uint64(n), "thing", "things")+" not looked at")
+	}
 	facts = append(facts, plural(uint64(rules), "rule", "rules")+" looked at", seconds(elapsed))
 	text := s.appendLine(nil, line{text: strings.Join(facts, s.sep()), indent: narrowIndent})
 	return string(text)
