@@ -41,7 +41,13 @@ oracle: build
 	scripts/install-deps test
 	$(GO) run ./test/oracle -n $(N) -seed $(SEED) -droptrace $(CURDIR)/droptrace
 
-bench:
+# Beside tcpdump and bpftrace on this kernel, beside pwru in a guest that counts
+# instructions; then single functions.
+bench: build
+	scripts/install-deps bench
+	$(GO) run ./test/bench -droptrace ./droptrace drops
+	$(GO) run ./test/bench -droptrace ./droptrace loads
+	scripts/bench-accepted
 	$(GO) test -run '^$$' -bench . -benchmem ./tracer/... ./resolve/... ./cmd/...
 
 lint: check-generated

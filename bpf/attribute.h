@@ -186,6 +186,8 @@ static __always_inline bool direct_chain(void)
 static __always_inline void attribute(u32 level, struct scratch *s, bool loops)
 {
 	step_read_frame(level);
+	if (!s->site.kind)
+		s->event.flags |= FLAG_UNCALIBRATED;
 	step_find_state(level);
 	if (!s->state)
 		return;

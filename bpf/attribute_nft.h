@@ -12,9 +12,14 @@ static __always_inline int find_chain(u32 level, bool loops)
 {
 	struct scratch *s = get_scratch(level);
 	const struct config *c = get_config();
+	struct rule_key key = {};
 
-	if (s && c)
-		s->chain = rule_chain(&s->scan, &c->layout, s->rule, loops);
+	if (!s || !c)
+		return 0;
+	key.rule = s->rule;
+	key.netns_cookie = s->event.netns_cookie;
+	key.generation = s->event.rule.generation;
+	s->chain = rule_chain(&s->scan, &c->layout, &key, loops);
 	return 0;
 }
 
@@ -171,6 +176,8 @@ static __always_inline int attribute_nft(u32 level, bool loops)
 
 	if (!s || !c)
 		return 0;
+	/* First, and not again: what is found is of this generation or an older one. */
+	s->event.rule.generation = nft_generation((void *)s->net);
 	if (attribute_expression(level, s, c, loops)) {
 	} else if (s->kind == SITE_NFT) {
 		attribute_in_place(level, s, c, loops);
@@ -178,7 +185,6 @@ static __always_inline int attribute_nft(u32 level, bool loops)
 		/* nft returned NF_DROP: with no expression to blame it is the policy */
 		attribute_policy(s, c, s->scan.dropper.priv, METHOD_POLICY_REST);
 	}
-	s->event.rule.generation = nft_generation((void *)s->net);
 	return 0;
 }
 

@@ -128,6 +128,7 @@ enum count {
 	COUNT_DELIVERED,
 	COUNT_MEMBERS, /* fragments of a head already told */
 	COUNT_NESTED,  /* runs deeper than the scratch levels */
+	COUNT_UNDECIDED, /* filtered too: the expression looks at bytes that cannot be read */
 	/* Conntrack failures that are no drops: not part of the above. */
 	COUNT_CT_SEEN,
 	COUNT_CT_FILTERED,

@@ -126,10 +126,10 @@ __noinline int step_filter_failure(u32 level)
 
 static __always_inline void finish_failure(u32 level, struct scratch *s)
 {
+	s->event.bytes.front = EVENT_NO_STACK;
 	if (!step_filter_failure(level))
 		count(COUNT_CT_FILTERED);
-	else if (bpf_ringbuf_output(&events, &s->event,
-				    sizeof(s->event) - sizeof(s->event.stack), 0))
+	else if (bpf_ringbuf_output(&events, &s->event, EVENT_NO_STACK, 0))
 		count(COUNT_CT_LOST);
 	else
 		count(COUNT_CT_DELIVERED);

@@ -9,6 +9,7 @@
 #include "conntrack.h"
 #include "ctfail.h"
 #include "ctprobe.h"
+#include "expression_packet.h"
 #include "listen.h"
 #include "packet.h"
 #include "probes.h"
@@ -17,7 +18,6 @@
 char _license[] SEC("license") = "Dual BSD/GPL";
 
 const volatile bool has_reason = 0; /* kfree_skb's third argument: 5.17 and later */
-const volatile bool with_stack = 0;
 const volatile struct filter_config filter = {};
 
 /* Conditions that only attribution can answer. */
@@ -90,21 +90,38 @@ __noinline int step_filter(u32 level)
 	return s && filter_match(&s->event, &s->filter_work, &filter);
 }
 
-static __always_inline void emit(struct scratch *s, void *ctx)
+/* Whether anybody asked for it: flags, then the expression. Counts it if not. */
+static __always_inline bool wanted(u32 level)
+{
+	int value = 0;
+
+	if (step_filter(level))
+		value = step_expression(level);
+	if (value != 0 && value != EXPRESSION_OUTSIDE)
+		return true;
+	count(COUNT_FILTERED);
+	if (value)
+		count(COUNT_UNDECIDED);
+	return false;
+}
+
+static __always_inline void emit(u32 level, struct scratch *s, void *ctx)
 {
 	struct event *e = &s->event;
-	u64 size = sizeof(*e) - sizeof(e->stack) - sizeof(e->failure) - sizeof(e->listen);
+	u64 size = EVENT_SHORT;
+	long err;
 
 	if (e->flags & FLAG_FAILURE)
-		size = sizeof(*e) - sizeof(e->stack);
-	if (with_stack && bpf_get_stack(ctx, e->stack, sizeof(e->stack), 0) > 0) {
+		size = EVENT_NO_STACK;
+	if (with_stack) {
+		__builtin_memset(e->stack, 0, sizeof(e->stack));
+		bpf_get_stack(ctx, e->stack, sizeof(e->stack), 0);
 		e->flags |= FLAG_STACK;
 		size = sizeof(*e);
 	}
-	if (bpf_ringbuf_output(&events, e, size, 0))
-		count(COUNT_LOST);
-	else
-		count(COUNT_DELIVERED);
+	e->bytes.front = size;
+	err = snaplen ? step_send_bytes(level) : bpf_ringbuf_output(&events, e, size, 0);
+	count(err ? COUNT_LOST : COUNT_DELIVERED);
 }
 
 static __always_inline void start_event(struct scratch *s, u64 *ctx)
@@ -136,6 +153,7 @@ static __always_inline void handle(u32 level, struct scratch *s, struct per_cpu_
 		return;
 	start_event(s, ctx);
 	s->net = (u64)read_packet(&s->event, skb);
+	measure_bytes(s, skb);
 	read_conntrack(&s->event, skb);
 	s->kind = site_kind(c, s->event.location);
 	s->calibrating = c->calibration_netns && s->event.netns == c->calibration_netns;
@@ -160,22 +178,18 @@ static __always_inline void handle(u32 level, struct scratch *s, struct per_cpu_
 	}
 	/* Counters of legacy rules must be followed through every drop of theirs. */
 	early = s->kind != SITE_HOOK_SLOW && !(filter.want & FILTER_NEEDS_HOOK);
-	if (early && !step_filter(level)) {
-		count(COUNT_FILTERED);
+	if (early && !wanted(level))
 		return;
-	}
 	if (s->kind)
 		attribute(level, s, loops);
 	if (s->kind && !step_ct_failure(level) && conntrack_only) {
 		count(COUNT_FILTERED);
 		return;
 	}
-	if (!early && !step_filter(level)) {
-		count(COUNT_FILTERED);
+	if (!early && !wanted(level))
 		return;
-	}
 	read_task(&s->event, *(volatile u64 *)&s->context);
-	emit(s, ctx);
+	emit(level, s, ctx);
 }
 
 /*

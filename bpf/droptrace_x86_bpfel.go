@@ -188,8 +188,17 @@ type KernelEvent struct {
 	OutName       [16]int8
 	DevName       [16]int8
 	Comm          [16]int8
-	HookFn        uint64
-	Ct            struct {
+	Bytes         struct {
+		_          structs.HostLayout
+		Captured   uint32
+		Original   uint32
+		LinkLength uint16
+		DeviceType uint16
+		VlanProto  uint16
+		Front      uint16
+	}
+	HookFn uint64
+	Ct     struct {
 		_        structs.HostLayout
 		Present  uint8
 		Ctinfo   uint8
@@ -292,6 +301,14 @@ type KernelEvent struct {
 		Pad     uint32
 	}
 	Stack [20]uint64
+}
+
+type KernelExpressionFrame struct {
+	_      structs.HostLayout
+	Start  uint32
+	End    uint32
+	Length uint32
+	Bytes  [20]uint8
 }
 
 type KernelFilterConfig struct {
@@ -456,6 +473,19 @@ type KernelPerCpuState struct {
 	Member uint64
 }
 
+type KernelRecord struct {
+	_     structs.HostLayout
+	Event KernelEvent
+	Bytes [8]uint8
+}
+
+type KernelRuleKey struct {
+	_           structs.HostLayout
+	Rule        uint64
+	NetnsCookie uint64
+	Generation  uint64
+}
+
 type KernelScratch struct {
 	_      structs.HostLayout
 	Event  KernelEvent
@@ -529,8 +559,11 @@ type KernelScratch struct {
 	Entries     uint64
 	Rule        uint64
 	Chain       uint64
+	Bytes       uint64
 	Kind        uint32
 	Calibrating uint32
+	Linear      uint32
+	Pad         uint32
 }
 
 type KernelSiteRange struct {
@@ -602,12 +635,15 @@ const (
 	KernelMapCtRuns            = "ct_runs"
 	KernelMapEvents            = "events"
 	KernelMapFrameSites        = "frame_sites"
+	KernelMapFrames            = "frames"
 	KernelMapHookFns           = "hook_fns"
 	KernelMapHookNoteRings     = "hook_note_rings"
+	KernelMapKnownChains       = "known_chains"
 	KernelMapListenRuns        = "listen_runs"
 	KernelMapNotes             = "notes"
 	KernelMapPendings          = "pendings"
 	KernelMapPerCpu            = "per_cpu"
+	KernelMapRecords           = "records"
 	KernelMapScratches         = "scratches"
 	KernelMapSettings          = "settings"
 	KernelMapXtQueries         = "xt_queries"
@@ -654,9 +690,12 @@ const (
 	KernelProgXtFind           = "xt_find"
 	KernelVarAddressShift      = "address_shift"
 	KernelVarConntrackOnly     = "conntrack_only"
+	KernelVarExpressionDepth   = "expression_depth"
+	KernelVarExpressionTags    = "expression_tags"
 	KernelVarFilter            = "filter"
 	KernelVarHasReason         = "has_reason"
 	KernelVarShowResolved      = "show_resolved"
+	KernelVarSnaplen           = "snaplen"
 	KernelVarWithStack         = "with_stack"
 	KernelVarXtCapacity        = "xt_capacity"
 )
@@ -753,12 +792,15 @@ type KernelMapSpecs struct {
 	CtRuns        *ebpf.MapSpec `ebpf:"ct_runs"`
 	Events        *ebpf.MapSpec `ebpf:"events"`
 	FrameSites    *ebpf.MapSpec `ebpf:"frame_sites"`
+	Frames        *ebpf.MapSpec `ebpf:"frames"`
 	HookFns       *ebpf.MapSpec `ebpf:"hook_fns"`
 	HookNoteRings *ebpf.MapSpec `ebpf:"hook_note_rings"`
+	KnownChains   *ebpf.MapSpec `ebpf:"known_chains"`
 	ListenRuns    *ebpf.MapSpec `ebpf:"listen_runs"`
 	Notes         *ebpf.MapSpec `ebpf:"notes"`
 	Pendings      *ebpf.MapSpec `ebpf:"pendings"`
 	PerCpu        *ebpf.MapSpec `ebpf:"per_cpu"`
+	Records       *ebpf.MapSpec `ebpf:"records"`
 	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
 	Settings      *ebpf.MapSpec `ebpf:"settings"`
 	XtQueries     *ebpf.MapSpec `ebpf:"xt_queries"`
@@ -773,13 +815,16 @@ type KernelMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type KernelVariableSpecs struct {
-	AddressShift  *ebpf.VariableSpec `ebpf:"address_shift"`
-	ConntrackOnly *ebpf.VariableSpec `ebpf:"conntrack_only"`
-	Filter        *ebpf.VariableSpec `ebpf:"filter"`
-	HasReason     *ebpf.VariableSpec `ebpf:"has_reason"`
-	ShowResolved  *ebpf.VariableSpec `ebpf:"show_resolved"`
-	WithStack     *ebpf.VariableSpec `ebpf:"with_stack"`
-	XtCapacity    *ebpf.VariableSpec `ebpf:"xt_capacity"`
+	AddressShift    *ebpf.VariableSpec `ebpf:"address_shift"`
+	ConntrackOnly   *ebpf.VariableSpec `ebpf:"conntrack_only"`
+	ExpressionDepth *ebpf.VariableSpec `ebpf:"expression_depth"`
+	ExpressionTags  *ebpf.VariableSpec `ebpf:"expression_tags"`
+	Filter          *ebpf.VariableSpec `ebpf:"filter"`
+	HasReason       *ebpf.VariableSpec `ebpf:"has_reason"`
+	ShowResolved    *ebpf.VariableSpec `ebpf:"show_resolved"`
+	Snaplen         *ebpf.VariableSpec `ebpf:"snaplen"`
+	WithStack       *ebpf.VariableSpec `ebpf:"with_stack"`
+	XtCapacity      *ebpf.VariableSpec `ebpf:"xt_capacity"`
 }
 
 // KernelObjects contains all objects after they have been loaded into the kernel.
@@ -810,12 +855,15 @@ type KernelMaps struct {
 	CtRuns        *ebpf.Map `ebpf:"ct_runs"`
 	Events        *ebpf.Map `ebpf:"events"`
 	FrameSites    *ebpf.Map `ebpf:"frame_sites"`
+	Frames        *ebpf.Map `ebpf:"frames"`
 	HookFns       *ebpf.Map `ebpf:"hook_fns"`
 	HookNoteRings *ebpf.Map `ebpf:"hook_note_rings"`
+	KnownChains   *ebpf.Map `ebpf:"known_chains"`
 	ListenRuns    *ebpf.Map `ebpf:"listen_runs"`
 	Notes         *ebpf.Map `ebpf:"notes"`
 	Pendings      *ebpf.Map `ebpf:"pendings"`
 	PerCpu        *ebpf.Map `ebpf:"per_cpu"`
+	Records       *ebpf.Map `ebpf:"records"`
 	Scratches     *ebpf.Map `ebpf:"scratches"`
 	Settings      *ebpf.Map `ebpf:"settings"`
 	XtQueries     *ebpf.Map `ebpf:"xt_queries"`
@@ -836,12 +884,15 @@ func (m *KernelMaps) Close() error {
 		m.CtRuns,
 		m.Events,
 		m.FrameSites,
+		m.Frames,
 		m.HookFns,
 		m.HookNoteRings,
+		m.KnownChains,
 		m.ListenRuns,
 		m.Notes,
 		m.Pendings,
 		m.PerCpu,
+		m.Records,
 		m.Scratches,
 		m.Settings,
 		m.XtQueries,
@@ -857,13 +908,16 @@ func (m *KernelMaps) Close() error {
 //
 // It can be passed to LoadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type KernelVariables struct {
-	AddressShift  *ebpf.Variable `ebpf:"address_shift"`
-	ConntrackOnly *ebpf.Variable `ebpf:"conntrack_only"`
-	Filter        *ebpf.Variable `ebpf:"filter"`
-	HasReason     *ebpf.Variable `ebpf:"has_reason"`
-	ShowResolved  *ebpf.Variable `ebpf:"show_resolved"`
-	WithStack     *ebpf.Variable `ebpf:"with_stack"`
-	XtCapacity    *ebpf.Variable `ebpf:"xt_capacity"`
+	AddressShift    *ebpf.Variable `ebpf:"address_shift"`
+	ConntrackOnly   *ebpf.Variable `ebpf:"conntrack_only"`
+	ExpressionDepth *ebpf.Variable `ebpf:"expression_depth"`
+	ExpressionTags  *ebpf.Variable `ebpf:"expression_tags"`
+	Filter          *ebpf.Variable `ebpf:"filter"`
+	HasReason       *ebpf.Variable `ebpf:"has_reason"`
+	ShowResolved    *ebpf.Variable `ebpf:"show_resolved"`
+	Snaplen         *ebpf.Variable `ebpf:"snaplen"`
+	WithStack       *ebpf.Variable `ebpf:"with_stack"`
+	XtCapacity      *ebpf.Variable `ebpf:"xt_capacity"`
 }
 
 // KernelPrograms contains all programs after they have been loaded into the kernel.

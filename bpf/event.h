@@ -33,7 +33,7 @@ enum event_flag {
 	FLAG_SOCKET = 1 << 1,	    /* skb->sk was set: the sender's or receiver's own */
 	FLAG_TASK = 1 << 2,	    /* process context: pid and comm are the task's */
 	FLAG_SENDER = 1 << 3,	    /* ... and the packet left by that task's hand */
-	FLAG_STACK = 1 << 4,	    /* stack[] follows */
+	FLAG_STACK = 1 << 4,	    /* stack[] follows, zeros where it could not be had */
 	FLAG_HEADER_CUT = 1 << 5,   /* header_len is less than the linear part holds */
 	FLAG_HOOK_PROBE = 1 << 6,   /* hook, in and out from nf_hook_slow's probe */
 	FLAG_HOOK_FRAME = 1 << 7,   /* hook, in and out from nf_hook_slow's frame */
@@ -41,13 +41,14 @@ enum event_flag {
 	FLAG_XT_STALE = 1 << 9,	    /* a tracked table was replaced since Track */
 	FLAG_XT_UNTRACKED = 1 << 10, /* x_tables hooks here that nobody tracks */
 	FLAG_XT_CAPPED = 1 << 11,   /* more drop entries than one drop may read */
-	FLAG_XT_UNSURE = 1 << 12,   /* an earlier drop was ambiguous on this CPU */
+	FLAG_NONLINEAR = 1 << 12,   /* part of the packet lies in pages that were not read */
 	FLAG_NFT_HERE = 1 << 13,    /* nft base chains stand on this hook */
 	FLAG_NFT_POLICY = 1 << 14,  /* an nft base chain with policy drop does */
 	FLAG_HEAD_FRAGS = 1 << 15,  /* the head of a reassembled datagram */
 	FLAG_CONNTRACK = 1 << 16,   /* conntrack looks at this namespace's packets */
 	FLAG_FAILURE = 1 << 17,	    /* failure follows */
 	FLAG_TUPLE_ONLY = 1 << 18,  /* header[] was made up from ct.original */
+	FLAG_UNCALIBRATED = 1 << 19, /* netfilter's frame stood as calibration never saw it */
 };
 
 enum rule_kind {
@@ -168,6 +169,19 @@ struct rule_info {
 	u8 entry[ENTRY_BYTES];  /* x_tables only: the entry's first bytes */
 };
 
+/*
+ * The packet as the kernel had it, from its link-layer header if it still had
+ * one. The bytes follow the record, behind the stack if that is there too.
+ */
+struct packet_bytes {
+	u32 captured; /* bytes that follow */
+	u32 original; /* bytes that the packet had; a GSO packet is one */
+	u16 link_length; /* of the link-layer header; 0: it begins at the network header */
+	u16 device_type; /* ARPHRD_* of the device; ARPHRD_VOID where it had none */
+	u16 vlan_proto;	 /* EtherType of the tag in vlan_tci, host order */
+	u16 front;	 /* how much of struct event was sent: where the bytes begin */
+};
+
 struct event {
 	u8 type;
 	u8 hook; /* NF_* number; NO_HOOK where netfilter had no part */
@@ -197,14 +211,20 @@ struct event {
 	char out_name[IFNAME_BYTES];
 	char dev_name[IFNAME_BYTES];
 	char comm[COMM_BYTES];
+	struct packet_bytes bytes;
 	u64 hook_fn; /* the only hook function left that may have dropped it */
 	struct ct_info ct;
 	struct rule_info rule;
 	u8 header[HEADER_BYTES];
-	struct ct_failure failure; /* sent only with FLAG_FAILURE or FLAG_STACK */
+	struct ct_failure failure; /* sent only with FLAG_FAILURE, FLAG_STACK or bytes */
 	struct listen_queue listen; /* as failure; of EVENT_LISTEN only */
-	u64 stack[STACK_DEPTH]; /* sent only with FLAG_STACK */
+	u64 stack[STACK_DEPTH]; /* sent only with FLAG_STACK; bytes follow */
 };
+
+/* What is sent of an event: its last members only where they hold something. */
+#define EVENT_NO_STACK (sizeof(struct event) - sizeof(((struct event *)0)->stack))
+#define EVENT_SHORT                                                                                \
+	(EVENT_NO_STACK - sizeof(struct ct_failure) - sizeof(struct listen_queue))
 
 #define NO_HOOK 0xff
 

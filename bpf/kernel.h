@@ -104,6 +104,7 @@ typedef struct {
 struct net_device {
 	char name[16];
 	int ifindex;
+	unsigned short type; /* ARPHRD_* */
 	possible_net_t nd_net;
 	void *nf_hooks_ingress;
 	void *nf_hooks_egress;	/* 5.16 and later */
@@ -134,6 +135,7 @@ struct sk_buff {
 	unsigned int data_len;
 	u32 mark;
 	u16 protocol;
+	u16 vlan_proto;
 	u16 vlan_tci;
 	u16 transport_header;
 	u16 network_header;

@@ -84,6 +84,7 @@ __noinline int step_refused(u32 kind)
 	e = &s->event;
 	e->type = EVENT_LISTEN;
 	e->flags = FLAG_FAILURE | FLAG_SOCKET;
+	e->bytes.front = EVENT_NO_STACK;
 	e->listen.kind = kind;
 	e->listen.waiting = BPF_CORE_READ(sk, sk_ack_backlog);
 	e->listen.limit = BPF_CORE_READ(sk, sk_max_ack_backlog);
@@ -91,7 +92,7 @@ __noinline int step_refused(u32 kind)
 	set_net(e, BPF_CORE_READ(sk, __sk_common.skc_net.net));
 	if (!step_filter(level))
 		count(COUNT_FILTERED);
-	else if (bpf_ringbuf_output(&events, e, sizeof(*e) - sizeof(e->stack), 0))
+	else if (bpf_ringbuf_output(&events, e, EVENT_NO_STACK, 0))
 		count(COUNT_LOST);
 	else
 		count(COUNT_DELIVERED);

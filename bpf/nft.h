@@ -11,6 +11,8 @@
 #include "hooks.h"
 
 #define MAX_RULE_WALK 16384 /* rules looked over to find a chain's end */
+#define SHORT_RULE_WALK 16 /* cheaper than to look the rule up */
+#define MAX_KNOWN_RULES 4096 /* that dropped lately */
 #define MAX_RULE_WALK_UNROLLED 256 /* without bpf_loop: what the verifier bears */
 #define MAX_RULE_EXPRESSIONS 128 /* NFT_RULE_MAXEXPRS */
 #define MAX_CHAIN_WALK 4096 /* chains of one table */
@@ -75,18 +77,49 @@ static long walk_rule(u32 i, void *data)
 	return 0;
 }
 
-static __always_inline u64 chain_by_trailer(u64 rule, u32 last_chain, bool loops)
-{
-	struct rule_walk w = { .at = rule, .last_chain = last_chain };
+/*
+ * Chains by rule: without it a drop by the first of 10,000 rules would look over
+ * all the others, once for each packet. Both the rule's address and what lies
+ * there mean the same as long as the ruleset's generation is the same, for memory
+ * of a chain is freed only after the next.
+ */
+struct rule_key {
+	u64 rule;
+	u64 netns_cookie;
+	u64 generation;
+};
 
-	if (loops) {
-		bpf_loop(MAX_RULE_WALK, walk_rule, &w, 0);
-	} else {
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_KNOWN_RULES);
+	__type(key, struct rule_key);
+	__type(value, u64);
+} known_chains SEC(".maps");
+
+/* Kernels without generation or cookie (6.4 to 6.11) walk to the trailer each time. */
+static __always_inline u64 chain_by_trailer(const struct rule_key *key, u32 last_chain, bool loops)
+{
+	struct rule_walk w = { .at = key->rule, .last_chain = last_chain };
+	bool cached = key->generation && key->netns_cookie;
+	u64 *known;
+
+	if (!loops) {
 		for (u32 i = 0; i < MAX_RULE_WALK_UNROLLED; i++)
 			if (walk_rule(i, &w))
 				break;
+		return w.bad ? 0 : w.chain;
 	}
-	return w.bad ? 0 : w.chain;
+	bpf_loop(cached ? SHORT_RULE_WALK : MAX_RULE_WALK, walk_rule, &w, 0);
+	if (!cached || w.chain || w.bad)
+		return w.bad ? 0 : w.chain;
+	known = bpf_map_lookup_elem(&known_chains, key);
+	if (known)
+		return *known;
+	bpf_loop(MAX_RULE_WALK, walk_rule, &w, 0);
+	if (w.bad || !w.chain)
+		return 0;
+	bpf_map_update_elem(&known_chains, key, &w.chain, BPF_ANY);
+	return w.chain;
 }
 
 struct chain_walk {
@@ -180,13 +213,13 @@ static __always_inline u64 chain_by_list(const struct hook_scan *scan, const str
 }
 
 static __always_inline u64 rule_chain(const struct hook_scan *scan, const struct layout *l,
-				      u64 rule, bool loops)
+				      const struct rule_key *key, bool loops)
 {
 	if (!l->rule_blob)
-		return chain_by_list(scan, l, rule);
+		return chain_by_list(scan, l, key->rule);
 	if (l->last_chain)
-		return chain_by_trailer(rule, l->last_chain, loops);
-	return loops ? chain_by_search(scan, l, rule) : 0;
+		return chain_by_trailer(key, l->last_chain, loops);
+	return loops ? chain_by_search(scan, l, key->rule) : 0;
 }
 
 struct expr_walk {

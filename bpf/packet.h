@@ -94,6 +94,7 @@ static __always_inline void read_vlan(struct event *e, struct sk_buff *skb)
 	if (!present)
 		return;
 	e->vlan_tci = skb->vlan_tci;
+	e->bytes.vlan_proto = __builtin_bswap16(skb->vlan_proto);
 	e->flags |= FLAG_VLAN;
 }
 

@@ -46,8 +46,11 @@ struct scratch {
 	u64 entries;
 	u64 rule;  /* nft: header of a rule */
 	u64 chain; /* nft: the chain it stands in */
+	u64 bytes; /* where the packet begins */
 	u32 kind; /* enum site_kind */
 	u32 calibrating;
+	u32 linear; /* how many bytes can be read from there on */
+	u32 pad;
 };
 
 struct {

@@ -73,21 +73,27 @@ func describe(c *ruleset.Chain, bases []*ruleset.Chain, hook string) *Rule {
 	out := &Rule{
 		Engine: string(c.Table.Engine), Family: c.Table.Family, Table: c.Table.Name, Chain: c.Name,
 	}
+	if base := baseOf(bases, hook); base != nil {
+		out.BaseChain = base.Name
+		out.Priority = ref(base.Priority)
+	}
+	return out
+}
+
+// baseOf is the base chain of the hook; nil where two are: which one the packet
+// came through is not known.
+func baseOf(bases []*ruleset.Chain, hook string) *ruleset.Chain {
 	var base *ruleset.Chain
 	for _, b := range bases {
 		if b.Hook != hook {
 			continue
 		}
 		if base != nil {
-			return out // two lead to it: which one is not known
+			return nil
 		}
 		base = b
 	}
-	if base != nil {
-		out.BaseChain = base.Name
-		out.Priority = ref(base.Priority)
-	}
-	return out
+	return base
 }
 
 // noRule tells the rest: no netfilter in it, or netfilter that did not say which

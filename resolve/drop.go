@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/conntrack"
+	"github.com/droptrace/droptrace/resolve/diagnose"
 )
 
 // Schema is the version of the JSON form of every record. It grows when a field
@@ -58,6 +59,9 @@ type Packet struct {
 	ICMPCode        *uint8     `json:"icmp_code,omitempty"`
 	ICMPID          *uint16    `json:"icmp_id,omitempty"` // echo only
 	ICMPSeq         *uint16    `json:"icmp_seq,omitempty"`
+	ICMPMTU         *uint32    `json:"icmp_mtu,omitempty"`    // of a packet that was too big
+	ICMPGateway     netip.Addr `json:"icmp_gateway,omitzero"` // of a redirect
+	ICMPTarget      netip.Addr `json:"icmp_target,omitzero"`  // of a neighbor solicitation or advertisement
 	IPLength        int        `json:"ip_length,omitempty"`
 	PayloadLength   *int       `json:"payload_length,omitempty"` // bytes after the transport header
 	TTL             uint8      `json:"ttl,omitempty"`
@@ -69,6 +73,8 @@ type Packet struct {
 	Inner           *Packet    `json:"inner,omitempty"` // quoted in an ICMP error, or tunnelled
 	// ARP only.
 	ARPOperation string `json:"arp_operation,omitempty"` // request reply
+	ARPSource    string `json:"arp_source,omitempty"`    // hardware addresses
+	ARPTarget    string `json:"arp_target,omitempty"`    // 00:00:00:00:00:00 where it is asked for
 }
 
 // TCP holds the header fields that tcpdump prints.
@@ -76,6 +82,9 @@ type TCP struct {
 	Seq    uint32 `json:"seq"`
 	Ack    uint32 `json:"ack,omitempty"`
 	Window uint16 `json:"window"`
+	Urgent uint16 `json:"urgent,omitempty"`
+	// Options in tcpdump's words: "mss 1460,sackOK,nop,wscale 7".
+	Options string `json:"options,omitempty"`
 }
 
 // Fragment is present where the packet is one piece of a datagram. Past the
@@ -149,8 +158,4 @@ type Process struct {
 }
 
 // Why is one cause with what would mend it.
-type Why struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
-	Fix     string `json:"fix,omitempty"`
-}
+type Why = diagnose.Why

@@ -59,7 +59,7 @@ func (r *Resolver) ResolveFailure(ctx context.Context, e *event.Event, at time.T
 	return out
 }
 
-// dropFailure adds to a drop why conntrack lost it.
+// dropFailure adds to a drop what conntrack failed at; the words are diagnose's.
 func (r *Resolver) dropFailure(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
 	if e.Flags&event.HasFailure == 0 {
 		return
@@ -74,9 +74,7 @@ func (r *Resolver) dropFailure(ctx context.Context, n *namespace, e *event.Event
 			d.Conntrack.State = "invalid"
 		}
 	}
-	message, fix := f.Explain(d.Conntrack)
 	d.Conntrack.Failure = f
-	d.Why = append(d.Why, Why{Code: f.Code(), Message: message, Fix: fix})
 	blameConntrack(e, d, f)
 }
 

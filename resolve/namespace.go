@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/droptrace/droptrace/resolve/machine"
+	"github.com/droptrace/droptrace/resolve/model"
 	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/resolve/nftables"
 	"github.com/droptrace/droptrace/resolve/ruleset"
@@ -35,6 +37,16 @@ type namespace struct {
 	xtRead time.Time
 
 	ct ctView
+
+	// model is what the rules do, read for diagnoses; modelXT is the xtRead that
+	// it belongs to.
+	model     *model.Model
+	modelXT   time.Time
+	modelRead time.Time
+	modelCost time.Duration
+
+	machine *machine.Machine // nil without handle
+	whys    whys
 }
 
 // xtTable is a legacy table as it was when it began to be watched.
@@ -63,7 +75,9 @@ func openNamespace(ctx context.Context, inode, own uint32) *namespace {
 	if found.Name == "" && !n.info.Own {
 		n.info.PID, n.info.Command = found.PID, found.Command
 	}
-	n.handle, n.err = netns.Open(found)
+	if n.handle, n.err = netns.Open(found); n.err == nil {
+		n.machine = machine.New(n.handle)
+	}
 	return n
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/droptrace/droptrace/resolve/nftables"
+	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/tracer/event"
 )
@@ -57,8 +58,10 @@ func (r *Resolver) nftRule(ctx context.Context, n *namespace, e *event.Event, d 
 		rejectByProbe(e, d)
 		return
 	}
-	d.Rule = describe(rule.Chain, snapshot.Bases(rule.Chain), d.Hook)
+	bases := snapshot.Bases(rule.Chain)
+	d.Rule = describe(rule.Chain, bases, d.Hook)
 	d.Rule.Handle, d.Rule.Number = rule.Handle, rule.Number
+	r.at = replay.Place{Chain: rule.Chain, Rule: rule, Base: baseOf(bases, d.Hook)}
 	if rule.Rejects || e.Rule.Reject != 0 {
 		d.Verdict = "reject"
 	}
@@ -170,6 +173,7 @@ func (r *Resolver) nftPolicy(ctx context.Context, n *namespace, e *event.Event, 
 	}
 	if ok {
 		d.Rule = describe(chain, []*ruleset.Chain{chain}, d.Hook)
+		r.at = replay.Place{Chain: chain, Base: chain}
 	} else {
 		d.Rule = nftNames(n, e)
 		d.Rule.TextMissing = removed(n, "chain", changing)

@@ -1,27 +1,45 @@
 package resolve
 
 import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+
 	"github.com/droptrace/droptrace/tracer/event"
 	"github.com/droptrace/droptrace/tracer/packet"
 )
 
+const tagLength = 4 // of a VLAN tag in the bytes
+
 // packetOf reads the packet's own bytes.
 func packetOf(e *event.Event) Packet {
-	var p packet.Packet
-	packet.Parse(packet.EtherType(e.Protocol), e.Packet(), &p)
-	out := headerOf(&p.Header)
+	out := ReadPacket(e.Protocol, e.Packet())
+	if e.Flags&event.TupleOnly != 0 {
+		return tupleOnly(out)
+	}
 	out.Mark = e.Mark
 	if e.GSOSegs > 1 {
 		out.Segments = int(e.GSOSegs)
 	}
-	switch {
-	case e.Flags&event.VLAN != 0:
+	if e.Flags&event.VLAN != 0 {
 		out.VLAN = ref(e.VLANTCI & 0xfff)
-	case p.Tagged > 0:
+	}
+	return out
+}
+
+// ReadPacket reads bytes that begin at the network header; etherType tells which.
+func ReadPacket(etherType uint16, b []byte) Packet {
+	var p packet.Packet
+	packet.Parse(packet.EtherType(etherType), b, &p)
+	out := headerOf(&p.Header)
+	if p.Tagged > 0 {
 		out.VLAN = ref(p.Tags[0] & 0xfff)
 	}
-	if e.Flags&event.TupleOnly != 0 {
-		return tupleOnly(out)
+	if p.HasARP {
+		out.PayloadLength = ref(len(b) - tagLength*p.Tagged) // padding and all, as tcpdump counts
+	}
+	if p.HasTCP {
+		out.TCP.Options = tcpOptions(optionBytes(&p, b))
 	}
 	if p.HasInner {
 		inner := headerOf(&p.Inner)
@@ -36,6 +54,17 @@ func tupleOnly(p Packet) Packet {
 		Family: p.Family, Protocol: p.Protocol, Source: p.Source, SourcePort: p.SourcePort,
 		Destination: p.Destination, DestinationPort: p.DestinationPort, ICMPType: p.ICMPType, ICMPCode: p.ICMPCode,
 	}
+}
+
+// optionBytes finds the TCP options, as far as they were captured.
+func optionBytes(p *packet.Packet, b []byte) []byte {
+	const fixed = 20
+	at := tagLength*p.Tagged + p.TCP.Offset
+	from, to := at+fixed, at+p.TCP.HeaderLength
+	if to > len(b) || from > to {
+		return nil
+	}
+	return b[from:to]
 }
 
 func ref[T any](v T) *T { return &v }
@@ -67,15 +96,20 @@ func headerOf(h *packet.Header) Packet {
 func transportOf(h *packet.Header, out *Packet) {
 	if h.HasTCP {
 		out.TCPFlags = tcpFlags(h)
-		out.TCP = &TCP{Seq: h.TCP.Seq, Ack: h.TCP.Ack, Window: h.TCP.Window}
+		out.TCP = &TCP{Seq: h.TCP.Seq, Ack: h.TCP.Ack, Window: h.TCP.Window, Urgent: h.TCP.Urgent}
 	}
 	if h.HasICMP {
 		out.ICMPType, out.ICMPCode = ref(h.ICMP.Type), ref(h.ICMP.Code)
 		if h.ICMP.HasEcho {
 			out.ICMPID, out.ICMPSeq = ref(h.ICMP.ID), ref(h.ICMP.Seq)
 		}
+		icmpOf(h, out)
 	}
 	if h.HasARP {
+		if h.ARP.SenderHardware != [6]byte{} {
+			out.ARPSource = net.HardwareAddr(h.ARP.SenderHardware[:]).String()
+			out.ARPTarget = net.HardwareAddr(h.ARP.TargetHardware[:]).String()
+		}
 		switch h.ARP.Operation {
 		case packet.ARPRequest:
 			out.ARPOperation = "request"
@@ -83,6 +117,20 @@ func transportOf(h *packet.Header, out *Packet) {
 			out.ARPOperation = "reply"
 		}
 	}
+}
+
+// icmpOf reads what only some types have.
+func icmpOf(h *packet.Header, out *Packet) {
+	v6 := h.Protocol == packet.ProtoICMPv6
+	switch {
+	case v6 && h.ICMP.Type == 2: // packet too big
+		out.ICMPMTU = ref(binary.BigEndian.Uint32(h.ICMP.Rest[:]))
+	case !v6 && h.ICMP.Type == 3 && h.ICMP.Code == 4: // fragmentation needed, RFC 1191
+		out.ICMPMTU = ref(uint32(binary.BigEndian.Uint16(h.ICMP.Rest[2:])))
+	case !v6 && h.ICMP.Type == 5: // redirect
+		out.ICMPGateway = netip.AddrFrom4(h.ICMP.Rest)
+	}
+	out.ICMPTarget = h.ICMP.Target
 }
 
 func tcpFlags(h *packet.Header) []string {

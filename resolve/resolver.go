@@ -8,6 +8,7 @@ import (
 
 	"github.com/droptrace/droptrace/resolve/conntrack"
 	"github.com/droptrace/droptrace/resolve/netns"
+	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/symbol"
 	"github.com/droptrace/droptrace/resolve/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
@@ -28,6 +29,8 @@ type Config struct {
 	// ProbesComplete reports whether at that time every function that can end
 	// a packet in nftables had its probe. nil: never.
 	ProbesComplete func(at time.Time) bool
+	// NoWhy leaves out what caused a drop and what would mend it.
+	NoWhy bool
 	// Ctnetlink is in the kernel: asking it for an entry loads no module.
 	Ctnetlink bool
 	// Notify takes what the user should know, once each. May be nil.
@@ -45,6 +48,8 @@ type Resolver struct {
 	now    func() time.Time
 	hz     int // 0: not known
 	told   map[string]bool
+	// at is the rule or policy that the drop being resolved is certain of.
+	at replay.Place
 }
 
 // New returns a Resolver that has looked at nothing yet.
@@ -135,6 +140,7 @@ func (r *Resolver) space(ctx context.Context, inode uint32) *namespace {
 // Resolve names what an event holds. The time is the drop's wall clock.
 func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time) *Drop {
 	n := r.space(ctx, e.Netns)
+	r.at = replay.Place{}
 	d := &Drop{
 		Type: "drop", Schema: Schema, Time: at,
 		Packet:   packetOf(e),
@@ -159,6 +165,9 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time) *D
 	r.dropFailure(ctx, n, e, d)
 	if e.Flags&event.Sender != 0 && d.Hook == "output" {
 		d.Process = &Process{PID: int(e.PID), Command: cString(e.Comm[:])}
+	}
+	if !r.NoWhy {
+		d.Why = r.why(ctx, n, e, d)
 	}
 	if e.Flags&event.HasStack != 0 {
 		d.Stack = r.stack(e)

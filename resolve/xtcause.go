@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/resolve/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
@@ -22,7 +23,10 @@ func (r *Resolver) xtRule(ctx context.Context, n *namespace, e *event.Event, d *
 		return
 	}
 	d.Rule = describe(entry.Chain, nil, d.Hook)
-	d.Rule.BaseChain, d.Rule.Priority = xtBase(table.Blob, d.Hook)
+	if base := baseOf(table.Table.Chains, d.Hook); base != nil {
+		d.Rule.BaseChain, d.Rule.Priority = base.Name, ref(base.Priority)
+		r.at = replay.Place{Chain: entry.Chain, Rule: entry.Rule, Base: base}
+	}
 	if e.Rule.Method == event.MethodXTCounterMany {
 		d.Attribution.Certainty = Probable
 		d.Attribution.Note = fmt.Sprintf("%d rules counted a packet just then; this one's fits", e.Rule.Candidates)
@@ -33,6 +37,7 @@ func (r *Resolver) xtRule(ctx context.Context, n *namespace, e *event.Event, d *
 	}
 	if entry.Policy {
 		d.Cause, d.Rule.Policy = "policy", "drop"
+		r.at.Rule = nil
 		return
 	}
 	if entry.Target == "REJECT" {
@@ -74,16 +79,6 @@ func xtNames(e *event.Event) *Rule {
 		Engine: string(ruleset.IPTablesLegacy), Family: familyName(e.Rule.Family),
 		Table: cString(e.Rule.Table[:]), Chain: cString(e.Rule.Chain[:]),
 	}
-}
-
-// xtBase is the built-in chain of the hook, from which the entry was reached.
-func xtBase(b *xtables.Blob, hook string) (string, *int32) {
-	for _, c := range b.Table.Chains {
-		if c.Hook == hook {
-			return c.Name, ref(c.Priority)
-		}
-	}
-	return "", nil
 }
 
 func (r *Resolver) rereadXT(n *namespace) {

@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/droptrace/droptrace/bpf"
 	"github.com/droptrace/droptrace/tracer/calibrate"
@@ -51,13 +52,45 @@ func (t *Tracer) calibrate(ctx context.Context, symbols Symbols) {
 	t.learn(samples)
 }
 
+// Intervals between two calibrations.
+const (
+	recalibrateFirst = 100 * time.Millisecond
+	recalibrateMost  = time.Minute // where one did not help
+)
+
+// checkFrame notices frames that calibration did not see of calls that it knows: beside another
+// program on the tracepoint, which came or went since, the stack is another.
+func (t *Tracer) checkFrame(e *event.Event) {
+	if e.Flags&event.Uncalibrated == 0 || t.stale {
+		return
+	}
+	t.stale = slices.Contains(t.sites[t.siteKind(e.Location)], e.Location)
+}
+
+// Recalibrate finds the homes of variables again where drops have shown that they
+// moved; else it does nothing and returns false. Drops that come meanwhile are
+// kept. The deadline that was set is no longer.
+func (t *Tracer) Recalibrate(ctx context.Context) bool {
+	if !t.stale || time.Now().Before(t.calibrateNext) {
+		return false
+	}
+	t.stale = false
+	t.calibrate(ctx, t.options.Symbols)
+	t.calibratePause = min(max(2*t.calibratePause, recalibrateFirst), recalibrateMost)
+	t.calibrateNext = time.Now().Add(t.calibratePause)
+	if err := t.writeConfig(); err != nil {
+		t.notice("not calibrated again: %v", err)
+	}
+	return true
+}
+
 func (t *Tracer) dropAll(ctx context.Context, c *calibrate.Dropper) []calibrate.Sample {
 	samples, err := c.Hooks(ctx)
 	if err != nil {
 		samples = nil // before 6.4, or no such programs in this kernel
 	}
 	nft, err := c.Rules(ctx)
-	if err != nil {
+	if err != nil && ctx.Err() == nil && !t.flushed {
 		t.notice("rules of nftables may stay unknown: %v", err)
 	}
 	return append(samples, nft...)
@@ -92,6 +125,7 @@ func (t *Tracer) readCalibration(port uint16) (*bpf.KernelCalibration, bool, err
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil, false, nil
 		}
+		t.flushed = t.flushed || errors.Is(err, ringbuf.ErrFlushed)
 		if err != nil {
 			return nil, false, fmt.Errorf("read calibration: %w", err)
 		}
@@ -118,14 +152,18 @@ func (t *Tracer) keepForLater() {
 	}
 	e := new(event.Event)
 	if e.Decode(t.record.RawSample) == nil {
-		t.early = append(t.early, e)
+		t.early = append(t.early, e.Clone())
 	}
+}
+
+func isCalibration(raw []byte) bool {
+	return len(raw) > 0 && event.Type(raw[0]) == event.Calibration
 }
 
 func decodeCalibration(raw []byte) *bpf.KernelCalibration {
 	c := new(bpf.KernelCalibration)
 	size := unsafe.Sizeof(*c)
-	if uintptr(len(raw)) < size || event.Type(raw[0]) != event.Calibration {
+	if uintptr(len(raw)) < size || !isCalibration(raw) {
 		return nil
 	}
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(c)), size), raw)

@@ -64,7 +64,7 @@ func (t *Tracer) attachConntrack(plan Plan, symbols Symbols) (string, error) {
 		}
 		err := errNoFunction
 		// One that has neither is a kernel that has none: each try takes 20 ms.
-		if (p.optional || len(symbols.Ranges(p.function)) > 0) && !t.refused {
+		if (p.optional || len(symbols.Ranges(p.function)) > 0) && !t.probeless {
 			var how Plan
 			if how, err = t.attachPair(plan, p.probe); err == nil {
 				used[how]++
@@ -74,8 +74,8 @@ func (t *Tracer) attachConntrack(plan Plan, symbols Symbols) (string, error) {
 			if p.optional {
 				continue
 			}
-			t.refused = plan == PlanAuto && len(used) == 0
-			if !t.refused {
+			t.probeless = plan == PlanAuto && len(used) == 0
+			if !t.probeless {
 				t.notice("%s: %v", p.without, err)
 			}
 		}

@@ -12,6 +12,7 @@ type Counts struct {
 	Delivered      uint64
 	Members        uint64 // fragments freed with a head already told
 	Nested         uint64 // runs skipped because too many were under way
+	Undecided      uint64 // among FilteredKernel: the expression looks at bytes that could not be read
 
 	// Conntrack failures that are no drops: not part of Seen.
 	Failures         uint64
@@ -24,7 +25,7 @@ type Counts struct {
 func (t *Tracer) Counts() (Counts, error) {
 	var c Counts
 	for i, dst := range []*uint64{
-		&c.Seen, &c.FilteredKernel, &c.Lost, &c.Delivered, &c.Members, &c.Nested,
+		&c.Seen, &c.FilteredKernel, &c.Lost, &c.Delivered, &c.Members, &c.Nested, &c.Undecided,
 		&c.Failures, &c.FailuresFiltered, &c.FailuresLost, &c.FailuresSent,
 	} {
 		var perCPU []uint64

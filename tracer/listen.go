@@ -12,7 +12,7 @@ import (
 // away are not seen: they end in consume_skb.
 func (t *Tracer) attachListen(plan Plan, symbols Symbols) {
 	const function = "tcp_conn_request"
-	if plan == PlanTracepoint || t.refused || t.attached[function] || len(symbols.Ranges(function)) == 0 {
+	if plan == PlanTracepoint || t.probeless || t.attached[function] || len(symbols.Ranges(function)) == 0 {
 		return
 	}
 	p := probe{function: function, fentry: "fentry_request", fexit: "fexit_request",

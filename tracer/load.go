@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -18,25 +20,72 @@ import (
 
 // programs are those of bpf/droptrace.bpf.c that every plan needs.
 type programs struct {
-	Free       *ebpf.Program
-	XTFind     *ebpf.Program
-	XTBaseline *ebpf.Program
-	Companion  *ebpf.Program
+	Free      *ebpf.Program
+	Companion *ebpf.Program
 }
+
+// legacyPrograms are for iptables-legacy.
+type legacyPrograms struct{ Find, Baseline *ebpf.Program }
 
 // kernelSide is the loaded collection.
 type kernelSide struct {
 	coll *ebpf.Collection
 	spec *ebpf.CollectionSpec // with all programs, maps sized and constants set
 	programs
+	// legacy loads its programs when it is first called: the verifier needs as
+	// long for them as for all the rest.
+	legacy  func() (legacyPrograms, error)
+	ahead   sync.WaitGroup
+	entered atomic.Bool // legacy was called
 }
 
-func (k *kernelSide) Close() { k.coll.Close() }
+func (k *kernelSide) Close() {
+	k.ahead.Wait()
+	if k.entered.Load() {
+		p, _ := k.legacy()
+		p.Find.Close()
+		p.Baseline.Close()
+	}
+	k.coll.Close()
+}
+
+// loadAhead loads the programs for iptables-legacy beside what else is to be done.
+func (k *kernelSide) loadAhead() {
+	k.ahead.Go(func() { _, _ = k.legacy() })
+}
+
+func (k *kernelSide) loadLegacy() (p legacyPrograms, err error) {
+	k.entered.Store(true)
+	if p.Find, err = k.loadProbe("xt_find", ""); err != nil {
+		return p, err
+	}
+	p.Baseline, err = k.loadProbe("xt_baseline", "")
+	return p, err
+}
 
 func (k *kernelSide) table(name string) *ebpf.Map { return k.coll.Maps[name] }
 
+// loadWithExpression loads the kernel side, without the expression where the
+// kernel refuses that one: it is long, or of a kind that no verifier follows.
+func loadWithExpression(o *Options) (k *kernelSide, refused, err error) {
+	k, err = load(o, o.BTF)
+	if err == nil || o.Expression == nil {
+		return k, nil, err
+	}
+	refused = err
+	o.Snaplen = max(o.Snaplen, o.Expression.Depth())
+	o.Expression = nil
+	k, err = load(o, o.BTF)
+	return k, refused, err
+}
+
 // load loads the kernel side as this kernel can take it.
 func load(o *Options, spec *btf.Spec) (*kernelSide, error) {
+	// Kernels before 5.11 charge programs and maps to the user's memlock limit,
+	// other programs' too: before the first probe.
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("raise memlock limit: %w", err)
+	}
 	coll, err := bpf.LoadKernel()
 	if err != nil {
 		return nil, fmt.Errorf("read embedded programs: %w", err)
@@ -47,14 +96,19 @@ func load(o *Options, spec *btf.Spec) (*kernelSide, error) {
 	if err := sizeMaps(coll, o); err != nil {
 		return nil, err
 	}
+	if o.Expression != nil {
+		cpus, err := ebpf.PossibleCPU()
+		if err != nil {
+			return nil, fmt.Errorf("count possible CPUs: %w", err)
+		}
+		if err := o.Expression.Inject(coll, bpf.Levels*uint32(cpus)); err != nil {
+			return nil, err
+		}
+	}
 	all := coll.Copy()
 	free, err := chooseFree(coll)
 	if err != nil {
 		return nil, err
-	}
-	// Kernels before 5.11 charge maps to the memlock limit.
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return nil, fmt.Errorf("raise memlock limit: %w", err)
 	}
 	loaded, err := ebpf.NewCollectionWithOptions(coll, ebpf.CollectionOptions{
 		Programs: ebpf.ProgramOptions{KernelTypes: spec},
@@ -62,12 +116,12 @@ func load(o *Options, spec *btf.Spec) (*kernelSide, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load programs: %w", err)
 	}
-	return &kernelSide{coll: loaded, spec: all, programs: programs{
-		Free:       loaded.Programs[free],
-		XTFind:     loaded.Programs["xt_find"],
-		XTBaseline: loaded.Programs["xt_baseline"],
-		Companion:  loaded.Programs["companion"],
-	}}, nil
+	k := &kernelSide{coll: loaded, spec: all, programs: programs{
+		Free:      loaded.Programs[free],
+		Companion: loaded.Programs["companion"],
+	}}
+	k.legacy = sync.OnceValues(k.loadLegacy)
+	return k, nil
 }
 
 // chooseFree keeps one of the two forms of the emitter: bpf_loop came with 5.17.
@@ -82,8 +136,8 @@ func chooseFree(coll *ebpf.CollectionSpec) (string, error) {
 		return "", fmt.Errorf("probe for bpf_loop: %w", err)
 	}
 	for name := range coll.Programs {
-		if name != keep && name != "xt_find" && name != "xt_baseline" && name != "companion" {
-			delete(coll.Programs, name) // probes are loaded one by one
+		if name != keep && name != "companion" {
+			delete(coll.Programs, name) // these are loaded one by one
 		}
 	}
 	return keep, nil
@@ -97,6 +151,7 @@ func setConstants(coll *ebpf.CollectionSpec, o *Options, spec *btf.Spec) error {
 	for name, value := range map[string]any{
 		"has_reason":    arguments >= 3,
 		"with_stack":    o.Stack,
+		"snaplen":       o.snaplen(),
 		"xt_capacity":   o.xtCapacity(),
 		"address_shift": addressShift(),
 
@@ -142,6 +197,12 @@ func sizeMaps(coll *ebpf.CollectionSpec, o *Options) error {
 	coll.Maps["events"].MaxEntries = o.bufferSize()
 	coll.Maps["xt_watch"].MaxEntries = o.xtCapacity()
 	coll.Maps["xt_values"].MaxEntries = o.xtCapacity() * uint32(cpus)
+	if n := o.snaplen(); n > 0 {
+		records := coll.Maps["records"]
+		records.MaxEntries = bpf.Levels * uint32(cpus)
+		records.ValueSize += n                // the kernel rounds up to eight
+		records.Key, records.Value = nil, nil // they tell another size
+	}
 	return nil
 }
 

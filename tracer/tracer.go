@@ -18,12 +18,17 @@ import (
 
 	"github.com/droptrace/droptrace/bpf"
 	"github.com/droptrace/droptrace/tracer/event"
+	"github.com/droptrace/droptrace/tracer/filter/expression"
 )
 
 // Options say what to trace and how.
 type Options struct {
 	// Filter is a struct filter_config (tracer/filter.Kernel); nil passes all.
 	Filter any
+	// Expression narrows what Filter passes; nil passes all. Where this kernel
+	// refuses it, ExpressionInKernel says so and the caller has to run it on
+	// each event, which then carries as many bytes as it looks at.
+	Expression *expression.Program
 	// Symbols of the running kernel.
 	Symbols Symbols
 	// BTF of the running kernel, as btf.LoadKernelSpec gives it.
@@ -35,6 +40,9 @@ type Options struct {
 	Plan Plan
 	// Stack adds the kernel stack to each event.
 	Stack bool
+	// Snaplen is how many bytes of a packet an event carries in Data, from the
+	// link-layer header on where the packet has one, at most MaxSnaplen; 0: none.
+	Snaplen int
 	// Conntrack traces only conntrack failures, with the probes that tell who
 	// evicted whom.
 	Conntrack bool
@@ -45,12 +53,20 @@ type Options struct {
 	XTCapacity int
 }
 
+// MaxSnaplen is tcpdump's: no packet is longer but for BIG TCP's.
+const MaxSnaplen = 1 << 18
+
+func (o *Options) snaplen() uint32 {
+	return uint32(min(max(o.Snaplen, 0), MaxSnaplen))
+}
+
 func (o *Options) bufferSize() uint32 {
+	const records = 4 // of the longest that must find room
 	size := o.BufferSize
 	if size <= 0 {
 		size = 16 << 20
 	}
-	size = max(size, os.Getpagesize())
+	size = max(size, os.Getpagesize(), records*int(o.snaplen()))
 	return 1 << bits.Len32(uint32(size-1))
 }
 
@@ -64,6 +80,7 @@ func (o *Options) xtCapacity() uint32 {
 // Tracer is an attached kernel side.
 type Tracer struct {
 	kernel    *kernelSide
+	refused   error // why the expression does not run in the kernel
 	reader    *ringbuf.Reader
 	record    ringbuf.Record
 	links     []link.Link
@@ -77,10 +94,15 @@ type Tracer struct {
 	options   Options
 	knowsNFT  bool
 	attached  map[string]bool // functions that have their probe
-	refused   bool            // the kernel takes neither fentry nor kprobes
+	probeless bool            // the kernel takes neither fentry nor kprobes
 	early     []*event.Event  // drops read while calibrating
-	earlyLost atomic.Uint64
-	offset    time.Duration // CLOCK_REALTIME - CLOCK_MONOTONIC
+	flushed   bool            // Read is to return ErrFlushed once early is empty
+	stale     bool            // calibration must be done again
+	// Not before this time, and how long after the one before.
+	calibrateNext  time.Time
+	calibratePause time.Duration
+	earlyLost      atomic.Uint64
+	offset         time.Duration // CLOCK_REALTIME - CLOCK_MONOTONIC
 }
 
 // ErrNoBTF says that the kernel describes its types nowhere.
@@ -88,20 +110,26 @@ var ErrNoBTF = errors.New("the kernel has no BTF")
 
 // Open loads, calibrates and attaches. The error names what is missing.
 func Open(ctx context.Context, o Options) (*Tracer, error) {
-	kernel, err := load(&o, o.BTF)
+	kernel, refused, err := loadWithExpression(&o)
 	if err != nil {
 		return nil, err
 	}
 	if o.Plan == "" {
 		o.Plan = PlanAuto
 	}
-	t := &Tracer{kernel: kernel, xt: newXTAllocator(o.xtCapacity()), sites: make(map[uint32][]uint64), options: o, attached: make(map[string]bool), used: make(map[Plan]int), ctUsed: make(map[Plan]int)}
+	t := &Tracer{kernel: kernel, refused: refused, xt: newXTAllocator(o.xtCapacity()), sites: make(map[uint32][]uint64), options: o, attached: make(map[string]bool), used: make(map[Plan]int), ctUsed: make(map[Plan]int)}
 	if err := t.start(ctx, &o); err != nil {
 		t.Close()
 		return nil, err
 	}
+	if refused != nil {
+		t.notice("the kernel refuses the expression, which is slower outside of it: %v", refused)
+	}
 	return t, nil
 }
+
+// ExpressionInKernel reports whether events have passed Options.Expression.
+func (t *Tracer) ExpressionInKernel() bool { return t.refused == nil }
 
 func (t *Tracer) start(ctx context.Context, o *Options) error {
 	var err error
@@ -110,6 +138,9 @@ func (t *Tracer) start(ctx context.Context, o *Options) error {
 	}
 	if err := t.configure(o); err != nil {
 		return err
+	}
+	if len(o.Symbols.Ranges("ipt_do_table"))+len(o.Symbols.Ranges("ip6t_do_table")) > 0 {
+		t.kernel.loadAhead()
 	}
 	if t.reader, err = ringbuf.NewReader(t.kernel.table("events")); err != nil {
 		return fmt.Errorf("open ring buffer: %w", err)
@@ -207,10 +238,22 @@ func (t *Tracer) Read(e *event.Event) error {
 		*e, t.early = *t.early[0], t.early[1:]
 		return nil
 	}
-	if err := t.reader.ReadInto(&t.record); err != nil {
-		return fmt.Errorf("read ring buffer: %w", err)
+	for {
+		if t.flushed { // the flush ended a calibration
+			return ringbuf.ErrFlushed
+		}
+		if err := t.reader.ReadInto(&t.record); err != nil {
+			return fmt.Errorf("read ring buffer: %w", err)
+		}
+		if isCalibration(t.record.RawSample) {
+			continue // one that nobody waited for
+		}
+		if err := e.Decode(t.record.RawSample); err != nil {
+			return err
+		}
+		t.checkFrame(e)
+		return nil
 	}
-	return e.Decode(t.record.RawSample)
 }
 
 // SetDeadline lets Read return os.ErrDeadlineExceeded at that time.

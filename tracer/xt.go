@@ -82,9 +82,13 @@ func (a *xtAllocator) allocate(table uint64, number uint32) (uint32, error) {
 func (t *Tracer) Track(do func(func() error) error, x *XTTable) (uint64, error) {
 	t.xt.mu.Lock()
 	defer t.xt.mu.Unlock()
-	found, err := t.findXT(do, x)
+	programs, err := t.kernel.legacy()
+	if err != nil {
+		return 0, err
+	}
+	found, err := t.findXT(programs.Find, do, x)
 	if err == nil {
-		err = t.track(found, x)
+		err = t.track(programs.Baseline, found, x)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("watch table %s: %w", x.Name, err)
@@ -92,7 +96,7 @@ func (t *Tracer) Track(do func(func() error) error, x *XTTable) (uint64, error) 
 	return found.Private, nil
 }
 
-func (t *Tracer) track(found *bpf.KernelXtQuery, x *XTTable) error {
+func (t *Tracer) track(baseline *ebpf.Program, found *bpf.KernelXtQuery, x *XTTable) error {
 	tables := t.kernel.table("xt_tables")
 	if err := tables.Delete(found.Table); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("forget its old entries: %w", err)
@@ -114,7 +118,7 @@ func (t *Tracer) track(found *bpf.KernelXtQuery, x *XTTable) error {
 	if err := tables.Put(found.Table, &tracked); err != nil {
 		return err
 	}
-	if err := t.baseline(found.Table, len(x.Drops)); err != nil {
+	if err := takeBaseline(baseline, found.Table, len(x.Drops)); err != nil {
 		return err
 	}
 	tracked.Ready = 1
@@ -123,7 +127,7 @@ func (t *Tracer) track(found *bpf.KernelXtQuery, x *XTTable) error {
 
 // findXT asks the kernel side for the table's address and checks that it is the
 // one described.
-func (t *Tracer) findXT(do func(func() error) error, x *XTTable) (*bpf.KernelXtQuery, error) {
+func (t *Tracer) findXT(find *ebpf.Program, do func(func() error) error, x *XTTable) (*bpf.KernelXtQuery, error) {
 	query := bpf.KernelXtQuery{
 		Pf: uint32(x.Family), Hook: uint32(bits.TrailingZeros32(x.ValidHooks)),
 	}
@@ -137,7 +141,7 @@ func (t *Tracer) findXT(do func(func() error) error, x *XTTable) (*bpf.KernelXtQ
 	err := do(func() error {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		_, err := t.kernel.XTFind.Run(&ebpf.RunOptions{Context: [1]uint64{}})
+		_, err := find.Run(&ebpf.RunOptions{Context: [1]uint64{}})
 		return err
 	})
 	if err != nil {
@@ -152,8 +156,8 @@ func (t *Tracer) findXT(do func(func() error) error, x *XTTable) (*bpf.KernelXtQ
 	return &query, nil
 }
 
-// baseline takes the counters of every CPU as they are now.
-func (t *Tracer) baseline(table uint64, entries int) error {
+// takeBaseline takes the counters of every CPU as they are now.
+func takeBaseline(program *ebpf.Program, table uint64, entries int) error {
 	const runOnCPU = 1 // BPF_F_TEST_RUN_ON_CPU, 5.10 and later
 	cpus, err := onlineCPUs()
 	if err != nil {
@@ -161,7 +165,7 @@ func (t *Tracer) baseline(table uint64, entries int) error {
 	}
 	for _, cpu := range cpus {
 		for from := 0; from < entries; from += baselineStep {
-			_, err := t.kernel.XTBaseline.Run(&ebpf.RunOptions{
+			_, err := program.Run(&ebpf.RunOptions{
 				Context: [3]uint64{table, uint64(from), uint64(entries)},
 				Flags:   runOnCPU, CPU: uint32(cpu),
 			})

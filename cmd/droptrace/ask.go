@@ -8,6 +8,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/droptrace/droptrace/resolve/near"
 	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/resolve/symbol"
 	"github.com/droptrace/droptrace/tracer/filter"
@@ -78,7 +79,7 @@ func checkInterfaces(ctx context.Context, names []string, asked []netns.Namespac
 	for _, name := range names {
 		if !slices.Contains(known, name) {
 			err := fmt.Errorf("there is no interface %q", name)
-			if like := near(name, slices.Compact(slices.Sorted(slices.Values(known)))); len(like) > 0 {
+			if like := near.Names(name, known); len(like) > 0 {
 				return errorWithHint(err, "did you mean "+either(like)+"?")
 			}
 			return err

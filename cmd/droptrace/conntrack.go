@@ -90,7 +90,7 @@ func readConntrackOptions(c *cli.Context) (conntrackOptions, error) {
 	o.quiet = c.Bool("quiet")
 	o.cfg.Conntrack, o.cfg.Resolved = true, c.Bool("resolved")
 	if c.Args().Present() {
-		return o, refuseExpression(c.Args().Slice())
+		return o, badUsage(fmt.Errorf("%q is no flag", c.Args().First()), "flags narrow what is shown: see droptrace conntrack --help")
 	}
 	for _, f := range conntrackFilters(&o.cfg.Filter) {
 		*f.values = c.StringSlice(f.name)
@@ -99,7 +99,7 @@ func readConntrackOptions(c *cli.Context) (conntrackOptions, error) {
 		}
 	}
 	var errs [6]error
-	o.json, errs[0] = readFormat(c)
+	o.format, errs[0] = readFormat(c, "text", "json")
 	o.cfg.Probes, errs[1] = oneOf(c, "probes", "auto", "fentry", "kprobe", "tracepoint")
 	o.limit, errs[2] = readCount(c)
 	o.duration, errs[3] = readDuration(c)

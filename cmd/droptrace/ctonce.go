@@ -68,7 +68,7 @@ func again(ctx context.Context, s *resolve.Sampler, before []*resolve.ConntrackS
 }
 
 func printOnce(list []*resolve.ConntrackSample, o conntrackOptions, t terminal) error {
-	if o.json {
+	if o.format == "json" {
 		j := output.NewJSON(t.stdout)
 		for _, s := range list {
 			if err := j.Sample(s); err != nil {

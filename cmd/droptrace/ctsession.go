@@ -64,7 +64,7 @@ func newConntrackSession(ctx context.Context, o conntrackOptions, t terminal, sr
 	}
 	_, wide := width(t.stdout)
 	switch {
-	case o.json:
+	case o.format == "json":
 		s.out = output.NewJSON(t.stdout)
 	case wide && !o.list && !t.dumb():
 		s.screen = output.NewScreen(t.stdout)

@@ -9,12 +9,16 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/resolve/near"
 )
 
 // The headings of --help.
 const (
 	filterFlags = "Filters:"
 	outputFlags = "Output:"
+	recordFlags = "Recording:"
 	tracerFlags = "Tracing:"
 )
 
@@ -32,15 +36,18 @@ func liveFlags() []cli.Flag {
 	on := func(category, usage, name string, aliases ...string) {
 		flags = append(flags, &cli.BoolFlag{Name: name, Aliases: aliases, Category: category, Usage: usage})
 	}
-	text(outputFlags, "`FORMAT` text or json", "output")
+	text(outputFlags, "`FILE` show a recording again: droptrace read FILE", "read", "r")
+	text(outputFlags, "`FORMAT` text, json, or tcpdump: its lines with the drop behind", "output")
 	on(outputFlags, "the same as --output json: one object a line", "json")
 	text(outputFlags, "`N` end after so many drops were shown", "count", "c")
 	text(outputFlags, "`TIME` end after so long: 30s, 5m", "duration")
+	on(outputFlags, "with tcpdump's lines: its -t to -ttttt", "stamp", "t")
 	on(outputFlags, "no heading, status line, notes or closing summary", "quiet", "q")
 	on(outputFlags, "with the kernel's stack", "stack")
 	on(outputFlags, "accepted for habit: addresses are always numbers", "numeric", "n")
-	on(outputFlags, "accepted: causes are not told yet", "no-why")
+	on(outputFlags, "without causes and fixes", "no-why")
 	on(outputFlags, "print the JSON schema of --output json and end", "schema")
+	flags = append(flags, recordingFlags()...)
 	text(tracerFlags, "`PLAN` auto, fentry, kprobe or tracepoint", "probes")
 	text(tracerFlags, "`SIZE` the buffer in the kernel: 8M", "buffer-size")
 	on(tracerFlags, "also what the kernel frees without losing a packet", "all")
@@ -95,10 +102,12 @@ func (l filterList) flags() []cli.Flag {
 // options are what the command line asks of the live command.
 type options struct {
 	cfg      Config
-	json     bool
+	format   string // text, json or tcpdump
+	stamp    output.Stamp
 	quiet    bool
 	limit    uint64 // 0 for none
 	duration time.Duration
+	record   recordOptions
 }
 
 // readOptions reads the flags. What only the tracer can judge (names, addresses)
@@ -107,9 +116,6 @@ func readOptions(c *cli.Context) (options, error) {
 	o := options{quiet: c.Bool("quiet"), cfg: Config{
 		All: c.Bool("all"), Stack: c.Bool("stack"), NoWhy: c.Bool("no-why"),
 	}}
-	if c.Args().Present() {
-		return o, refuseExpression(c.Args().Slice())
-	}
 	o.cfg.Filter.Netfilter = c.Bool("netfilter")
 	for _, f := range filters(&o.cfg.Filter) {
 		*f.values = c.StringSlice(f.name)
@@ -117,12 +123,15 @@ func readOptions(c *cli.Context) (options, error) {
 			return o, badUsage(fmt.Errorf("--%s has an empty value", f.name), "values are parted by one comma, without spaces")
 		}
 	}
-	var errs [5]error
-	o.json, errs[0] = readFormat(c)
+	var errs [7]error
+	o.format, errs[0] = readFormat(c, "text", "json", "tcpdump")
 	o.cfg.Probes, errs[1] = oneOf(c, "probes", "auto", "fentry", "kprobe", "tracepoint")
 	o.limit, errs[2] = readCount(c)
 	o.duration, errs[3] = readDuration(c)
 	o.cfg.BufferSize, errs[4] = readSize(c)
+	o.record, errs[5] = readRecordOptions(c)
+	o.cfg.Snaplen = o.record.snaplen
+	o.stamp, errs[6] = readStamp(c, o.format)
 	for _, err := range errs {
 		if err != nil {
 			return o, err
@@ -131,31 +140,31 @@ func readOptions(c *cli.Context) (options, error) {
 	return o, nil
 }
 
-// refuseExpression is for words that are no flags. A flag after them was not
-// read as one: nothing of the line is acted on.
-func refuseExpression(words []string) error {
-	if words[0] == "help" {
-		return badUsage(errors.New(`"help" is no command`), "droptrace --help lists the flags")
+// readFormat takes --json as the short form of --output json.
+func readFormat(c *cli.Context, formats ...string) (string, error) {
+	format, err := oneOf(c, "output", formats...)
+	if err != nil {
+		return "", err
 	}
-	line := strings.Join(words, " ")
-	hint := "flags do it: --port, --host, --proto, -i and others, see --help"
-	if i := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, "-") }); i >= 0 {
-		line = strings.Join(words[:i], " ")
-		hint += "; " + words[i] + " after it was not read"
+	if !c.Bool("json") {
+		return format, nil
 	}
-	return badUsage(fmt.Errorf("%q is no flag, and expressions are not understood yet", line), hint)
+	if c.IsSet("output") && format != "json" {
+		return "", badUsage(fmt.Errorf("--json and --output %s exclude each other", format), "give one of them")
+	}
+	return "json", nil
 }
 
-// readFormat takes --json as the short form of --output json.
-func readFormat(c *cli.Context) (json bool, err error) {
-	format, err := oneOf(c, "output", "text", "json")
-	if err != nil {
-		return false, err
+// readStamp is the time of a line as tcpdump gives it, where the line is tcpdump's.
+func readStamp(c *cli.Context, format string) (output.Stamp, error) {
+	stamp := output.Stamp(c.Count("stamp"))
+	switch {
+	case stamp > 0 && format != "tcpdump":
+		return 0, badUsage(errors.New("-t is for lines as tcpdump has them"), "give --output tcpdump too")
+	case stamp > output.StampFirst:
+		return 0, badUsage(errors.New("-t is given too often"), "tcpdump knows -t to -ttttt")
 	}
-	if c.Bool("json") && format == "text" && c.IsSet("output") {
-		return false, badUsage(errors.New("--json and --output text exclude each other"), "give one of them")
-	}
-	return c.Bool("json") || format == "json", nil
+	return stamp, nil
 }
 
 // oneOf reads a flag that knows few values; the first is the default.
@@ -168,7 +177,7 @@ func oneOf(c *cli.Context, flag string, values ...string) (string, error) {
 		return v, nil
 	}
 	hint := "want " + either(values)
-	if n := near(v, values); len(n) > 0 {
+	if n := near.Names(v, values); len(n) > 0 {
 		hint = "did you mean " + either(n) + "?"
 	}
 	return "", badUsage(fmt.Errorf("--%s %q is not known", flag, v), hint)

@@ -12,10 +12,19 @@ const helpColumn = 26
 // helpText is what --help prints: an example first, since that is what most
 // came for, then the flags in the order in which they are declared.
 func helpText(app *cli.App) string {
+	return usageText(app.UsageText, app.Description, app.Flags)
+}
+
+// commandHelp is the same for a command.
+func commandHelp(c *cli.Command) string {
+	return usageText(c.UsageText, c.Description, c.Flags)
+}
+
+func usageText(usage, description string, flags []cli.Flag) string {
 	var b strings.Builder
-	b.WriteString("Usage: " + app.UsageText + "\n\n" + app.Description + "\n")
+	b.WriteString("Usage: " + usage + "\n\n" + description + "\n")
 	category := "\x00"
-	for _, f := range app.Flags {
+	for _, f := range flags {
 		d, ok := f.(describedFlag)
 		if !ok {
 			continue

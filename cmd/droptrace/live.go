@@ -38,6 +38,7 @@ type session struct {
 	src    source
 	q      *queue
 	w      *writer
+	rec    *recorder // nil: nothing is recorded
 	cancel context.CancelCauseFunc
 	start  time.Time
 
@@ -52,8 +53,15 @@ func liveAction(c *cli.Context, t terminal, open opener) error {
 		_, err := io.WriteString(t.stdout, output.Schema())
 		return err
 	}
+	words := c.Args().Slice()
+	if c.IsSet("read") {
+		return readAction(c, t, []string{c.String("read")}, strings.Join(words, " "))
+	}
 	o, err := readOptions(c)
 	if err != nil {
+		return err
+	}
+	if o.cfg.Expression, err = readExpression(words, c.App.Commands); err != nil {
 		return err
 	}
 	return live(c.Context, o, t, open)
@@ -67,16 +75,23 @@ func live(ctx context.Context, o options, t terminal, open opener) error {
 	_, isTerminal := width(t.stdout)
 	q := newQueue(isTerminal)
 	o.cfg.Notify = q.notify
+	rec, err := newRecorder(o.record, t)
+	if err != nil {
+		return err
+	}
 	src, err := open(ctx, o.cfg)
 	if err != nil {
-		return openFailed(ctx, o, t, q, err)
+		return errors.Join(openFailed(ctx, o, t, q, err), rec.abandon())
 	}
 	if o.duration > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeoutCause(ctx, o.duration, errDuration)
 		defer stop()
 	}
-	return newSession(o, t, src, q, cancel).run(ctx)
+	s := newSession(o, t, src, q, cancel)
+	s.rec = rec
+	rec.start(src)
+	return s.run(ctx)
 }
 
 // newSession is apart from live so that benchmarks see its counters.
@@ -110,6 +125,7 @@ func (s *session) run(ctx context.Context) error {
 	readErr := s.read(ctx)
 	s.q.close()
 	writeErr := s.await(written)
+	recordErr := s.rec.close(s.src.Stats())
 	// The summary may wait for whoever reads standard error: detach first.
 	closeErr := s.src.Close()
 	if closeErr != nil {
@@ -117,14 +133,14 @@ func (s *session) run(ctx context.Context) error {
 	}
 	switch {
 	case errors.Is(writeErr, syscall.EPIPE):
-		return errors.Join(readErr, closeErr) // as with head: enough was read
+		return errors.Join(readErr, recordErr, closeErr) // as with head: enough was read
 	case errors.Is(writeErr, errUnread):
 		// No failure: less stops reading at its first screen.
 		printMessage(s.t.stderr, s.t.style(s.t.stderr), "note: "+writeErr.Error(), nil)
 		writeErr = nil
 	}
 	s.summary()
-	return errors.Join(readErr, writeErr, closeErr)
+	return errors.Join(readErr, writeErr, recordErr, closeErr)
 }
 
 // read moves drops from the source to the queue. It waits for nothing else.
@@ -137,8 +153,16 @@ func (s *session) read(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("read drops: %w", err)
 		}
+		if s.rec != nil {
+			if more, err := s.rec.put(s, d); !more || err != nil {
+				return err
+			}
+		}
 		s.tally.Add(d)
 		s.received += 1 + d.Repeats
+		if s.rec.silent() {
+			continue
+		}
 		if s.q.put(d, time.Now()) {
 			runtime.Gosched() // on one CPU the writer would have to wait
 		}
@@ -167,7 +191,7 @@ func (s *session) heading() {
 		return
 	}
 	style := s.t.style(s.t.stderr)
-	facts := append([]string{"tracing drops"}, s.o.cfg.Filter.words()...)
+	facts := append([]string{"tracing drops"}, s.o.cfg.words()...)
 	if about := s.src.About(); about != "" {
 		facts = append(facts, about)
 	}
@@ -175,6 +199,15 @@ func (s *session) heading() {
 		facts = append(facts, "Ctrl-C ends")
 	}
 	_ = output.WriteHeading(s.t.stderr, style, facts)
+}
+
+// words describes what is asked for.
+func (c *Config) words() []string {
+	words := c.Filter.words()
+	if c.Expression != "" {
+		words = append(words, c.Expression)
+	}
+	return words
 }
 
 // words describes a filter as it was asked for.
@@ -204,7 +237,11 @@ func (s *session) summary() {
 		Elapsed: time.Since(s.start),
 		Tally:   &s.tally,
 	}
-	m.Unshown = s.received - m.Shown - m.Folded
+	m.Written, m.Files = s.rec.written()
+	m.WrittenTo = s.o.record.name
+	if !s.rec.silent() {
+		m.Unshown = s.received - m.Shown - m.Folded
+	}
 	if s.received == 0 {
 		m.Hidden = s.src.Hidden()
 	}

@@ -79,7 +79,7 @@ func TestFloodIsFoldedExactly(t *testing.T) {
 			f := &fake{Drops: tt.drops, Flows: tt.flows, End: true, Lost: 5}
 			done := make(chan error, 1)
 			go func() {
-				err := live(context.Background(), options{json: true}, term, f.open)
+				err := live(context.Background(), options{format: "json"}, term, f.open)
 				term.stdout.Close()
 				done <- err
 			}()
@@ -121,7 +121,7 @@ func TestCalmRunShowsEachDropInOrder(t *testing.T) {
 	f := &fake{Drops: 300, End: true, Every: 50 * time.Microsecond}
 	done := make(chan error, 1)
 	go func() {
-		err := live(context.Background(), options{json: true}, term, f.open)
+		err := live(context.Background(), options{format: "json"}, term, f.open)
 		term.stdout.Close()
 		done <- err
 	}()
@@ -205,18 +205,6 @@ func TestTerminalPace(t *testing.T) {
 	}
 }
 
-func TestNear(t *testing.T) {
-	names := []string{"port", "sport", "dport", "proto", "probes", "output", "in", "out", "iface"}
-	for _, tt := range []struct{ name, want string }{
-		{"prot", "proto port"}, {"ports", "port"}, {"outpt", "output"}, {"xyzzy", ""},
-		{"ifaces", "iface"}, {"pr", "proto probes"}, {"ni", "in"}, {"", ""},
-	} {
-		if got := strings.Join(near(tt.name, names), " "); got != tt.want {
-			t.Errorf("near(%q) = %q, want %q", tt.name, got, tt.want)
-		}
-	}
-}
-
 func TestUTF8Locale(t *testing.T) {
 	for _, tt := range []struct {
 		env  map[string]string
@@ -265,15 +253,15 @@ func BenchmarkLive(b *testing.B) {
 	}
 	defer null.Close()
 	term := terminal{stdout: null, stderr: null, getenv: func(string) string { return "" }, zone: time.UTC}
-	for _, json := range []bool{true, false} {
+	for _, format := range []string{"json", "text", "tcpdump"} {
 		for _, rate := range []int{100000, 200000, 300000, 500000} {
-			b.Run(fmt.Sprintf("json=%v/rate=%d", json, rate), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%s/rate=%d", format, rate), func(b *testing.B) {
 				p := &pacedSource{rate: rate, fake: fake{Drops: b.N, Flows: 10000}}
 				for i := range 10000 {
 					p.made = append(p.made, p.drop(i))
 				}
 				b.ResetTimer()
-				s := newSession(options{json: json, quiet: true}, term, p, newQueue(false), func(error) {})
+				s := newSession(options{format: format, quiet: true}, term, p, newQueue(false), func(error) {})
 				if err := s.run(context.Background()); err != nil {
 					b.Fatal(err)
 				}

@@ -23,7 +23,8 @@ func main() {
 func run(args []string, t terminal, open opener) int {
 	ctx, stop := signals(context.Background())
 	defer stop()
-	err := newApp(t, open).RunContext(ctx, args)
+	app := newApp(t, open)
+	err := app.RunContext(ctx, flagsFirst(app, args))
 	if exit, ok := err.(cli.ExitCoder); ok { // cli's own: --help with a topic
 		err = badUsage(errors.New(exit.Error()), "droptrace --help lists the flags")
 	}
@@ -37,17 +38,22 @@ func run(args []string, t terminal, open opener) int {
 func newApp(t terminal, open opener) *cli.App {
 	app := &cli.App{
 		Name:      "droptrace",
-		UsageText: "droptrace [flags]",
+		UsageText: "droptrace [flags] [expression]\n       droptrace read [flags] FILE... [expression]",
 		Description: `Shows every packet that the kernel drops, with the rule that dropped it:
 
     droptrace --port 80               drops of one service
+    droptrace 'tcp port 80 and not net 10'         as tcpdump has it
     droptrace -i eth0 --json          all on one interface, for programs
+    droptrace -w drops.pcapng         recorded, for Wireshark and for later
+    droptrace read drops.pcapng       a recording again (droptrace read --help)
     droptrace conntrack               flows that got no conntrack entry, and why
 
 It changes nothing on the machine that it watches. It needs root. Filters narrow
 what is shown: the values of one flag (repeated, or with commas) are
 alternatives, and all flags must match. Ports and hosts match the packet, its
-conntrack entry in both directions, and the header quoted in an ICMP error.
+conntrack entry in both directions, and the header quoted in an ICMP error. An
+expression of tcpdump's (man pcap-filter) narrows further and sees the packet
+only, as it was when it was dropped; tcpdump must be installed to compile it.
 
 Exit codes: 0 ended as asked, 1 failed, 2 bad usage.`,
 		Flags:           liveFlags(),
@@ -60,7 +66,7 @@ Exit codes: 0 ended as asked, 1 failed, 2 bad usage.`,
 		ExitErrHandler:         func(*cli.Context, error) {},
 		OnUsageError:           func(c *cli.Context, err error, _ bool) error { return usageError(c.App.Flags, err) },
 	}
-	app.Commands = []*cli.Command{conntrackCommand(t, open)}
+	app.Commands = []*cli.Command{conntrackCommand(t, open), readCommand(t)}
 	app.CustomAppHelpTemplate = helpText(app) // a template with no actions
 	app.Action = func(c *cli.Context) error {
 		if c.Bool("version") {
@@ -73,10 +79,13 @@ Exit codes: 0 ended as asked, 1 failed, 2 bad usage.`,
 
 // printVersion also names the JSON schema: scripts depend on both.
 func printVersion(w io.Writer) error {
-	version := "unknown version"
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		version = info.Main.Version
-	}
-	_, err := fmt.Fprintf(w, "droptrace %s, JSON schema %d\n", version, resolve.Schema)
+	_, err := fmt.Fprintf(w, "droptrace %s, JSON schema %d\n", programVersion(), resolve.Schema)
 	return err
+}
+
+func programVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown version"
 }

@@ -99,7 +99,10 @@ func (f *fake) open(_ context.Context, cfg Config) (source, error) {
 	}
 	if f.Config != "" {
 		cfg.Notify = nil
-		b, err := json.Marshal(struct{ Config }{cfg}.Filter)
+		b, err := json.Marshal(struct {
+			Filter
+			Expression string `json:",omitempty"`
+		}{cfg.Filter, cfg.Expression})
 		if err != nil {
 			return nil, err
 		}
@@ -169,6 +172,8 @@ func (f *fake) Next(ctx context.Context) (*resolve.Drop, error) {
 	f.mu.Unlock()
 	return f.drop(i), nil
 }
+
+func (f *fake) Capture() *resolve.Capture { return nil }
 
 func (f *fake) Stats() output.Counts {
 	f.mu.Lock()

@@ -16,12 +16,29 @@ const (
 	refreshAtLeast = 5 * time.Second
 )
 
-// refresh looks for namespaces' tables for no more than a tenth of the time, but
-// at least every refreshAtLeast.
-func (t *trace) refresh(ctx context.Context) {
+// maintain does what is due, also where drops never leave Read waiting.
+func (t *trace) maintain(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
+	if t.tracer.Recalibrate(ctx) {
+		t.tellNotices()
+		t.tracer.SetDeadline(t.refreshNext)
+	}
+	if !time.Now().Before(t.refreshNext) {
+		t.refresh(ctx)
+	}
+}
+
+func (t *trace) tellNotices() {
+	for _, n := range t.tracer.Notices() {
+		t.notice(n)
+	}
+}
+
+// refresh looks for namespaces' tables for no more than a tenth of the time, but
+// at least every refreshAtLeast.
+func (t *trace) refresh(ctx context.Context) {
 	err := t.refreshModules(ctx)
 	start := time.Now()
 	err = errors.Join(err, t.resolver.Prepare(ctx))
@@ -29,7 +46,8 @@ func (t *trace) refresh(ctx context.Context) {
 		t.notice(err.Error())
 	}
 	pause := min(max(refreshEvery, 10*time.Since(start)), refreshAtLeast)
-	t.tracer.SetDeadline(time.Now().Add(pause))
+	t.refreshNext = time.Now().Add(pause)
+	t.tracer.SetDeadline(t.refreshNext)
 }
 
 // refreshModules looks whether modules came or went since the last time.
@@ -49,9 +67,7 @@ func (t *trace) refreshModules(ctx context.Context) error {
 	}
 	err = t.tracer.Refresh(ctx, kernelSymbols{t.symbols.Table()})
 	t.modulesSince = time.Now()
-	for _, n := range t.tracer.Notices() {
-		t.notice(n)
-	}
+	t.tellNotices()
 	return err
 }
 

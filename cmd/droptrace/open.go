@@ -13,6 +13,9 @@ type source interface {
 	// detaches its probes, hands out what the buffer still holds, and then
 	// returns io.EOF; any other error is a failure. One goroutine calls it.
 	Next(ctx context.Context) (*resolve.Drop, error)
+	// Capture returns the bytes of the drop that Next returned last, nil where
+	// they are not known. They are valid until Next is called again.
+	Capture() *resolve.Capture
 	// Stats returns the counters so far. It may be called at any time, also
 	// beside Next and after Close.
 	Stats() output.Counts
@@ -42,11 +45,13 @@ type opener func(ctx context.Context, cfg Config) (source, error)
 // Config is what the command line asks of a source.
 type Config struct {
 	Filter     Filter
+	Expression string // tcpdump's; "" means all
 	Probes     string // auto, fentry, kprobe or tracepoint
 	BufferSize int    // of the ring buffer, in bytes; 0 means the default
 	All        bool   // frees that lose no packet are wanted too
 	Stack      bool   // with the kernel stack
 	NoWhy      bool   // no diagnosis
+	Snaplen    int    // bytes of each packet wanted; 0: none
 	Conntrack  bool   // only conntrack failures: the source is a failureSource
 	Resolved   bool   // with Conntrack: clashes that lost nothing, too
 	// Notify takes what the user has to know. It may be called from any

@@ -22,34 +22,45 @@ import (
 	"github.com/droptrace/droptrace/tracer"
 	"github.com/droptrace/droptrace/tracer/event"
 	"github.com/droptrace/droptrace/tracer/filter"
+	"github.com/droptrace/droptrace/tracer/filter/expression"
 	"github.com/droptrace/droptrace/tracer/packet"
 )
 
 // trace is the source that traces this machine.
 type trace struct {
-	tracer   *tracer.Tracer
-	resolver *resolve.Resolver
-	symbols  *symbol.Live
-	reasons  *symbol.Reasons
-	filter   *filter.Filter
-	all      bool
+	tracer     *tracer.Tracer
+	resolver   *resolve.Resolver
+	symbols    *symbol.Live
+	reasons    *symbol.Reasons
+	filter     *filter.Filter
+	expression *expression.Program
+	// Where it does not run in the kernel, or on what is no drop, we run it.
+	expressionInKernel bool
+	all                bool
 
 	namespaces []netns.Namespace // asked for, else our own
 	interfaces []string          // asked for by name
 
 	event        event.Event
+	capture      resolve.Capture
 	started      bool
 	notice       func(message string)
+	refreshNext  time.Time
 	modules      string    // names of the loaded ones
 	modulesSince time.Time // when they had got their probes
 	modulesSeen  time.Time // when they were still the same
 	notLost      atomic.Uint64
 	filteredUser atomic.Uint64
+	undecided    atomic.Uint64
 	last         atomic.Pointer[tracer.Counts]
 }
 
 // open loads the tracer.
 func open(ctx context.Context, cfg Config) (source, error) {
+	program, err := compileExpression(ctx, cfg.Expression)
+	if err != nil {
+		return nil, err
+	}
 	// Before the symbols: a module that comes in between is found by refresh.
 	modules, _ := os.ReadFile("/proc/modules")
 	symbols, err := symbol.Open()
@@ -61,14 +72,17 @@ func open(ctx context.Context, cfg Config) (source, error) {
 			cfg.Notify(output.Notice{Message: message})
 		}
 	}}
-	if err := t.open(ctx, cfg); err != nil {
+	if err := t.open(ctx, cfg, program); err != nil {
 		t.Close()
 		return nil, explainFailure(err)
+	}
+	if err := dropPrivileges(); err != nil {
+		t.notice("it goes on with all its privileges: " + err.Error())
 	}
 	return t, nil
 }
 
-func (t *trace) open(ctx context.Context, cfg Config) error {
+func (t *trace) open(ctx context.Context, cfg Config, program *expression.Program) error {
 	spec, err := btf.LoadKernelSpec()
 	if err != nil {
 		return fmt.Errorf("%w: %w", tracer.ErrNoBTF, err)
@@ -97,21 +111,24 @@ func (t *trace) open(ctx context.Context, cfg Config) error {
 	kernel, _ := t.filter.Kernel()
 	t.tracer, err = tracer.Open(ctx, tracer.Options{
 		Filter: kernel, Symbols: kernelSymbols{t.symbols.Table()}, BufferSize: cfg.BufferSize,
-		Stack: cfg.Stack, Plan: tracer.Plan(cfg.Probes), BTF: spec,
-		Conntrack: cfg.Conntrack, Resolved: cfg.Resolved,
+		Stack: cfg.Stack, Plan: tracer.Plan(cfg.Probes), BTF: spec, Expression: program,
+		Snaplen: cfg.Snaplen, Conntrack: cfg.Conntrack, Resolved: cfg.Resolved,
 	})
 	if err != nil {
 		return err
 	}
-	for _, n := range t.tracer.Notices() {
-		t.notice(n)
+	if program != nil && program.Addresses() {
+		t.notice("the expression looks at hardware addresses: packets that this host sends have none yet when netfilter drops them, and those of tunnels never")
 	}
+	t.expression, t.expressionInKernel = program, t.tracer.ExpressionInKernel()
+	t.tellNotices()
 	if errors.Is(err, symbol.ErrNoReasons) {
 		t.notice(err.Error())
 	}
 	t.resolver, err = resolve.New(resolve.Config{
 		Symbols: t.symbols, Reasons: t.reasons, Watcher: xtWatcher{t.tracer},
 		ProbesComplete: t.probesComplete,
+		NoWhy:          cfg.NoWhy,
 		Ctnetlink:      t.Ctnetlink(),
 		Notify:         t.notice,
 	})
@@ -150,16 +167,17 @@ func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
 		t.started = true
 		// Detaching ends a Read that waits, once it has drained the ring.
 		context.AfterFunc(ctx, func() { t.tracer.Detach() })
-		t.tracer.SetDeadline(time.Now().Add(refreshEvery))
+		t.refreshNext = time.Now().Add(refreshEvery)
+		t.tracer.SetDeadline(t.refreshNext)
 	}
 	for {
+		t.maintain(ctx)
 		err := t.tracer.Read(&t.event)
 		switch {
 		case errors.Is(err, ringbuf.ErrFlushed):
 			return nil, io.EOF
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			t.refresh(ctx)
-			continue
+			continue // for maintain
 		case err != nil:
 			return nil, err
 		}
@@ -167,6 +185,12 @@ func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
 			return d, nil
 		}
 	}
+}
+
+// Capture implements source.
+func (t *trace) Capture() *resolve.Capture {
+	t.capture.Read(&t.event)
+	return &t.capture
 }
 
 // resolve returns nil for what nobody asked for.
@@ -179,7 +203,7 @@ func (t *trace) resolve(ctx context.Context) *resolve.Drop {
 		t.notLost.Add(1)
 		return nil
 	}
-	if !t.filter.MatchEvent(e) {
+	if !t.filter.MatchEvent(e) || !t.expressionMatches(e) {
 		t.filteredUser.Add(1)
 		return nil
 	}
@@ -196,6 +220,19 @@ func (t *trace) resolve(ctx context.Context) *resolve.Drop {
 		return nil
 	}
 	return d
+}
+
+// expressionMatches is what the kernel side does of drops where it can.
+func (t *trace) expressionMatches(e *event.Event) bool {
+	if t.expression == nil || t.expressionInKernel && e.Type == event.Drop {
+		return true
+	}
+	verdict, err := t.expression.Event(e)
+	if err != nil || verdict == expression.Undecided {
+		t.undecided.Add(1)
+		return false
+	}
+	return verdict == expression.Yes
 }
 
 // class tells frees that lose no packet; netfilter's always lose one.
@@ -236,6 +273,7 @@ func (t *trace) Stats() output.Counts {
 		Members:        c.Members,
 		NotLost:        notLost,
 		MissedNested:   c.Nested,
+		Undecided:      c.Undecided + t.undecided.Load(),
 	}
 }
 

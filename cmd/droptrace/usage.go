@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/droptrace/droptrace/resolve/near"
 )
 
 // usageError turns what package flag says about a command line into our words:
@@ -54,7 +56,7 @@ func unknownFlag(name string, flags []cli.Flag) error {
 			}
 		}
 	}
-	found := near(name, long)
+	found := near.Names(name, long)
 	for i := range found {
 		found[i] = dashed(found[i])
 	}
@@ -83,4 +85,12 @@ func attached(name string) string {
 		return ""
 	}
 	return "-" + name[:1] + " " + name[1:]
+}
+
+// either joins names for a sentence: "a", "a or b", "a, b or c".
+func either(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"sync/atomic"
 	"syscall"
@@ -37,15 +38,22 @@ func newWriter(s *session) *writer {
 	if _, ok := width(t.stdout); ok {
 		w.wide = t.stdout
 	}
-	if s.o.json {
-		w.out = output.NewJSON(w)
-	} else {
-		w.out = output.NewText(w, t.style(t.stdout), t.zone)
-	}
+	w.out = newPrinter(w, s.o, t)
 	if _, ok := width(t.stderr); ok && !s.o.quiet && !t.dumb() {
 		w.status = output.NewStatus(t.stderr, t.style(t.stderr))
 	}
 	return w
+}
+
+// newPrinter prints in the format that was asked for.
+func newPrinter(w io.Writer, o options, t terminal) printer {
+	switch o.format {
+	case "json":
+		return output.NewJSON(w)
+	case "tcpdump":
+		return output.NewTcpdump(w, t.style(t.stdout), t.zone, o.stamp)
+	}
+	return output.NewText(w, t.style(t.stdout), t.zone)
 }
 
 // Write writes to standard output and counts that as progress.
@@ -129,7 +137,7 @@ func (w *writer) print(b *batch) (done bool, err error) {
 // enough counts what is printed and not yet flushed: -c is never exceeded.
 func (w *writer) enough() bool {
 	limit := w.s.o.limit
-	return limit > 0 && w.shown.Load()+w.pendingShown >= limit
+	return limit > 0 && w.s.rec == nil && w.shown.Load()+w.pendingShown >= limit
 }
 
 // prepare makes room on the terminal and learns its width.
@@ -158,6 +166,9 @@ func (w *writer) notice(n output.Notice) error {
 	if !w.s.o.quiet {
 		printNotice(w.s.t.stderr, w.s.t.style(w.s.t.stderr), n)
 	}
+	if w.s.rec.silent() {
+		return nil
+	}
 	return w.out.Notice(n)
 }
 
@@ -166,6 +177,9 @@ func (w *writer) losses() error {
 	lost := w.s.src.Stats().Lost
 	if lost <= w.lost {
 		return nil
+	}
+	if w.s.rec.silent() {
+		return nil // it stands in the recording
 	}
 	w.prepare()
 	l := output.Loss{Time: time.Now(), Lost: lost - w.lost, Total: lost}
@@ -183,6 +197,9 @@ func (w *writer) tick() error {
 	}
 	if w.wide == nil && hungUp(w.s.t.stdout) {
 		return syscall.EPIPE
+	}
+	if w.s.rec.failed() {
+		w.s.cancel(errRecording)
 	}
 	if !w.busy {
 		c := w.s.src.Stats()

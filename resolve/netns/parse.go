@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/resolve/near"
 )
 
 // Parse understands what --netns takes: a name of `ip netns` or Docker's, a
@@ -117,8 +119,24 @@ func byName(name string) (Namespace, error) {
 	if len(names) == 0 {
 		return Namespace{}, fmt.Errorf("%q: %w; none has a name here: try a path or pid:N", name, ErrNotFound)
 	}
-	if meant := near(name, names); len(meant) > 0 {
+	if meant := near.Names(name, names); len(meant) > 0 {
 		return Namespace{}, fmt.Errorf("%q: %w; did you mean %s?", name, ErrNotFound, either(meant))
 	}
 	return Namespace{}, fmt.Errorf("%q: %w; `ip netns` lists those with a name", name, ErrNotFound)
+}
+
+// either joins quoted names: "a", "b" or "c". Who may make a namespace may put a
+// terminal's escapes in its name.
+func either(names []string) string {
+	var b strings.Builder
+	for i, n := range names {
+		switch {
+		case i > 0 && i == len(names)-1:
+			b.WriteString(" or ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(strconv.Quote(n))
+	}
+	return b.String()
 }

@@ -106,23 +106,6 @@ func TestParseRefuses(t *testing.T) {
 	})
 }
 
-func TestNear(t *testing.T) {
-	names := []string{"web-1", "web-2", "web-3", "web-4", "db", "web-1"}
-	for _, tt := range []struct{ name, want string }{
-		{"web1", "[web-1]"},
-		{"wbe-4", "[web-4]"},
-		{"web-5", "[web-1 web-2 web-3]"},
-		{"WEB-4", "[web-4 web-1 web-2]"},
-		{"d", "[db]"},
-		{"mail", "[]"},
-		{strings.Repeat("x", 1<<16), "[]"},
-	} {
-		if got := fmt.Sprint(near(tt.name, names)); got != tt.want {
-			t.Errorf("near %.20s: %s, want %s", tt.name, got, tt.want)
-		}
-	}
-}
-
 func FuzzParseLink(f *testing.F) {
 	for _, s := range []string{"net:[4026531840]", "net:[]", "net:[0]", "mnt:[1]", "net:[4294967296]", "net:["} {
 		f.Add(s)

@@ -8,6 +8,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/resolve/nftables/internal/nlattr"
 )
 
 // Namespace is a network namespace to read. It must stay open as long as a
@@ -48,7 +50,7 @@ const (
 // conn is a netlink socket inside one namespace, opened when it is needed.
 //
 // Opening it may by itself load nfnetlink, and the first message nf_tables: ask
-// inKernel before.
+// [module.Files.InKernel] before.
 type conn struct {
 	ns Namespace
 	nl *netlink.Conn
@@ -146,7 +148,7 @@ func deliver(sent, m netlink.Message, fn func(uint8, []byte) error) error {
 		// The generation moved between two datagrams of the dump.
 		return errInterrupted
 	case m.Header.Type>>8 != unix.NFNL_SUBSYS_NFTABLES || len(m.Data) < nfgenmsgLen:
-		return fmt.Errorf("message type %#x of %d bytes: %w", m.Header.Type, len(m.Data), errMalformed)
+		return fmt.Errorf("message type %#x of %d bytes: %w", m.Header.Type, len(m.Data), nlattr.ErrMalformed)
 	}
 	return fn(m.Data[0], m.Data[nfgenmsgLen:])
 }

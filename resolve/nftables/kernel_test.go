@@ -7,6 +7,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/resolve/nftables/internal/nlattr"
 )
 
 // attr is a netlink attribute to be encoded; its payload is one of uint32,
@@ -127,7 +129,7 @@ func (k *fakeKernel) dump(_ context.Context, req request, fn func(uint8, []byte)
 		return k.err
 	}
 	if req.typ == unix.NFT_MSG_GETSETELEM {
-		for _, b := range k.elements[string(untilNUL(req.attrs[1].Data))] {
+		for _, b := range k.elements[string(nlattr.UntilNUL(req.attrs[1].Data))] {
 			if err := fn(req.family, b); err != nil {
 				return err
 			}

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/resolve/nftables/internal/nlattr"
 )
 
 // Numbers of uapi/linux/netfilter/nf_tables.h that x/sys/unix lacks.
@@ -42,18 +44,18 @@ type tableMessage struct {
 
 func decodeTable(b []byte) (tableMessage, error) {
 	var t tableMessage
-	a := walk(b)
-	for a.next() {
-		switch a.typ {
+	a := nlattr.Walk(b)
+	for a.Next() {
+		switch a.Type {
 		case tableName:
-			t.name = string(a.text())
+			t.name = string(a.Text())
 		case tableHandle:
-			t.handle = a.uint64()
+			t.handle = a.Uint64()
 		case tableFlags:
-			t.flags = a.uint32()
+			t.flags = a.Uint32()
 		}
 	}
-	return t, a.err()
+	return t, a.Err()
 }
 
 // chainMessage is one NFT_MSG_NEWCHAIN. Without a hook it is a chain that
@@ -75,47 +77,47 @@ type chainMessage struct {
 func decodeChain(b []byte) (chainMessage, error) {
 	// The kernel sends no policy for a chain that has none.
 	c := chainMessage{policy: nfAccept}
-	a := walk(b)
-	for a.next() {
-		switch a.typ {
+	a := nlattr.Walk(b)
+	for a.Next() {
+		switch a.Type {
 		case chainTable:
-			c.table = string(a.text())
+			c.table = string(a.Text())
 		case chainName:
-			c.name = string(a.text())
+			c.name = string(a.Text())
 		case chainHandle:
-			c.handle = a.uint64()
+			c.handle = a.Uint64()
 		case chainHook:
 			c.hooked = true
-			a.nested(c.hookAttr)
+			a.Nested(c.hookAttr)
 		case chainPolicy:
-			c.policy = a.uint32()
+			c.policy = a.Uint32()
 		case chainUse:
-			c.use = a.uint32()
+			c.use = a.Uint32()
 		case chainType:
-			c.typ = string(a.text())
+			c.typ = string(a.Text())
 		case chainFlags:
-			c.flags = a.uint32()
+			c.flags = a.Uint32()
 		}
 	}
-	return c, a.err()
+	return c, a.Err()
 }
 
-func (c *chainMessage) hookAttr(a *attrs) {
-	switch a.typ {
+func (c *chainMessage) hookAttr(a *nlattr.Attrs) {
+	switch a.Type {
 	case hookNumber:
-		c.hook = a.uint32()
+		c.hook = a.Uint32()
 	case hookPriority:
-		c.priority = int32(a.uint32())
+		c.priority = int32(a.Uint32())
 	case hookDevice:
 		// Sent beside hookDevices by kernels that know both, for old readers.
-		c.addDevice(string(a.text()))
+		c.addDevice(string(a.Text()))
 	case hookDevices:
-		a.nested(func(a *attrs) {
-			switch a.typ {
+		a.Nested(func(a *nlattr.Attrs) {
+			switch a.Type {
 			case deviceName:
-				c.addDevice(string(a.text()))
+				c.addDevice(string(a.Text()))
 			case devicePrefix:
-				c.addDevice(string(a.text()) + "*")
+				c.addDevice(string(a.Text()) + "*")
 			}
 		})
 		// The kernel's order is that of its hook list; nft prints them sorted.
@@ -135,17 +137,17 @@ func decodeGeneration(b []byte) (uint32, error) {
 		gen   uint32
 		found bool
 	)
-	a := walk(b)
-	for a.next() {
-		if a.typ == unix.NFTA_GEN_ID {
-			gen, found = a.uint32(), true
+	a := nlattr.Walk(b)
+	for a.Next() {
+		if a.Type == unix.NFTA_GEN_ID {
+			gen, found = a.Uint32(), true
 		}
 	}
-	if err := a.err(); err != nil {
+	if err := a.Err(); err != nil {
 		return 0, err
 	}
 	if !found {
-		return 0, fmt.Errorf("message without a generation: %w", errMalformed)
+		return 0, fmt.Errorf("message without a generation: %w", nlattr.ErrMalformed)
 	}
 	return gen, nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/droptrace/droptrace/resolve/module"
 )
 
 var (
@@ -31,8 +33,8 @@ const (
 // the error is ErrChanging. Without CAP_NET_ADMIN the error is
 // os.ErrPermission.
 func Read(ctx context.Context, ns Namespace) (*Snapshot, error) {
-	root := kernelFiles("/")
-	ok, err := root.inKernel("nf_tables", "nft_do_chain")
+	root := module.Files("/")
+	ok, err := root.InKernel("nf_tables", "nft_do_chain")
 	if err != nil {
 		return nil, err
 	}
@@ -82,8 +84,8 @@ func readOnce(ctx context.Context, src source) (uint32, []*tableNode, error) {
 // which grows with each change that a program makes; elements that packets add
 // to a set do not count. It is 0 where nf_tables is not in the kernel.
 func Generation(ctx context.Context, ns Namespace) (uint32, error) {
-	root := kernelFiles("/")
-	if ok, err := root.inKernel("nf_tables", "nft_do_chain"); err != nil || !ok {
+	root := module.Files("/")
+	if ok, err := root.InKernel("nf_tables", "nft_do_chain"); err != nil || !ok {
 		return 0, err
 	}
 	c := &conn{ns: ns}

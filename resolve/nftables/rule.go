@@ -1,6 +1,10 @@
 package nftables
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/resolve/nftables/internal/nlattr"
+)
 
 // Types of the TLVs in a rule's userdata; they are user space's own, the
 // kernel only keeps them.
@@ -65,31 +69,31 @@ func (r *ruleMessage) reset() {
 // decodeRule reads b, the attributes of a message of that family, into r.
 func decodeRule(family uint8, b []byte, r *ruleMessage) error {
 	r.reset()
-	a := walk(b)
-	for a.next() {
-		switch a.typ {
+	a := nlattr.Walk(b)
+	for a.Next() {
+		switch a.Type {
 		case unix.NFTA_RULE_TABLE:
-			r.table = a.text()
+			r.table = a.Text()
 		case unix.NFTA_RULE_CHAIN:
-			r.chain = a.text()
+			r.chain = a.Text()
 		case unix.NFTA_RULE_HANDLE:
-			r.handle = a.uint64()
+			r.handle = a.Uint64()
 		case unix.NFTA_RULE_EXPRESSIONS:
-			a.nested(func(a *attrs) {
-				if a.typ == unix.NFTA_LIST_ELEM {
+			a.Nested(func(a *nlattr.Attrs) {
+				if a.Type == unix.NFTA_LIST_ELEM {
 					r.expression(family, a)
 				}
 			})
 		case unix.NFTA_RULE_USERDATA:
-			r.userdata(a.data)
+			r.userdata(a.Data)
 		}
 	}
-	return a.err()
+	return a.Err()
 }
 
 // expression reads one element of NFTA_RULE_EXPRESSIONS.
-func (r *ruleMessage) expression(family uint8, a *attrs) {
-	name, data, ok := splitExpression(a)
+func (r *ruleMessage) expression(family uint8, a *nlattr.Attrs) {
+	name, data, ok := nlattr.Expression(a)
 	if !ok {
 		return
 	}
@@ -99,22 +103,6 @@ func (r *ruleMessage) expression(family uint8, a *attrs) {
 	}
 	r.evaluate(name, data, a)
 	r.shape.add(family, name, data, a)
-}
-
-// splitExpression takes an element of an expression list apart into the
-// expression's name and its own attributes.
-func splitExpression(a *attrs) (name, data []byte, ok bool) {
-	in := walk(a.data)
-	for in.next() {
-		switch in.typ {
-		case unix.NFTA_EXPR_NAME:
-			name = in.text()
-		case unix.NFTA_EXPR_DATA:
-			data = in.data
-		}
-	}
-	a.bad = a.bad || in.bad
-	return name, data, !in.bad
 }
 
 // userdata reads the TLVs (one byte of type, one of length) that programs leave
@@ -128,7 +116,7 @@ func (r *ruleMessage) userdata(b []byte) {
 		}
 		switch typ {
 		case userdataComment:
-			r.comment = untilNUL(b[:length])
+			r.comment = nlattr.UntilNUL(b[:length])
 		case userdataEbtablePolicy:
 			r.ebtablesPolicy = true
 		}
@@ -140,17 +128,17 @@ func (r *ruleMessage) userdata(b []byte) {
 // xt_comment_info, a string of 256 bytes. It is nil for any other match.
 func xtComment(match []byte) []byte {
 	var name, info []byte
-	a := walk(match)
-	for a.next() {
-		switch a.typ {
+	a := nlattr.Walk(match)
+	for a.Next() {
+		switch a.Type {
 		case unix.NFTA_MATCH_NAME:
-			name = a.text()
+			name = a.Text()
 		case unix.NFTA_MATCH_INFO:
-			info = a.data
+			info = a.Data
 		}
 	}
 	if string(name) != "comment" {
 		return nil
 	}
-	return untilNUL(info)
+	return nlattr.UntilNUL(info)
 }

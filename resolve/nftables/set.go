@@ -1,6 +1,10 @@
 package nftables
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/resolve/nftables/internal/nlattr"
+)
 
 // Attributes that x/sys/unix lacks.
 const (
@@ -22,71 +26,71 @@ type setMessage struct {
 
 func decodeSet(b []byte) (setMessage, error) {
 	var s setMessage
-	add := func(a *attrs) {
-		if name, _, ok := splitExpression(a); ok {
+	add := func(a *nlattr.Attrs) {
+		if name, _, ok := nlattr.Expression(a); ok {
 			s.declares = true
 			s.drops = s.drops || !stateful(name)
 		}
 	}
-	a := walk(b)
-	for a.next() {
-		switch a.typ {
+	a := nlattr.Walk(b)
+	for a.Next() {
+		switch a.Type {
 		case unix.NFTA_SET_TABLE:
-			s.table = a.text()
+			s.table = a.Text()
 		case unix.NFTA_SET_NAME:
-			s.name = a.text()
+			s.name = a.Text()
 		case unix.NFTA_SET_FLAGS:
-			s.flags = a.uint32()
+			s.flags = a.Uint32()
 		case unix.NFTA_SET_OBJ_TYPE:
-			s.objectType = a.uint32()
+			s.objectType = a.Uint32()
 		case unix.NFTA_SET_DESC:
-			a.nested(func(a *attrs) {
-				if a.typ == unix.NFTA_SET_DESC_SIZE {
-					s.size = a.uint32()
+			a.Nested(func(a *nlattr.Attrs) {
+				if a.Type == unix.NFTA_SET_DESC_SIZE {
+					s.size = a.Uint32()
 				}
 			})
 		case setExpr:
 			add(&a)
 		case setExprs:
-			a.nested(add)
+			a.Nested(add)
 		}
 	}
-	return s, a.err()
+	return s, a.Err()
 }
 
 // decodeElements adds to o what the elements of one NFT_MSG_NEWSETELEM can come
 // to, and returns how many they were.
 func decodeElements(b []byte, o *outcome) (int, error) {
 	n := 0
-	a := walk(b)
-	for a.next() {
-		if a.typ != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
+	a := nlattr.Walk(b)
+	for a.Next() {
+		if a.Type != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
 			continue
 		}
-		a.nested(func(a *attrs) {
+		a.Nested(func(a *nlattr.Attrs) {
 			n++
-			a.nested(func(a *attrs) { o.element(a) })
+			a.Nested(func(a *nlattr.Attrs) { o.element(a) })
 		})
 	}
-	return n, a.err()
+	return n, a.Err()
 }
 
 // element reads one attribute of an element.
-func (o *outcome) element(a *attrs) {
-	add := func(a *attrs) {
-		if name, _, ok := splitExpression(a); ok && !stateful(name) {
+func (o *outcome) element(a *nlattr.Attrs) {
+	add := func(a *nlattr.Attrs) {
+		if name, _, ok := nlattr.Expression(a); ok && !stateful(name) {
 			o.canDrop = true
 		}
 	}
-	switch a.typ {
+	switch a.Type {
 	case unix.NFTA_SET_ELEM_DATA:
 		// Data of another kind than a verdict means nothing here.
-		if in := walk(a.data); in.next() && in.typ == unix.NFTA_DATA_VERDICT {
-			o.verdict(a.data, a)
+		if in := nlattr.Walk(a.Data); in.Next() && in.Type == unix.NFTA_DATA_VERDICT {
+			o.verdict(a.Data, a)
 		}
 	case unix.NFTA_SET_ELEM_EXPR:
 		add(a)
 	case elemExprs:
-		a.nested(add)
+		a.Nested(add)
 	}
 }

@@ -1,68 +1,72 @@
 package nftables
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/resolve/nftables/internal/nlattr"
+)
 
 // lookup asks a set. Into the verdict register it is a verdict map; else only
 // an element's own expressions could drop.
-func (r *ruleMessage) lookup(data []byte, outer *attrs) {
+func (r *ruleMessage) lookup(data []byte, outer *nlattr.Attrs) {
 	ref := setRef{kind: refLookup}
-	a := walk(data)
-	for a.next() {
-		switch a.typ {
+	a := nlattr.Walk(data)
+	for a.Next() {
+		switch a.Type {
 		case unix.NFTA_LOOKUP_SET:
-			ref.name = a.text()
+			ref.name = a.Text()
 		case unix.NFTA_LOOKUP_DREG:
-			if a.uint32() == registerVerdict {
+			if a.Uint32() == registerVerdict {
 				ref.kind = refVerdict
 			}
 		}
 	}
-	outer.bad = outer.bad || a.bad
+	outer.Bad = outer.Bad || a.Bad
 	r.addRef(ref)
 }
 
 // dynset adds or updates an element from the packet path, and runs the
 // element's expressions. It cannot write verdicts (nft_dynset_init refuses).
-func (r *ruleMessage) dynset(data []byte, outer *attrs) {
+func (r *ruleMessage) dynset(data []byte, outer *nlattr.Attrs) {
 	const expressions = 10 // NFTA_DYNSET_EXPRESSIONS, from 5.11
 	ref := setRef{kind: refUpdate}
-	add := func(a *attrs) {
-		name, _, ok := splitExpression(a)
+	add := func(a *nlattr.Attrs) {
+		name, _, ok := nlattr.Expression(a)
 		if ok && !stateful(name) {
 			ref.kind = refLimit
 		}
 	}
-	a := walk(data)
-	for a.next() {
-		switch a.typ {
+	a := nlattr.Walk(data)
+	for a.Next() {
+		switch a.Type {
 		case unix.NFTA_DYNSET_SET_NAME:
-			ref.name = a.text()
+			ref.name = a.Text()
 		case unix.NFTA_DYNSET_EXPR:
 			add(&a)
 		case expressions:
-			a.nested(add)
+			a.Nested(add)
 		}
 	}
-	outer.bad = outer.bad || a.bad
+	outer.Bad = outer.Bad || a.Bad
 	r.addRef(ref)
 }
 
 // objref runs a named object, or the one that a map has for the packet.
-func (r *ruleMessage) objref(data []byte, outer *attrs) {
+func (r *ruleMessage) objref(data []byte, outer *nlattr.Attrs) {
 	var (
 		typ uint32
 		set []byte
 	)
-	a := walk(data)
-	for a.next() {
-		switch a.typ {
+	a := nlattr.Walk(data)
+	for a.Next() {
+		switch a.Type {
 		case unix.NFTA_OBJREF_IMM_TYPE:
-			typ = a.uint32()
+			typ = a.Uint32()
 		case unix.NFTA_OBJREF_SET_NAME:
-			set = a.text()
+			set = a.Text()
 		}
 	}
-	outer.bad = outer.bad || a.bad
+	outer.Bad = outer.Bad || a.Bad
 	if set != nil {
 		r.addRef(setRef{name: set, kind: refObject})
 		return

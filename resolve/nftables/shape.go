@@ -1,6 +1,10 @@
 package nftables
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/resolve/nftables/internal/nlattr"
+)
 
 // shape follows a rule's expressions to tell whether iptables-nft can have
 // written it.
@@ -28,7 +32,7 @@ const metaBase = 1 << 16 // beside the kernel's payload bases
 func (s *shape) written() bool { return s.counts && !s.foreign }
 
 // add looks at the next expression of a rule of that family.
-func (s *shape) add(family uint8, name, data []byte, outer *attrs) {
+func (s *shape) add(family uint8, name, data []byte, outer *nlattr.Attrs) {
 	switch string(name) {
 	case "counter":
 		s.counts = true
@@ -47,40 +51,40 @@ func (s *shape) add(family uint8, name, data []byte, outer *attrs) {
 	}
 }
 
-func (s *shape) payload(family uint8, data []byte, outer *attrs) {
+func (s *shape) payload(family uint8, data []byte, outer *nlattr.Attrs) {
 	var f field
-	a := walk(data)
-	for a.next() {
-		switch a.typ {
+	a := nlattr.Walk(data)
+	for a.Next() {
+		switch a.Type {
 		case unix.NFTA_PAYLOAD_BASE:
-			f.base = a.uint32()
+			f.base = a.Uint32()
 		case unix.NFTA_PAYLOAD_OFFSET:
-			f.offset = a.uint32()
+			f.offset = a.Uint32()
 		case unix.NFTA_PAYLOAD_LEN:
-			f.length = a.uint32()
+			f.length = a.Uint32()
 		case unix.NFTA_PAYLOAD_SREG:
 			s.foreign = true // it writes to the packet
 		}
 	}
-	outer.bad = outer.bad || a.bad
+	outer.Bad = outer.Bad || a.Bad
 	s.load(f, f.inIPTables(family))
 }
 
-func (s *shape) meta(data []byte, outer *attrs) {
+func (s *shape) meta(data []byte, outer *nlattr.Attrs) {
 	var (
 		key   uint32
 		write bool
 	)
-	a := walk(data)
-	for a.next() {
-		switch a.typ {
+	a := nlattr.Walk(data)
+	for a.Next() {
+		switch a.Type {
 		case unix.NFTA_META_KEY:
-			key = a.uint32()
+			key = a.Uint32()
 		case unix.NFTA_META_SREG:
 			write = true
 		}
 	}
-	outer.bad = outer.bad || a.bad
+	outer.Bad = outer.Bad || a.Bad
 	switch key {
 	case unix.NFT_META_NFTRACE:
 		s.foreign = s.foreign || !write // -j TRACE
@@ -109,13 +113,13 @@ func (s *shape) load(f field, known bool) {
 }
 
 // compare allows "less" and "greater" only where iptables has words for them.
-func (s *shape) compare(data []byte, outer *attrs) {
-	a := walk(data)
-	for a.next() {
-		if a.typ != unix.NFTA_CMP_OP {
+func (s *shape) compare(data []byte, outer *nlattr.Attrs) {
+	a := nlattr.Walk(data)
+	for a.Next() {
+		if a.Type != unix.NFTA_CMP_OP {
 			continue
 		}
-		switch a.uint32() {
+		switch a.Uint32() {
 		case unix.NFT_CMP_EQ, unix.NFT_CMP_NEQ:
 		case unix.NFT_CMP_LT, unix.NFT_CMP_GT:
 			s.foreign = s.foreign || !s.last.isPort() && !s.last.isTTL()
@@ -123,7 +127,7 @@ func (s *shape) compare(data []byte, outer *attrs) {
 			s.foreign = s.foreign || !s.last.isPort()
 		}
 	}
-	outer.bad = outer.bad || a.bad
+	outer.Bad = outer.Bad || a.Bad
 }
 
 func (f field) isPort() bool {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/droptrace/droptrace/resolve/module"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
@@ -17,7 +18,7 @@ func (t *texts) save(ctx context.Context, table *tableNode) (map[*ruleset.Chain]
 	// "tcp" with 1.8.9), and nfnetlink loads it to answer. A table without
 	// x_tables parts may come from a machine that never had it.
 	if table.compat == 0 {
-		ok, err := kernelFiles("/").inKernel("nft_compat", "nft_target_init")
+		ok, err := module.Files("/").InKernel("nft_compat", "nft_target_init")
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,8 @@ package nftables
 
 import (
 	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/resolve/nftables/internal/nlattr"
 )
 
 // Verdicts of uapi/linux/netfilter.h; negative codes are nf_tables' own.
@@ -22,7 +24,7 @@ const registerVerdict = 0
 // From the eval functions of Debian's 6.1.192 and 6.12 sources: every
 // expression that assigns regs->verdict.code anything but NFT_BREAK (no match)
 // is told apart below.
-func (r *ruleMessage) evaluate(name, data []byte, a *attrs) {
+func (r *ruleMessage) evaluate(name, data []byte, a *nlattr.Attrs) {
 	switch string(name) {
 	case "bitwise", "byteorder", "cmp", "counter", "dup", "flow_offload", "hash", "inner",
 		"last", "limit", "log", "meta", "notrack", "numgen", "osf", "payload",
@@ -62,32 +64,32 @@ func (r *ruleMessage) evaluate(name, data []byte, a *attrs) {
 }
 
 // first is the payload of the first attribute of that type, as text.
-func first(data []byte, typ uint16, outer *attrs) []byte {
-	a := walk(data)
-	for a.next() {
-		if a.typ == typ {
-			return a.text()
+func first(data []byte, typ uint16, outer *nlattr.Attrs) []byte {
+	a := nlattr.Walk(data)
+	for a.Next() {
+		if a.Type == typ {
+			return a.Text()
 		}
 	}
-	outer.bad = outer.bad || a.bad
+	outer.Bad = outer.Bad || a.Bad
 	return nil
 }
 
 // immediate writes a constant to a register, which is how a plain verdict is
 // made.
-func (r *ruleMessage) immediate(data []byte, outer *attrs) {
+func (r *ruleMessage) immediate(data []byte, outer *nlattr.Attrs) {
 	register := uint32(registerVerdict)
 	var value []byte
-	a := walk(data)
-	for a.next() {
-		switch a.typ {
+	a := nlattr.Walk(data)
+	for a.Next() {
+		switch a.Type {
 		case unix.NFTA_IMMEDIATE_DREG:
-			register = a.uint32()
+			register = a.Uint32()
 		case unix.NFTA_IMMEDIATE_DATA:
-			value = a.data
+			value = a.Data
 		}
 	}
-	outer.bad = outer.bad || a.bad
+	outer.Bad = outer.Bad || a.Bad
 	if register == registerVerdict {
 		r.verdict(value, outer)
 	}
@@ -95,27 +97,27 @@ func (r *ruleMessage) immediate(data []byte, outer *attrs) {
 
 // verdict reads a struct nft_data of an immediate or of a verdict map's
 // element.
-func (o *outcome) verdict(data []byte, outer *attrs) {
+func (o *outcome) verdict(data []byte, outer *nlattr.Attrs) {
 	var (
 		code  uint32
 		chain []byte
 		found bool
 	)
-	a := walk(data)
-	for a.next() {
-		if a.typ != unix.NFTA_DATA_VERDICT {
+	a := nlattr.Walk(data)
+	for a.Next() {
+		if a.Type != unix.NFTA_DATA_VERDICT {
 			continue
 		}
-		a.nested(func(a *attrs) {
-			switch a.typ {
+		a.Nested(func(a *nlattr.Attrs) {
+			switch a.Type {
 			case unix.NFTA_VERDICT_CODE:
-				code, found = a.uint32(), true
+				code, found = a.Uint32(), true
 			case unix.NFTA_VERDICT_CHAIN:
-				chain = a.text()
+				chain = a.Text()
 			}
 		})
 	}
-	outer.bad = outer.bad || a.bad
+	outer.Bad = outer.Bad || a.Bad
 	if !found {
 		o.canDrop = true
 		return
@@ -157,21 +159,21 @@ func (r *ruleMessage) target(name []byte) {
 
 // ct reads or writes conntrack's view of the packet. Only setting the zone can
 // drop (nft_ct_set_zone_eval, no memory for a template).
-func (r *ruleMessage) ct(data []byte, outer *attrs) {
+func (r *ruleMessage) ct(data []byte, outer *nlattr.Attrs) {
 	var (
 		key   uint32
 		write bool
 	)
-	a := walk(data)
-	for a.next() {
-		switch a.typ {
+	a := nlattr.Walk(data)
+	for a.Next() {
+		switch a.Type {
 		case unix.NFTA_CT_KEY:
-			key = a.uint32()
+			key = a.Uint32()
 		case unix.NFTA_CT_SREG:
 			write = true
 		}
 	}
-	outer.bad = outer.bad || a.bad
+	outer.Bad = outer.Bad || a.Bad
 	switch key {
 	case unix.NFT_CT_MARK, unix.NFT_CT_SECMARK, unix.NFT_CT_LABELS, unix.NFT_CT_EVENTMASK:
 	default:
@@ -182,14 +184,14 @@ func (r *ruleMessage) ct(data []byte, outer *attrs) {
 // exthdr reads (a destination register) or writes (a source register) a header
 // option. With neither it strips a TCP option, which drops where the packet
 // cannot be made writable (nft_exthdr_tcp_strip_eval, from 5.18).
-func (r *ruleMessage) exthdr(data []byte, outer *attrs) {
+func (r *ruleMessage) exthdr(data []byte, outer *nlattr.Attrs) {
 	strip := true
-	a := walk(data)
-	for a.next() {
-		if a.typ == unix.NFTA_EXTHDR_DREG || a.typ == unix.NFTA_EXTHDR_SREG {
+	a := nlattr.Walk(data)
+	for a.Next() {
+		if a.Type == unix.NFTA_EXTHDR_DREG || a.Type == unix.NFTA_EXTHDR_SREG {
 			strip = false
 		}
 	}
-	outer.bad = outer.bad || a.bad
+	outer.Bad = outer.Bad || a.Bad
 	r.canDrop = r.canDrop || strip
 }

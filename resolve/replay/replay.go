@@ -43,6 +43,17 @@ type Packet struct {
 	UID, GID int
 
 	Conntrack Conntrack
+
+	// kept is what rules of hooks before did to it.
+	kept carried
+}
+
+// carried is what a packet takes along from hook to hook and the other fields do
+// not say.
+type carried struct {
+	unknown []region // bytes that were changed in a way that is not known
+	set     []assignment
+	states  uint32 // the connection's possible states, where they are several
 }
 
 // Interface is where the packet came in or goes out.
@@ -54,7 +65,8 @@ type Interface struct {
 
 // Conntrack is the packet's connection as rules see it.
 type Conntrack struct {
-	// State is one bit of ruleset.CTInvalid and so on; 0 where not known.
+	// State is one bit of ruleset.CTInvalid and so on; 0 where not known. With
+	// CTNew and no Entry the packet is the first of its connection.
 	State     uint32
 	Direction uint8 // 0 original, 1 reply; valid with Entry
 	// Entry is false where there is no entry or its content is not known.
@@ -102,12 +114,16 @@ const (
 type Result struct {
 	Verdict Verdict
 	// Last is what ended it: the rule, or with a nil Rule the policy of Chain.
-	// Set for every verdict but Accepted and CannotKnow.
+	// It is not set with Accepted and CannotKnow, nor where the packet is dropped
+	// for certain but by one of several Candidates.
 	Last Place
 	// Candidates are all places that can have dropped or rejected the packet,
-	// given what is not known, in the order of evaluation. With Dropped it is
-	// Last alone.
+	// given what is not known, in the order of evaluation; queues among them,
+	// whose program may.
 	Candidates []Place
+	// Capped: there were more ways through the rules than are followed, and
+	// Candidates may lack some.
+	Capped bool
 	// Doubts are the steps that could not be told and had a say.
 	Doubts []Step
 	// Steps in the order of evaluation; only where Options.Steps asks for them.
@@ -128,6 +144,8 @@ type Step struct {
 	Place
 	// Depth counts the jumps that led here.
 	Depth int
+	// Reached is Yes where the packet came to the rule for certain, else Unknown.
+	Reached Truth
 	// Truth is Yes where every match held.
 	Truth Truth
 	// At is the statement that failed or could not be told; with Yes the one

@@ -21,6 +21,7 @@ const (
 	kindConntrack
 	kindFIB
 	kindExtension
+	kindUnknown
 )
 
 // Base is the header that a payload field counts from: enum nft_payload_bases.
@@ -179,6 +180,10 @@ func Extension(kind, number uint8, offset, length int) (f Field, ok bool) {
 	return kindExtension | Field(kind)<<24 | Field(number)<<16 | Field(offset)<<8 | Field(length), true
 }
 
+// Unknown is a value of length bytes that neither the packet nor the ruleset
+// tells, such as a random number: part of a key whose other parts are known.
+func Unknown(length int) Field { return kindUnknown | Field(length&0xff) }
+
 // IsPayload takes a payload field apart.
 func (f Field) IsPayload() (base Base, offset, length int, ok bool) {
 	if f>>28<<28 != kindPayload {
@@ -224,6 +229,9 @@ func (f Field) String() string {
 	}
 	if key, result, ok := f.IsFIB(); ok {
 		return fmt.Sprintf("fib %#x %d", key, result)
+	}
+	if f>>28<<28 == kindUnknown {
+		return "unknown"
 	}
 	return fmt.Sprintf("field %#x", uint32(f))
 }

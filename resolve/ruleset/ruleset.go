@@ -84,6 +84,10 @@ type Rule struct {
 	// they were not read, which Read tells apart from a rule of none.
 	Statements []Statement
 	Read       bool
+	// Compat is true where x_tables code has a part in the rule, which only
+	// iptables-nft writes: what it does stands in Text better than in the
+	// rule's own bytes.
+	Compat bool
 	// Text is the rule as its own tool prints it; empty where not known.
 	Text string
 	// Packets is the rule's own counter when it was read, if Counts.

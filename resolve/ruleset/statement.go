@@ -2,8 +2,8 @@ package ruleset
 
 import "net/netip"
 
-// Statement is one step of a rule: [Match], [VerdictMap], [Verdict], [Assign],
-// [NAT], [NoTrack] or [Opaque]. Steps without a say in the packet's fate (counter,
+// Statement is one step of a rule: [Match], [Any], [Header], [VerdictMap],
+// [Verdict], [Assign], [NAT], [NoTrack] or [Opaque]. Steps without a say in the packet's fate (counter,
 // log, comment) are left out.
 //
 // The kernel goes through a rule's statements in order. At a match that fails it
@@ -11,6 +11,8 @@ import "net/netip"
 type Statement interface{ statement() }
 
 func (*Match) statement()      {}
+func (*Any) statement()        {}
+func (*Header) statement()     {}
 func (*VerdictMap) statement() {}
 func (*Verdict) statement()    {}
 func (*Assign) statement()     {}
@@ -32,10 +34,53 @@ type Match struct {
 	Ranges []Range
 	Set    *Set
 	Negate bool
+	// Implied is true where the tool added the match for the sake of a later
+	// one and does not show it: nft's "meta l4proto tcp" of `tcp dport 22`.
+	Implied bool
 	// Text is the match as its own tool writes it, for people: `--dport 80`,
 	// `ip saddr 10.0.0.0/8`.
 	Text string
 }
+
+// Any holds where one of its alternatives does, and an alternative where all of
+// its statements do: [Match], [Any] and [Opaque] with no say but MayFail. A
+// match of a field that the packet lacks is false here as elsewhere, but Negate
+// turns the outcome of the whole: so Any of one negated is how x_tables negates
+// what holds for a packet without the field, too. Without alternatives nothing
+// holds, or with Negate everything.
+type Any struct {
+	Of     [][]Statement
+	Negate bool
+	Text   string
+}
+
+// Header is how x_tables' matches of a transport protocol begin: they look
+// whether the packet has the header at all.
+type Header struct {
+	// Size is how many bytes must be there from the transport header on; 0
+	// only asks whether IPv6's extension headers lead to one.
+	Size int
+	// Options: as many as TCP's data offset says must be there, too.
+	Options bool
+	// LaterFragments, which have no transport header, pass; else the match
+	// fails for them.
+	LaterFragments bool
+	// FragmentOverwrite: those 8 bytes into the datagram are treated as Short
+	// says (tcp_mt: they could write over the flags).
+	FragmentOverwrite bool
+	// Short says what becomes of a packet that is cut short.
+	Short Short
+	Text  string
+}
+
+// Short says what a match does with a packet that is too short for it.
+type Short uint8
+
+const (
+	ShortFails   Short = iota // it does not match: nf_tables' own expressions
+	ShortDrops                // it is dropped at once: x_tables' hotdrop
+	ShortUnknown              // one of both: which code runs is not known
+)
 
 // Range is the values From to To, both included: byte strings as long as the
 // fields together. For a concatenation each field is a range of its own.
@@ -45,6 +90,7 @@ type Range struct{ From, To []byte }
 // element the rule goes on.
 type VerdictMap struct {
 	Fields []Field
+	Mask   []byte // as in Match
 	Set    *Set
 	Text   string
 }
@@ -81,7 +127,9 @@ type Assign struct {
 	Mask  []byte
 	Value []byte
 	Known bool
-	// From is copied to Field (CONNMARK's restore and save) where it is not 0.
+	// From, where it is not 0, takes part (CONNMARK's restore and save): the
+	// new value is (old AND Mask) XOR (From's AND Value), a nil Value all of it.
+	// Without a connection nothing is set.
 	From Field
 	Text string
 }

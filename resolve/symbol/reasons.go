@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf/btf"
+
+	"github.com/droptrace/droptrace/resolve/near"
 )
 
 // ErrNoReasons is returned for a kernel that gives no drop reasons (before 5.17).
@@ -135,8 +137,8 @@ func (r *Reasons) Number(name string) (uint32, error) {
 	if n, ok := r.numbers[key]; ok {
 		return n, nil
 	}
-	if near := near(key, r.Names()); len(near) > 0 {
-		return 0, fmt.Errorf("drop reason %q: %w; near it: %s", name, ErrUnknownReason, strings.Join(near, ", "))
+	if like := near.Names(key, r.Names()); len(like) > 0 {
+		return 0, fmt.Errorf("drop reason %q: %w; near it: %s", name, ErrUnknownReason, strings.Join(like, ", "))
 	}
 	return 0, fmt.Errorf("drop reason %q: %w", name, ErrUnknownReason)
 }

@@ -63,7 +63,7 @@ func loadModules() {
 		"veth", "nf_tables", "nft_counter", "nft_ct", "nft_reject_inet", "nft_reject_ipv4", "nft_reject_ipv6",
 		"nft_compat", "nft_chain_nat", "nf_tables_inet", "nft_fwd_netdev", "nfnetlink_queue", "nft_queue",
 		"iptable_filter", "iptable_raw", "iptable_mangle", "ip6table_filter", "ipt_REJECT", "ip6t_REJECT",
-		"xt_tcpudp", "xt_comment", "xt_NFQUEUE", "nft_nat", "nf_conntrack_netlink",
+		"xt_tcpudp", "xt_comment", "xt_NFQUEUE", "bridge", "nft_nat", "nf_conntrack_netlink",
 	} {
 		_ = exec.Command(modprobe, "-q", name).Run()
 	}

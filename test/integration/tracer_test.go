@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -46,11 +47,21 @@ func (b *buffer) bytes() []byte {
 // start returns once droptrace is attached.
 func start(t *testing.T, labs []*lab, args ...string) *tracing {
 	t.Helper()
-	args = append([]string{"--json", "--probes", plan()}, args...)
+	return startBy(t, nil, labs, args...)
+}
+
+// startBy has another program, with its own arguments, start droptrace.
+func startBy(t *testing.T, by []string, labs []*lab, args ...string) *tracing {
+	t.Helper()
+	if !slices.Contains(args, "--output") {
+		args = append([]string{"--json"}, args...)
+	}
+	args = append([]string{"--probes", plan()}, args...)
 	for _, l := range labs {
 		args = append(args, "--netns", l.host)
 	}
-	r := &tracing{cmd: exec.Command(droptrace, args...), stderr: make(chan string, 1)}
+	args = slices.Concat(by, []string{droptrace}, args)
+	r := &tracing{cmd: exec.Command(args[0], args[1:]...), stderr: make(chan string, 1)}
 	r.cmd.Stdout = &r.stdout
 	pipe, w, err := os.Pipe()
 	if err != nil {
@@ -88,7 +99,7 @@ func start(t *testing.T, labs []*lab, args ...string) *tracing {
 	select {
 	case line, ok := <-heading:
 		if !ok {
-			t.Fatalf("droptrace %s ended early:\n%s", strings.Join(args, " "), <-r.stderr)
+			t.Fatalf("%s ended early:\n%s", strings.Join(args, " "), <-r.stderr)
 		}
 		line = strings.TrimSpace(line)
 		r.plan = line[strings.LastIndex(line, " ")+1:]
@@ -109,16 +120,18 @@ func (r *tracing) signal(t *testing.T, s os.Signal) {
 // stop interrupts droptrace and returns what it has told.
 func (r *tracing) stop(t *testing.T) []resolve.Drop {
 	t.Helper()
-	r.signal(t, os.Interrupt)
-	kill := time.AfterFunc(limit, func() { _ = r.cmd.Process.Kill() })
-	err := r.cmd.Wait()
-	kill.Stop()
-	r.finished = true
-	if stderr := <-r.stderr; err != nil {
-		t.Fatalf("droptrace: %v\n%s", err, stderr)
-	}
+	r.end(t)
+	return r.told(t)
+}
+
+// told returns the drops told so far.
+func (r *tracing) told(t *testing.T) []resolve.Drop {
+	t.Helper()
 	var drops []resolve.Drop
 	for line := range bytes.Lines(r.stdout.bytes()) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			break // the rest of it is on its way
+		}
 		var d resolve.Drop
 		if err := json.Unmarshal(line, &d); err != nil {
 			t.Fatalf("%v in %q", err, line)
@@ -133,6 +146,19 @@ func (r *tracing) stop(t *testing.T) []resolve.Drop {
 		}
 	}
 	return drops
+}
+
+// end interrupts droptrace and waits for it.
+func (r *tracing) end(t *testing.T) {
+	t.Helper()
+	r.signal(t, os.Interrupt)
+	kill := time.AfterFunc(limit, func() { _ = r.cmd.Process.Kill() })
+	err := r.cmd.Wait()
+	kill.Stop()
+	r.finished = true
+	if stderr := <-r.stderr; err != nil {
+		t.Fatalf("droptrace: %v\n%s", err, stderr)
+	}
 }
 
 // mayNotKnow says whether nft rules are out of reach: there the kernel passes

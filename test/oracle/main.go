@@ -27,6 +27,7 @@ type options struct {
 	json      bool
 	timeout   time.Duration
 	settle    time.Duration
+	replay    bool
 }
 
 func main() {
@@ -41,6 +42,7 @@ func main() {
 	flag.BoolVar(&o.json, "json", false, "print the table as JSON too")
 	flag.DurationVar(&o.timeout, "timeout", 10*time.Minute, "end after this `time` with what there is")
 	flag.DurationVar(&o.settle, "settle", 1200*time.Millisecond, "leave droptrace this `time` to find new legacy tables")
+	flag.BoolVar(&o.replay, "replay", false, "only compare replay with the counters: no droptrace runs")
 	flag.Parse()
 	o.engines = strings.Split(engines, ",")
 	err := test(o)
@@ -50,7 +52,10 @@ func main() {
 	}
 }
 
-var errWrong = errors.New("certain answers were wrong")
+var (
+	errWrong  = errors.New("certain answers were wrong")
+	errReplay = errors.New("replay's answers were wrong")
+)
 
 func test(o options) error {
 	if flags := []string{"nft", "iptables-nft", "iptables-legacy"}; slices.ContainsFunc(o.engines, func(e string) bool { return !slices.Contains(flags, e) }) {
@@ -80,17 +85,26 @@ func test(o options) error {
 	var u unix.Utsname
 	unix.Uname(&u)
 	j := &judge{kernel: unix.ByteSliceToString(u.Release[:]), plan: o.probes, seed: o.seed, out: os.Stdout}
+	replays, err := newReplayer(l.names[1], os.Stdout)
+	if err != nil {
+		return err
+	}
+	defer replays.ns.Close()
 	fmt.Printf("oracle: kernel %s, plan %s, seed %d\n", j.kernel, o.probes, o.seed)
 	time.Sleep(time.Second) // the router's multicast reports
 	end := time.Now().Add(o.timeout)
 	for i, e := range o.engines {
 		share := time.Until(end) / time.Duration(len(o.engines)-i)
 		r := newRun(o, e, k, j)
+		r.replays = replays
 		if err := r.run(time.Now().Add(share)); err != nil {
 			return fmt.Errorf("%s: %w", e, err)
 		}
 	}
-	j.print(os.Stdout)
+	if !o.replay {
+		j.print(os.Stdout)
+	}
+	replays.print(os.Stdout)
 	if o.json {
 		b, err := json.Marshal(j.rows)
 		if err != nil {
@@ -100,6 +114,9 @@ func test(o options) error {
 	}
 	if j.wrong > 0 {
 		return errWrong
+	}
+	if replays.wrong > 0 {
+		return errReplay
 	}
 	return nil
 }

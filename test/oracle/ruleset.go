@@ -128,7 +128,21 @@ func (g *generator) fill(t *table, reject bool) {
 		for range 1 + g.r.IntN(6) {
 			c.Rules = append(c.Rules, g.rule(t, t.Chains[max(i+1, base):], reject))
 		}
+		// So long that droptrace looks a rule's chain up among those it knows.
+		if g.chance(15) {
+			for range 20 {
+				c.Rules = append(c.Rules, g.idle(t))
+			}
+		}
 	}
+}
+
+// idle is a rule that only counts.
+func (g *generator) idle(t *table) *rule {
+	g.next++
+	r := &rule{ID: fmt.Sprintf("o%d.", g.next), Verdict: "count"}
+	g.matches(r, t.Family)
+	return r
 }
 
 func (g *generator) rule(t *table, later []*chain, reject bool) *rule {

@@ -21,7 +21,9 @@ type engineRun struct {
 	g      *generator
 	r      *rand.Rand
 	t      *tracer
-	id     uint16
+	// replays is what evaluates the packets that were measured.
+	replays *replayer
+	id      uint16
 }
 
 func newRun(o options, engine string, k *kernel, j *judge) *engineRun {
@@ -56,6 +58,9 @@ func (e *engineRun) drops() (n int) {
 func (e *engineRun) run(deadline time.Time) error {
 	e.k.clear(e.engine)
 	defer e.k.clear(e.engine)
+	if e.replay {
+		return e.replayOnly(deadline)
+	}
 	var err error
 	if e.t, err = startTracer(e.droptrace, e.k.lab.names[1], e.probes); err != nil {
 		return err
@@ -124,8 +129,46 @@ func (e *engineRun) round() (*measured, error) {
 	if e.engine == "iptables-legacy" {
 		time.Sleep(e.settle)
 	}
-	e.k.forget()
 	e.t.clear()
+	m, err := e.measure(s)
+	if err != nil || len(m.shots) == 0 {
+		return m, err
+	}
+	e.judge("alone", m.shots, true)
+	if err := e.k.untap(s); err != nil {
+		return nil, err
+	}
+	e.burst("burst", m, 1)
+	e.burst("two-cpus", m, 2)
+	return m, nil
+}
+
+// replayOnly measures rulesets and has them replayed, without droptrace.
+func (e *engineRun) replayOnly(deadline time.Time) error {
+	for time.Now().Before(deadline) && e.replays.row(e.engine).N < 2*e.n {
+		s := e.g.ruleset()
+		if err := e.k.load(s); err != nil {
+			return err
+		}
+		if err := e.k.tap(s); err != nil {
+			return err
+		}
+		if _, err := e.measure(s); err != nil {
+			return err
+		}
+		if err := e.k.untap(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measure sends packets one by one, asks the counters, and replays them.
+func (e *engineRun) measure(s *ruleset) (*measured, error) {
+	e.k.forget()
+	if err := e.replays.read(); err != nil {
+		return nil, fmt.Errorf("read the ruleset: %w", err)
+	}
 	m := &measured{set: s}
 	for range 40 {
 		p := randomSpec(e.r)
@@ -142,15 +185,7 @@ func (e *engineRun) round() (*measured, error) {
 			m.shots = append(m.shots, x)
 		}
 	}
-	if len(m.shots) == 0 {
-		return m, nil
-	}
-	e.judge("alone", m.shots, true)
-	if err := e.k.untap(s); err != nil {
-		return nil, err
-	}
-	e.burst("burst", m, 1)
-	e.burst("two-cpus", m, 2)
+	e.replays.check(s, m.shots)
 	return m, nil
 }
 

@@ -7,6 +7,7 @@
 package event
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"structs"
@@ -37,25 +38,26 @@ const (
 type Flag uint32
 
 const (
-	VLAN        Flag = 1 << iota // VLANTCI is valid
-	Socket                       // skb->sk was set
-	Task                         // process context: PID and Comm are the task's
-	Sender                       // and the packet left by that task's hand
-	HasStack                     // Stack is valid
-	HeaderCut                    // more linear header bytes than Header holds
-	HookProbe                    // Hook, In and Out from nf_hook_slow's probe
-	HookFrame                    // Hook, In and Out from nf_hook_slow's frame
-	XTTracked                    // x_tables counters were compared
-	XTStale                      // a tracked table was replaced since it was tracked
-	XTUntracked                  // x_tables hooks here that nobody tracks
-	XTCapped                     // more drop entries than one drop may read
-	XTUnsure                     // an earlier drop was ambiguous on this CPU
-	NFTHere                      // nft base chains stand on this hook
-	NFTPolicy                    // an nft base chain with policy drop does
-	HeadFrags                    // the head of a reassembled datagram
-	Conntrack                    // conntrack looks at this namespace's packets
-	HasFailure                   // Failure is valid
-	TupleOnly                    // no packet was at hand: Header was made up from CT.Original
+	VLAN         Flag = 1 << iota // VLANTCI is valid
+	Socket                        // skb->sk was set
+	Task                          // process context: PID and Comm are the task's
+	Sender                        // and the packet left by that task's hand
+	HasStack                      // Stack is valid
+	HeaderCut                     // more linear header bytes than Header holds
+	HookProbe                     // Hook, In and Out from nf_hook_slow's probe
+	HookFrame                     // Hook, In and Out from nf_hook_slow's frame
+	XTTracked                     // x_tables counters were compared
+	XTStale                       // a tracked table was replaced since it was tracked
+	XTUntracked                   // x_tables hooks here that nobody tracks
+	XTCapped                      // more drop entries than one drop may read
+	Nonlinear                     // part of the packet lies in pages that were not read
+	NFTHere                       // nft base chains stand on this hook
+	NFTPolicy                     // an nft base chain with policy drop does
+	HeadFrags                     // the head of a reassembled datagram
+	Conntrack                     // conntrack looks at this namespace's packets
+	HasFailure                    // Failure is valid
+	TupleOnly                     // no packet was at hand: Header was made up from CT.Original
+	Uncalibrated                  // netfilter's frame stood as calibration never saw it
 )
 
 // RuleKind says what RuleInfo names.
@@ -209,6 +211,21 @@ type RuleInfo struct {
 	Entry       [entryBytes]byte
 }
 
+// PacketBytes says what of the packet follows the record: bytes from its
+// link-layer header on, if it still had one.
+type PacketBytes struct {
+	_          structs.HostLayout
+	Captured   uint32 // bytes that follow
+	Original   uint32 // bytes that the packet had; a GSO packet is one
+	LinkLength uint16 // of the link-layer header; 0: it begins at the network header
+	DeviceType uint16 // ARPHRD_* of the device, NoDevice where it had none
+	VLANProto  uint16 // EtherType of the tag in VLANTCI
+	Front      uint16 // how much of struct event was sent
+}
+
+// NoDevice is PacketBytes.DeviceType of a packet without a device: ARPHRD_VOID.
+const NoDevice = 0xffff
+
 // Event is one record.
 type Event struct {
 	_             structs.HostLayout
@@ -240,6 +257,7 @@ type Event struct {
 	OutName       [16]byte
 	DevName       [16]byte
 	Comm          [16]byte
+	Bytes         PacketBytes
 	HookFn        uint64
 	CT            CTInfo
 	Rule          RuleInfo
@@ -247,25 +265,64 @@ type Event struct {
 	Failure       CTFailure          // only with HasFailure
 	Listen        ListenQueue        // only of type Listen
 	Stack         [stackDepth]uint64 // only with HasStack
+
+	// Data is the packet as Bytes describes it, without a tag that only VLANTCI
+	// holds. After Decode it is part of the raw record and lives no longer.
+	Data []byte
 }
 
 // ErrShort is returned for a record too short to be an Event.
 var ErrShort = errors.New("record too short")
 
 const (
-	size      = unsafe.Sizeof(Event{})
-	shortSize = size - stackDepth*8 - unsafe.Sizeof(CTFailure{}) - unsafe.Sizeof(ListenQueue{})
+	size        = unsafe.Offsetof(Event{}.Data) // of struct event
+	noStackSize = unsafe.Offsetof(Event{}.Stack)
+	shortSize   = unsafe.Offsetof(Event{}.Failure)
 )
 
-// Decode fills e from a raw record. It allocates nothing.
+// Decode fills e from a raw record. It allocates nothing, and e.Data is part of
+// raw.
 func (e *Event) Decode(raw []byte) error {
 	if uintptr(len(raw)) < shortSize {
 		return fmt.Errorf("decode event of %d bytes: %w", len(raw), ErrShort)
 	}
-	dst := unsafe.Slice((*byte)(unsafe.Pointer(e)), size)
-	n := copy(dst, raw)
-	clear(dst[n:])
+	dst := e.raw()
+	copy(dst[:shortSize], raw)
+	n := int(e.Bytes.Front)
+	if n < int(shortSize) || n > int(size) || n > len(raw) {
+		return fmt.Errorf("decode event of %d bytes, the first %d: %w", len(raw), n, ErrShort)
+	}
+	clear(dst[copy(dst, raw[:n]):])
+	e.Data = raw[n:]
+	if want := int(e.Bytes.Captured); len(e.Data) > want {
+		e.Data = e.Data[:want]
+	}
 	return nil
+}
+
+// Clone returns a copy that holds its own Data.
+func (e *Event) Clone() *Event {
+	c := *e
+	c.Data = bytes.Clone(e.Data)
+	return &c
+}
+
+// raw is the part of e that the kernel side writes.
+func (e *Event) raw() []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(e)), size)
+}
+
+// AppendRaw appends e as Decode reads it.
+func (e *Event) AppendRaw(dst []byte) []byte {
+	n := shortSize
+	switch {
+	case e.Flags&HasStack != 0:
+		n = size
+	case e.Flags&HasFailure != 0:
+		n = noStackSize
+	}
+	e.Bytes.Front = uint16(n)
+	return append(append(dst, e.raw()[:n]...), e.Data...)
 }
 
 // Packet returns the packet's bytes from its network header on.

@@ -1,7 +1,6 @@
 package event_test
 
 import (
-	"bytes"
 	"errors"
 	"reflect"
 	"testing"
@@ -20,10 +19,11 @@ func TestEventHasTheLayoutOfTheKernelSide(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, goType := range map[string]reflect.Type{
-		"event":     reflect.TypeFor[event.Event](),
-		"ct_info":   reflect.TypeFor[event.CTInfo](),
-		"ct_tuple":  reflect.TypeFor[event.CTTuple](),
-		"rule_info": reflect.TypeFor[event.RuleInfo](),
+		"event":        reflect.TypeFor[event.Event](),
+		"packet_bytes": reflect.TypeFor[event.PacketBytes](),
+		"ct_info":      reflect.TypeFor[event.CTInfo](),
+		"ct_tuple":     reflect.TypeFor[event.CTTuple](),
+		"rule_info":    reflect.TypeFor[event.RuleInfo](),
 	} {
 		var c *btf.Struct
 		if err := spec.Types.TypeByName(name, &c); err != nil {
@@ -35,14 +35,20 @@ func TestEventHasTheLayoutOfTheKernelSide(t *testing.T) {
 
 func compare(t *testing.T, name string, c *btf.Struct, goType reflect.Type) {
 	t.Helper()
-	if uintptr(c.Size) != goType.Size() {
-		t.Errorf("struct %s has %d bytes, %v has %d", name, c.Size, goType, goType.Size())
-	}
+	size := goType.Size()
 	var fields []reflect.StructField
 	for i := range goType.NumField() {
-		if f := goType.Field(i); f.Type.Size() > 0 { // not structs.HostLayout
+		f := goType.Field(i)
+		if f.Name == "Data" { // what follows the record
+			size = f.Offset
+			break
+		}
+		if f.Type.Size() > 0 { // not structs.HostLayout
 			fields = append(fields, f)
 		}
+	}
+	if uintptr(c.Size) != size {
+		t.Errorf("struct %s has %d bytes, %v has %d", name, c.Size, goType, size)
 	}
 	if len(fields) != len(c.Members) {
 		t.Fatalf("struct %s has %d members, %v has %d", name, len(c.Members), goType, len(fields))
@@ -69,15 +75,45 @@ func TestDecodeRefusesAShortRecord(t *testing.T) {
 }
 
 func TestDecodeWithoutStackClearsTheOldOne(t *testing.T) {
-	full := bytes.Repeat([]byte{1}, int(reflect.TypeFor[event.Event]().Size()))
 	var e event.Event
-	if err := e.Decode(full); err != nil {
-		t.Fatal(err)
+	withStack := (&event.Event{Flags: event.HasStack, Stack: [20]uint64{1}}).AppendRaw(nil)
+	if err := e.Decode(withStack); err != nil || e.Stack[0] != 1 {
+		t.Fatalf("stack %v, error %v", e.Stack, err)
 	}
-	if err := e.Decode(full[:len(full)-len(e.Stack)*8]); err != nil {
+	if err := e.Decode((&event.Event{}).AppendRaw(nil)); err != nil {
 		t.Fatal(err)
 	}
 	if e.Stack[0] != 0 {
 		t.Error("stack of the record before is still there")
+	}
+}
+
+func TestDataFollowsTheStackIfThereIsOne(t *testing.T) {
+	for _, flags := range []event.Flag{0, event.HasStack} {
+		in := event.Event{Flags: flags, Bytes: event.PacketBytes{Captured: 3, Original: 1500}, Data: []byte("abc")}
+		if flags != 0 {
+			in.Stack[19] = 7
+		}
+		var out event.Event
+		raw := in.AppendRaw(nil)
+		if err := out.Decode(append(raw, 0, 0, 0, 0, 0)); err != nil { // as the ring pads it
+			t.Fatal(err)
+		}
+		if string(out.Data) != "abc" || out.Stack != in.Stack {
+			t.Errorf("flags %#x: data %q, stack %v", flags, out.Data, out.Stack)
+		}
+		c := out.Clone()
+		clear(raw)
+		if string(c.Data) != "abc" {
+			t.Errorf("flags %#x: the clone's data are %q once the ring moved on", flags, c.Data)
+		}
+	}
+}
+
+func TestDecodeGivesNoMoreDataThanThereAre(t *testing.T) {
+	raw := (&event.Event{Bytes: event.PacketBytes{Captured: 1000}, Data: []byte("abc")}).AppendRaw(nil)
+	var e event.Event
+	if err := e.Decode(raw); err != nil || string(e.Data) != "abc" {
+		t.Errorf("data %q, error %v", e.Data, err)
 	}
 }

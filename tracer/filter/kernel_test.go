@@ -56,7 +56,7 @@ func (k *inKernel) configure(t testing.TB, c filter.Kernel) {
 
 func (k *inKernel) match(t testing.TB, p *ebpf.Program, e *event.Event) bool {
 	t.Helper()
-	copy(k.input, unsafe.Slice((*byte)(unsafe.Pointer(e)), unsafe.Sizeof(*e)))
+	copy(k.input, unsafe.Slice((*byte)(unsafe.Pointer(e)), unsafe.Offsetof(e.Data)))
 	if err := k.Inputs.Put(uint32(0), k.input); err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestKernelLayout(t *testing.T) {
 	if got, want := unsafe.Sizeof(filter.Kernel{}), unsafe.Sizeof(kernelside.ProgramsFilterConfig{}); got != want {
 		t.Errorf("filter.Kernel has %d bytes, struct filter_config %d", got, want)
 	}
-	if got, want := unsafe.Sizeof(event.Event{}), unsafe.Offsetof(kernelside.ProgramsInput{}.Work); got != want {
+	if got, want := unsafe.Offsetof(event.Event{}.Data), unsafe.Offsetof(kernelside.ProgramsInput{}.Work); got != want {
 		t.Errorf("event.Event has %d bytes, struct event %d: run go generate", got, want)
 	}
 }

@@ -71,8 +71,10 @@ type Header struct {
 type TCP struct {
 	Seq, Ack     uint32
 	Window       uint16
+	Urgent       uint16 // pointer
 	Flags        TCPFlags
 	HeaderLength int // options included
+	Offset       int // of the header behind the network header's first byte
 }
 
 // ICMP is the header of ICMP and ICMPv6.
@@ -80,6 +82,10 @@ type ICMP struct {
 	Type, Code uint8
 	HasEcho    bool // ID and Seq are valid: an echo request or reply
 	ID, Seq    uint16
+	// Rest is what follows the checksum where no echo does: an MTU, a gateway.
+	Rest [4]byte
+	// Target is what a neighbor solicitation or advertisement is about.
+	Target netip.Addr
 }
 
 // ARP is what an ARP packet holds besides the addresses of IPv4. The hardware

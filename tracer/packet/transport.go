@@ -1,6 +1,9 @@
 package packet
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"net/netip"
+)
 
 const (
 	portsLength = 4 // source and destination port, in all protocols that have them
@@ -28,7 +31,7 @@ func (h *Header) parseTransport(b []byte, at, payload int) (quoted []byte) {
 	header := 0
 	switch h.Protocol {
 	case ProtoTCP:
-		header = h.parseTCP(b)
+		header = h.parseTCP(b, at)
 	case ProtoUDP:
 		header = udpLength
 		// Only UDP's own length tells it of a datagram in fragments.
@@ -58,7 +61,7 @@ func (h *Header) parseTransport(b []byte, at, payload int) (quoted []byte) {
 }
 
 // parseTCP returns the length of the header, -1 if that is not known.
-func (h *Header) parseTCP(b []byte) int {
+func (h *Header) parseTCP(b []byte, at int) int {
 	if len(b) < tcpLength {
 		return -1
 	}
@@ -69,6 +72,8 @@ func (h *Header) parseTCP(b []byte) int {
 		HeaderLength: int(b[12]>>4) * 4,
 		Flags:        TCPFlags(b[13]),
 		Window:       binary.BigEndian.Uint16(b[14:]),
+		Urgent:       binary.BigEndian.Uint16(b[18:]),
+		Offset:       at,
 	}
 	if h.TCP.HeaderLength < tcpLength {
 		return -1
@@ -134,8 +139,14 @@ func (h *Header) parseICMP(b []byte) (quoted []byte) {
 		h.ICMP.HasEcho = true
 		h.ICMP.ID = binary.BigEndian.Uint16(b[4:])
 		h.ICMP.Seq = binary.BigEndian.Uint16(b[6:])
+		return nil
+	}
+	h.ICMP.Rest = [4]byte(b[4:])
+	switch {
 	case h.isError():
 		return b[icmpLength:]
+	case h.isNeighbor() && len(b) >= icmpLength+16:
+		h.ICMP.Target = netip.AddrFrom16([16]byte(b[icmpLength:]))
 	}
 	return nil
 }
@@ -145,6 +156,11 @@ func (h *Header) isEcho() bool {
 		return h.ICMP.Type == 128 || h.ICMP.Type == 129
 	}
 	return h.ICMP.Type == 0 || h.ICMP.Type == 8
+}
+
+// isNeighbor reports whether the address of a neighbor follows: RFC 4861.
+func (h *Header) isNeighbor() bool {
+	return h.Protocol == ProtoICMPv6 && (h.ICMP.Type == 135 || h.ICMP.Type == 136)
 }
 
 // isError reports whether the packet that caused this one follows: destination

@@ -18,22 +18,13 @@ const (
 )
 
 // appendFlow writes a packet as `tcpdump -n -S` prints it, so that both windows
-// show one text. What the drop record lacks (options, payload) is left out, and
-// what tcpdump hides but explains a drop (fragments, GSO) stands at the end.
+// show one text. TCP's options, which explain few drops, are left out, and what
+// tcpdump hides but explains a drop (fragments, GSO) stands at the end.
 func appendFlow(dst []byte, p *resolve.Packet) []byte {
-	switch p.Family {
-	case "ip":
-		dst = append(dst, "IP "...)
-	case "ip6":
-		dst = append(dst, "IP6 "...)
-	case "arp":
-		return appendARP(dst, p)
-	default:
-		return appendEtherType(dst, p)
+	dst = appendWire(dst, p, false)
+	if p.Family != "ip" && p.Family != "ip6" {
+		return dst
 	}
-	dst = appendEndpoints(dst, p)
-	dst = append(dst, ": "...)
-	dst = appendTransport(dst, p)
 	if f := p.Fragment; f != nil && p.Family == "ip" {
 		dst = append(dst, ", frag id "...)
 		dst = strconv.AppendUint(dst, uint64(f.ID), 10)
@@ -52,6 +43,24 @@ func appendFlow(dst []byte, p *resolve.Packet) []byte {
 		dst = append(dst, " packets)"...)
 	}
 	return dst
+}
+
+// appendWire writes what tcpdump writes. exact takes TCP's options too, and a
+// blank of tcpdump's that is no use to people.
+func appendWire(dst []byte, p *resolve.Packet, exact bool) []byte {
+	switch p.Family {
+	case "ip":
+		dst = append(dst, "IP "...)
+	case "ip6":
+		dst = append(dst, "IP6 "...)
+	case "arp":
+		return appendARP(dst, p)
+	default:
+		return appendEtherType(dst, p)
+	}
+	dst = appendEndpoints(dst, p)
+	dst = append(dst, ": "...)
+	return appendTransport(dst, p, exact)
 }
 
 // appendEndpoints writes "10.0.0.1.40000 > 10.0.0.2.80".
@@ -87,7 +96,7 @@ func appendAddr(dst []byte, a netip.Addr) []byte {
 
 // appendTransport writes what follows the addresses. Past the first fragment
 // there is no transport header, whatever the bytes look like.
-func appendTransport(dst []byte, p *resolve.Packet) []byte {
+func appendTransport(dst []byte, p *resolve.Packet, exact bool) []byte {
 	if p.Fragment != nil && p.Family == "ip6" {
 		dst = appendFragment6(dst, p)
 	}
@@ -99,7 +108,7 @@ func appendTransport(dst []byte, p *resolve.Packet) []byte {
 	}
 	switch p.Protocol {
 	case "tcp":
-		return appendTCP(dst, p)
+		return appendTCP(dst, p, exact)
 	case "udp":
 		return appendLength(append(dst, "UDP"...), p.PayloadLength, 0)
 	case "icmp":
@@ -111,7 +120,7 @@ func appendTransport(dst []byte, p *resolve.Packet) []byte {
 	case "":
 		return append(dst, "[|ip]"...)
 	}
-	return appendOther(dst, p)
+	return appendOther(dst, p, exact)
 }
 
 // appendFragment6 writes frag (offset|length), then the ports of a first one.
@@ -138,7 +147,7 @@ func appendFragment6(dst []byte, p *resolve.Packet) []byte {
 
 // appendTCP follows tcpdump: seq where it says something (data, SYN, FIN, RST),
 // ack with the ACK flag, and a range of sequence numbers where there is data.
-func appendTCP(dst []byte, p *resolve.Packet) []byte {
+func appendTCP(dst []byte, p *resolve.Packet, exact bool) []byte {
 	if p.TCP == nil && p.TCPFlags == nil {
 		return append(dst, "[|tcp]"...)
 	}
@@ -175,6 +184,14 @@ func appendTCP(dst []byte, p *resolve.Packet) []byte {
 		}
 		dst = append(dst, ", win "...)
 		dst = strconv.AppendUint(dst, uint64(t.Window), 10)
+		if has(p.TCPFlags, "urg") {
+			dst = append(dst, ", urg "...)
+			dst = strconv.AppendUint(dst, uint64(t.Urgent), 10)
+		}
+		if exact && t.Options != "" {
+			dst = append(dst, ", options ["...)
+			dst = append(appendEscaped(dst, t.Options, true), ']')
+		}
 	}
 	return appendLength(dst, p.PayloadLength, 0)
 }
@@ -190,7 +207,7 @@ func has(list []string, s string) bool {
 
 // appendOther writes a protocol of which only the name is known, and the packet
 // inside it where it is a tunnel.
-func appendOther(dst []byte, p *resolve.Packet) []byte {
+func appendOther(dst []byte, p *resolve.Packet, exact bool) []byte {
 	if p.Inner != nil {
 		switch p.Protocol {
 		case "ipip", "ipencap", "ipv6", "4", "41": // tcpdump names no protocol here
@@ -199,11 +216,14 @@ func appendOther(dst []byte, p *resolve.Packet) []byte {
 		default:
 			dst = append(appendProtocol(dst, p.Protocol), ": "...)
 		}
-		return appendFlow(dst, p.Inner)
+		return appendWire(dst, p.Inner, exact)
 	}
 	switch p.Protocol {
 	case "gre", "esp", "ah", "igmp", "ospf", "pim", "vrrp":
 		return appendLength(append(dst, strings.ToUpper(p.Protocol)...), p.PayloadLength, 0)
+	}
+	if exact {
+		dst = append(dst, ' ')
 	}
 	dst = appendProtocol(dst, p.Protocol)
 	header := ip4Header
@@ -248,19 +268,28 @@ func appendLength(dst []byte, n *int, header int) []byte {
 	return strconv.AppendInt(dst, int64(*n+header), 10)
 }
 
-// appendARP differs from tcpdump in replies: the drop record has no MAC address.
+// appendARP leaves out a hardware address that is not six bytes long.
 func appendARP(dst []byte, p *resolve.Packet) []byte {
 	switch p.ARPOperation {
 	case "request":
 		dst = append(dst, "ARP, Request who-has "...)
 		dst = appendAddr(dst, p.Destination)
+		if p.ARPTarget != "" && p.ARPTarget != "00:00:00:00:00:00" {
+			dst = append(dst, " ("...)
+			dst = append(appendEscaped(dst, p.ARPTarget, true), ')')
+		}
 		dst = append(dst, " tell "...)
 		dst = appendAddr(dst, p.Source)
 	case "reply":
 		dst = append(dst, "ARP, Reply "...)
 		dst = appendAddr(dst, p.Source)
-		dst = append(dst, " to "...)
-		dst = appendAddr(dst, p.Destination)
+		if p.ARPSource == "" {
+			dst = append(dst, " to "...)
+			dst = appendAddr(dst, p.Destination)
+			break
+		}
+		dst = append(dst, " is-at "...)
+		dst = appendEscaped(dst, p.ARPSource, true)
 	case "":
 		dst = append(dst, "ARP, [|arp]"...)
 	default:

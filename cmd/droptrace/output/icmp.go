@@ -116,6 +116,10 @@ func appendUnreachable(dst []byte, p *resolve.Packet, code uint8) []byte {
 	if why != "" {
 		dst = append(append(dst, " - "...), why...)
 	}
+	if m := p.ICMPMTU; m != nil && *m > 0 {
+		dst = strconv.AppendUint(append(dst, " (mtu "...), uint64(*m), 10)
+		dst = append(dst, ')')
+	}
 	return dst
 }
 
@@ -185,7 +189,7 @@ func appendProtocolNumber(dst []byte, name string) []byte {
 	return appendEscaped(dst, name, true)
 }
 
-// appendRedirect leaves out the gateway: the drop record has none.
+// appendRedirect leaves out a gateway that is not known.
 func appendRedirect(dst []byte, p *resolve.Packet, code uint8) []byte {
 	switch code {
 	case 0, 1:
@@ -199,5 +203,14 @@ func appendRedirect(dst []byte, p *resolve.Packet, code uint8) []byte {
 	if p.Inner == nil {
 		return append(dst, '?')
 	}
-	return appendAddr(dst, p.Inner.Destination)
+	dst = appendAddr(dst, p.Inner.Destination)
+	if !p.ICMPGateway.IsValid() || code > 3 {
+		return dst
+	}
+	if code%2 == 0 {
+		dst = append(dst, " to net "...)
+	} else {
+		dst = append(dst, " to host "...)
+	}
+	return appendAddr(dst, p.ICMPGateway)
 }

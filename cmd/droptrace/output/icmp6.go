@@ -25,9 +25,13 @@ func appendICMP6(dst []byte, p *resolve.Packet) []byte {
 	case icmp6Unreachable:
 		return appendUnreachable6(append(dst, "destination unreachable, "...), p, code)
 	case icmp6Exceeded:
-		if code == 1 {
+		switch {
+		case code == 1:
 			name = "time exceeded in-transit (reassembly)"
-		} else if p.Inner != nil {
+		case code > 1:
+			dst = append(append(dst, name...), ", unknown code ("...)
+			return append(strconv.AppendUint(dst, uint64(code), 10), ')')
+		case p.Inner != nil:
 			dst = append(dst, "time exceeded in-transit for "...)
 			return appendAddr(dst, p.Inner.Destination)
 		}
@@ -39,6 +43,18 @@ func appendICMP6(dst []byte, p *resolve.Packet) []byte {
 			name += ", next header"
 		case 2:
 			name += ", option"
+		}
+	case icmp6TooBig:
+		if p.ICMPMTU != nil {
+			return strconv.AppendUint(append(append(dst, name...), ", mtu "...), uint64(*p.ICMPMTU), 10)
+		}
+	case 135, 136: // neighbor solicitation and advertisement
+		if p.ICMPTarget.IsValid() {
+			about := ", who has "
+			if t == 136 {
+				about = ", tgt is "
+			}
+			return appendAddr(append(append(dst, name...), about...), p.ICMPTarget)
 		}
 	}
 	if name == "" {

@@ -185,7 +185,7 @@ func b2i(b bool) int {
 }
 
 // optional writes a number that is absent where its pointer is nil.
-func optional[T uint8 | uint16](o *object, k string, p *T) {
+func optional[T uint8 | uint16 | uint32](o *object, k string, p *T) {
 	if p != nil {
 		o.uint(k, uint64(*p))
 	}

@@ -105,12 +105,17 @@ func appendPacket(dst []byte, p *resolve.Packet) []byte {
 		in.uint("seq", uint64(t.Seq))
 		in.uintOpt("ack", uint64(t.Ack))
 		in.uint("window", uint64(t.Window))
+		in.uintOpt("urgent", uint64(t.Urgent))
+		in.textOpt("options", t.Options)
 		o.b = in.end()
 	}
 	optional(&o, "icmp_type", p.ICMPType)
 	optional(&o, "icmp_code", p.ICMPCode)
 	optional(&o, "icmp_id", p.ICMPID)
 	optional(&o, "icmp_seq", p.ICMPSeq)
+	optional(&o, "icmp_mtu", p.ICMPMTU)
+	o.addrOpt("icmp_gateway", p.ICMPGateway)
+	o.addrOpt("icmp_target", p.ICMPTarget)
 	o.intOpt("ip_length", p.IPLength)
 	if p.PayloadLength != nil {
 		o.int("payload_length", *p.PayloadLength)
@@ -133,6 +138,8 @@ func appendPacket(dst []byte, p *resolve.Packet) []byte {
 		o.b = appendPacket(o.b, p.Inner)
 	}
 	o.textOpt("arp_operation", p.ARPOperation)
+	o.textOpt("arp_source", p.ARPSource)
+	o.textOpt("arp_target", p.ARPTarget)
 	return o.end()
 }
 

@@ -107,4 +107,5 @@ type Counts struct {
 	Members      uint64 // fragments and clones of a drop that was counted
 	NotLost      uint64 // frees that lost no packet
 	MissedNested uint64 // runs that the kernel skipped
+	Undecided    uint64 // filtered: the expression looks at bytes that could not be read
 }

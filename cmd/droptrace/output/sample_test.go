@@ -22,7 +22,7 @@ func tcpSYN() resolve.Packet {
 		Family: "ip", Protocol: "tcp",
 		Source: netip.MustParseAddr("203.0.113.9"), SourcePort: ptr[uint16](51234),
 		Destination: netip.MustParseAddr("10.0.0.2"), DestinationPort: ptr[uint16](80),
-		TCPFlags: []string{"syn"}, TCP: &resolve.TCP{Seq: 123, Window: 64240},
+		TCPFlags: []string{"syn"}, TCP: &resolve.TCP{Seq: 123, Window: 64240, Options: "mss 1460,sackOK"},
 		IPLength: 60, PayloadLength: ptr(0), TTL: 64, IPID: ptr[uint16](1),
 	}
 }

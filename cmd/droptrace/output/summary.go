@@ -14,9 +14,15 @@ type Summary struct {
 	Counts  Counts
 	Shown   uint64 // drops that were printed one by one
 	Folded  uint64 // drops that stand in a count
-	Unshown uint64 // drops that came after the end, or that nobody read
-	Elapsed time.Duration
-	Tally   *Tally
+	Written uint64 // drops that stand in a recording
+	// WrittenTo and Files name the recording.
+	WrittenTo string
+	Files     uint64
+	Unshown   uint64 // drops that came after the end, or that nobody read
+	Elapsed   time.Duration
+	Tally     *Tally
+	// Recorded: the drops were read from a file, where nothing can hide.
+	Recorded bool
 	// Hidden says what could hide drops from droptrace; told when nothing
 	// matched.
 	Hidden []string
@@ -26,7 +32,7 @@ type Summary struct {
 // counts by which it can be checked.
 func (m *Summary) Write(w io.Writer, s Style) error {
 	p := summaryPrinter{s: s}
-	c, matched := m.Counts, m.Shown+m.Folded+m.Unshown
+	c, matched := m.Counts, max(m.Shown+m.Folded+m.Unshown, m.Written)
 	p.line(0, strings.Join([]string{
 		glued(plural(c.Seen, "drop seen", "drops seen")), m.matched(s),
 		glued(count(c.Lost) + " lost"), glued(seconds(m.Elapsed)),
@@ -49,8 +55,12 @@ func (m *Summary) Write(w io.Writer, s Style) error {
 // matched is short where all was shown, which is nearly always.
 func (m *Summary) matched(s Style) string {
 	switch {
-	case m.Folded == 0 && m.Unshown == 0 && m.Shown == 0:
+	case m.Folded == 0 && m.Unshown == 0 && m.Shown == 0 && m.WrittenTo == "":
 		return glued("0 matched")
+	case m.Folded == 0 && m.Unshown == 0 && m.Shown == 0:
+		return glued(count(m.Written)+" written to ") + m.recording(s)
+	case m.Folded == 0 && m.Unshown == 0 && m.WrittenTo != "":
+		return glued(count(m.Shown)+" shown") + ", " + glued(count(m.Written)+" written to ") + m.recording(s)
 	case m.Folded == 0 && m.Unshown == 0:
 		return glued(count(m.Shown) + " matched and shown")
 	}
@@ -58,10 +68,25 @@ func (m *Summary) matched(s Style) string {
 	if m.Folded > 0 {
 		text += ", " + glued(count(m.Folded)+" folded")
 	}
+	if m.WrittenTo != "" {
+		text += ", " + glued(count(m.Written)+" written to ") + m.recording(s)
+	}
 	if m.Unshown > 0 {
 		text += ", " + glued(count(m.Unshown)+" not shown")
 	}
 	return text
+}
+
+// recording names what was written.
+func (m *Summary) recording(s Style) string {
+	if m.WrittenTo == "-" {
+		return glued("standard output")
+	}
+	name := Escape(m.WrittenTo, s.ASCII)
+	if m.Files > 1 {
+		name += glued(" (" + count(m.Files) + " files)")
+	}
+	return name
 }
 
 // counts prints the design's counters where they say more than the first line.
@@ -77,13 +102,21 @@ func (m *Summary) counts(p *summaryPrinter) {
 	if c.Delivered > 0 {
 		parts := []string{
 			"delivered " + count(c.Delivered) + " = " + count(c.FilteredUser) + " filtered here",
-			count(m.Shown) + " shown",
-			count(m.Folded) + " folded",
+		}
+		if m.WrittenTo != "" {
+			parts = append(parts, count(m.Written)+" written")
+		}
+		if m.WrittenTo == "" || m.Shown+m.Folded > 0 {
+			parts = append(parts, count(m.Shown)+" shown", count(m.Folded)+" folded")
 		}
 		if m.Unshown > 0 {
 			parts = append(parts, count(m.Unshown)+" not shown (came after the end, or were not read)")
 		}
 		p.line(labelIndent, strings.Join(parts, " + "))
+	}
+	if c.Undecided > 0 {
+		p.line(labelIndent, "of those filtered, "+plural(c.Undecided, "drop", "drops")+
+			" may match: the expression looks at bytes of theirs that could not be read")
 	}
 	var apart []string
 	if c.Members > 0 {
@@ -102,6 +135,10 @@ func (m *Summary) counts(p *summaryPrinter) {
 
 // hidden answers silence: what droptrace cannot see may still drop packets.
 func (m *Summary) hidden(p *summaryPrinter) {
+	if m.Recorded {
+		p.line(0, "nothing matched")
+		return
+	}
 	if len(m.Hidden) == 0 {
 		p.line(0, "nothing matched; no XDP, tc filter or IPVS that could hide drops was found")
 		return

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/symbol"
 )
 
 // maxTally bounds how many rules and reasons are counted apart.
@@ -81,7 +82,7 @@ func (t *Tally) byPlace(s Style) []total {
 func (t *Tally) byReason(s Style) []total {
 	list := make([]total, 0, len(t.reasons))
 	for r, n := range t.reasons {
-		l := total{count: n, name: Escape(r, s.ASCII), text: reasonText(r)}
+		l := total{count: n, name: Escape(r, s.ASCII), text: symbol.Explain("", r)}
 		if r == "" {
 			l.name = "no reason given by this kernel"
 		}

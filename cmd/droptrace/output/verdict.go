@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/symbol"
 )
 
 // maxCandidates is how many rules are told apart where one of several did it.
@@ -101,7 +102,8 @@ func (s Style) device(i *resolve.Interface) string {
 // the place, and the reason in words.
 func (s Style) kernel(d *resolve.Drop) string {
 	where := strings.TrimSpace(Escape(d.Reason, s.ASCII) + " " + Escape(d.Location, s.ASCII))
-	if text := reasonText(d.Reason); text != "" {
+	function, _, _ := strings.Cut(d.Location, "+")
+	if text := symbol.Explain(function, d.Reason); text != "" {
 		where += s.sep() + text
 	}
 	if a := d.Attribution; a.Note != "" && a.Certainty != resolve.Certain {

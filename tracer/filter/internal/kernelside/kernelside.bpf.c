@@ -2,9 +2,11 @@
 
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * kernelside.bpf.c - bpf/filter.h alone, to be run on events of a test's own.
+ * kernelside.bpf.c - bpf/filter.h and bpf/expression.h alone, to be run on events
+ * and frames of a test's own.
  */
 #include "filter.h"
+#include "expression.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
@@ -48,4 +50,20 @@ int match_constant(void *ctx)
 	struct input *in = bpf_map_lookup_elem(&inputs, &zero);
 
 	return in && filter_match(&in->event, &in->work, &filter);
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct expression_frame);
+} frames SEC(".maps");
+
+SEC("raw_tp/droptrace_expression")
+int run_expression(void *ctx)
+{
+	u32 zero = 0;
+	struct expression_frame *f = bpf_map_lookup_elem(&frames, &zero);
+
+	return f ? expression_value(f) : 0;
 }

@@ -13,6 +13,14 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type ProgramsExpressionFrame struct {
+	_      structs.HostLayout
+	Start  uint32
+	End    uint32
+	Length uint32
+	Bytes  [20]uint8
+}
+
 type ProgramsFilterConfig struct {
 	_         structs.HostLayout
 	Want      uint32
@@ -111,8 +119,17 @@ type ProgramsInput struct {
 		OutName       [16]int8
 		DevName       [16]int8
 		Comm          [16]int8
-		HookFn        uint64
-		Ct            struct {
+		Bytes         struct {
+			_          structs.HostLayout
+			Captured   uint32
+			Original   uint32
+			LinkLength uint16
+			DeviceType uint16
+			VlanProto  uint16
+			Front      uint16
+		}
+		HookFn uint64
+		Ct     struct {
 			_        structs.HostLayout
 			Present  uint8
 			Ctinfo   uint8
@@ -163,8 +180,58 @@ type ProgramsInput struct {
 			Chain       [32]int8
 			Entry       [168]uint8
 		}
-		Header [160]uint8
-		Stack  [20]uint64
+		Header  [160]uint8
+		Failure struct {
+			_       structs.HostLayout
+			Saw     uint8
+			Hooked  uint8
+			Counted uint8
+			AtHook  uint8
+			Moved   [6]uint32
+			Pad     uint32
+			Other   struct {
+				_        structs.HostLayout
+				Present  uint8
+				Ctinfo   uint8
+				TcpState uint8
+				Pad      uint8
+				Status   uint32
+				Mark     uint32
+				Zone     uint16
+				Pad2     uint16
+				Timeout  uint32
+				Jiffies  uint32
+				Original struct {
+					_        structs.HostLayout
+					Src      [16]uint8
+					SrcPort  uint16
+					L3num    uint16
+					Dst      [16]uint8
+					DstPort  uint16
+					Protonum uint8
+					Dir      uint8
+				}
+				Reply struct {
+					_        structs.HostLayout
+					Src      [16]uint8
+					SrcPort  uint16
+					L3num    uint16
+					Dst      [16]uint8
+					DstPort  uint16
+					Protonum uint8
+					Dir      uint8
+				}
+			}
+			Reason [64]int8
+		}
+		Listen struct {
+			_       structs.HostLayout
+			Kind    uint32
+			Waiting uint32
+			Limit   uint32
+			Pad     uint32
+		}
+		Stack [20]uint64
 	}
 	Work ProgramsFilterWork
 }
@@ -173,11 +240,15 @@ type ProgramsInput struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	ProgramsMapConfigs        = "configs"
-	ProgramsMapInputs         = "inputs"
-	ProgramsProgMatchConstant = "match_constant"
-	ProgramsProgMatchMap      = "match_map"
-	ProgramsVarFilter         = "filter"
+	ProgramsMapConfigs         = "configs"
+	ProgramsMapFrames          = "frames"
+	ProgramsMapInputs          = "inputs"
+	ProgramsProgMatchConstant  = "match_constant"
+	ProgramsProgMatchMap       = "match_map"
+	ProgramsProgRunExpression  = "run_expression"
+	ProgramsVarExpressionDepth = "expression_depth"
+	ProgramsVarExpressionTags  = "expression_tags"
+	ProgramsVarFilter          = "filter"
 )
 
 // LoadPrograms returns the embedded CollectionSpec for Programs.
@@ -224,6 +295,7 @@ type ProgramsSpecs struct {
 type ProgramsProgramSpecs struct {
 	MatchConstant *ebpf.ProgramSpec `ebpf:"match_constant"`
 	MatchMap      *ebpf.ProgramSpec `ebpf:"match_map"`
+	RunExpression *ebpf.ProgramSpec `ebpf:"run_expression"`
 }
 
 // ProgramsMapSpecs contains maps before they are loaded into the kernel.
@@ -231,6 +303,7 @@ type ProgramsProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type ProgramsMapSpecs struct {
 	Configs *ebpf.MapSpec `ebpf:"configs"`
+	Frames  *ebpf.MapSpec `ebpf:"frames"`
 	Inputs  *ebpf.MapSpec `ebpf:"inputs"`
 }
 
@@ -238,7 +311,9 @@ type ProgramsMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type ProgramsVariableSpecs struct {
-	Filter *ebpf.VariableSpec `ebpf:"filter"`
+	ExpressionDepth *ebpf.VariableSpec `ebpf:"expression_depth"`
+	ExpressionTags  *ebpf.VariableSpec `ebpf:"expression_tags"`
+	Filter          *ebpf.VariableSpec `ebpf:"filter"`
 }
 
 // ProgramsObjects contains all objects after they have been loaded into the kernel.
@@ -262,12 +337,14 @@ func (o *ProgramsObjects) Close() error {
 // It can be passed to LoadProgramsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type ProgramsMaps struct {
 	Configs *ebpf.Map `ebpf:"configs"`
+	Frames  *ebpf.Map `ebpf:"frames"`
 	Inputs  *ebpf.Map `ebpf:"inputs"`
 }
 
 func (m *ProgramsMaps) Close() error {
 	return _ProgramsClose(
 		m.Configs,
+		m.Frames,
 		m.Inputs,
 	)
 }
@@ -276,7 +353,9 @@ func (m *ProgramsMaps) Close() error {
 //
 // It can be passed to LoadProgramsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type ProgramsVariables struct {
-	Filter *ebpf.Variable `ebpf:"filter"`
+	ExpressionDepth *ebpf.Variable `ebpf:"expression_depth"`
+	ExpressionTags  *ebpf.Variable `ebpf:"expression_tags"`
+	Filter          *ebpf.Variable `ebpf:"filter"`
 }
 
 // ProgramsPrograms contains all programs after they have been loaded into the kernel.
@@ -285,12 +364,14 @@ type ProgramsVariables struct {
 type ProgramsPrograms struct {
 	MatchConstant *ebpf.Program `ebpf:"match_constant"`
 	MatchMap      *ebpf.Program `ebpf:"match_map"`
+	RunExpression *ebpf.Program `ebpf:"run_expression"`
 }
 
 func (p *ProgramsPrograms) Close() error {
 	return _ProgramsClose(
 		p.MatchConstant,
 		p.MatchMap,
+		p.RunExpression,
 	)
 }
 

@@ -1,0 +1,370 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/cmd/droptrace/recording"
+	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/tracer/filter"
+	"github.com/droptrace/droptrace/tracer/filter/expression"
+)
+
+// readCommand shows recordings again.
+func readCommand(t terminal) *cli.Command {
+	cmd := &cli.Command{
+		Name:      "read",
+		Usage:     "show a recording again",
+		UsageText: "droptrace read [flags] FILE... [expression]",
+		Description: `Shows what droptrace -w or --json has recorded, with every filter and output
+of the live command. FILE is - for standard input. It needs no root.
+
+    droptrace read drops.pcapng --port 80
+    droptrace read drops.pcapng -w web.pcapng --chain INPUT
+    droptrace read --correlate eth0.pcap drops.pcapng
+
+With --correlate it says of each packet of a capture, which tcpdump took at the
+same time, whether it was dropped, by what, and how long after.`,
+		Flags:                  readFlags(),
+		UseShortOptionHandling: true,
+		HideHelpCommand:        true,
+	}
+	cmd.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return usageError(cmd.Flags, err) }
+	cmd.CustomHelpTemplate = commandHelp(cmd)
+	cmd.Action = func(c *cli.Context) error {
+		if !c.Args().Present() {
+			return badUsage(errors.New("no recording is given"), "droptrace read FILE")
+		}
+		files, text := filesFirst(c.Args().Slice())
+		return readAction(c, t, files, text)
+	}
+	return cmd
+}
+
+// filesFirst parts names of recordings from the words of an expression. The first
+// argument is a file, others are where there is such a file.
+func filesFirst(args []string) (files []string, text string) {
+	n := 1
+	for n < len(args) {
+		if _, err := os.Stat(args[n]); err != nil && args[n] != "-" {
+			break
+		}
+		n++
+	}
+	return args[:n], strings.Join(args[n:], " ")
+}
+
+// readFlags are those of the live command that need no tracing.
+func readFlags() []cli.Flag {
+	apart := []string{"read", "duration", "stack", "schema", "probes", "buffer-size", "all", "version"}
+	flags := slices.DeleteFunc(liveFlags(), func(f cli.Flag) bool { return slices.Contains(apart, f.Names()[0]) })
+	return append(flags, correlateFlags()...)
+}
+
+// readAction reads files, each a recording, one after the other; text is an
+// expression.
+func readAction(c *cli.Context, t terminal, files []string, text string) error {
+	o, err := readOptions(c)
+	if err != nil {
+		return err
+	}
+	f, err := recordedFilter(o.cfg.Filter)
+	if err != nil {
+		return badUsage(err)
+	}
+	program, err := compileExpression(c.Context, text)
+	if err != nil {
+		return err
+	}
+	if c.IsSet("correlate") && program != nil {
+		return badUsage(errors.New("--correlate takes no expression"), "flags narrow the drops; tcpdump -r CAPTURE -w NARROWER narrows the capture")
+	}
+	if c.IsSet("correlate") {
+		return correlateAction(c, t, o, f, files)
+	}
+	rec, err := newRecorder(o.record, t)
+	if err != nil {
+		return err
+	}
+	o.cfg.Expression = text
+	r := newReading(o, t, f, rec)
+	r.expression = program
+	return r.run(c.Context, files)
+}
+
+func recordedFilter(f Filter) (*filter.Filter, error) {
+	return filter.ParseRecorded(filter.Spec{
+		Port: f.Port, Sport: f.Sport, Dport: f.Dport, Host: f.Host, Src: f.Src, Dst: f.Dst,
+		Proto: f.Proto, Iface: f.Iface, In: f.In, Out: f.Out, Hook: f.Hook, Table: f.Table,
+		Chain: f.Chain, CTState: f.CTState, Mark: f.Mark, Netfilter: f.Netfilter,
+		Netns: f.Netns, Reason: f.Reason,
+	})
+}
+
+// reading is one run of the read command. Unlike a live session it may wait for
+// whoever reads its output, so that nothing is folded.
+type reading struct {
+	o      options
+	t      terminal
+	filter *filter.Filter
+	rec    *recorder
+	out    printer
+
+	expression *expression.Program // nil for none
+
+	tally       output.Tally
+	counts      output.Counts
+	shown       uint64
+	repeats     uint64 // that stand in what was shown
+	written     uint64
+	lost        uint64 // told so far
+	first, last time.Time
+}
+
+func newReading(o options, t terminal, f *filter.Filter, rec *recorder) *reading {
+	r := &reading{o: o, t: t, filter: f, rec: rec}
+	r.out = newPrinter(t.stdout, o, t)
+	return r
+}
+
+var errEnough = errors.New("enough drops were shown")
+
+func (r *reading) run(ctx context.Context, files []string) error {
+	r.heading(files)
+	var err error
+	for _, name := range files {
+		if err = r.file(ctx, name); err != nil {
+			break
+		}
+	}
+	if flushErr := r.out.Flush(); flushErr != nil && err == nil {
+		err = fmt.Errorf("write to standard output: %w", flushErr)
+	}
+	err = errors.Join(notEnough(err), r.rec.close(r.counts))
+	if errors.Is(err, syscall.EPIPE) {
+		return nil // as with head
+	}
+	r.summary()
+	return err
+}
+
+// notEnough leaves out what ends a run as it was asked to.
+func notEnough(err error) error {
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+// file reads one recording to its end.
+func (r *reading) file(ctx context.Context, name string) error {
+	in, err := openInput(name, r.t)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	rd, err := recording.NewReader(in)
+	if err != nil {
+		return unreadable(name, err, 0)
+	}
+	var rec recording.Record
+	drops := uint64(0)
+	for ; ; drops++ {
+		if drops%256 == 0 && ctx.Err() != nil {
+			return notSignal(ctx)
+		}
+		err := rd.Read(&rec)
+		if lossErr := r.loss(rec.Lost, &rec); lossErr != nil {
+			return lossErr
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return unreadable(name, err, drops)
+		}
+		if err := r.drop(&rec); err != nil {
+			return err
+		}
+	}
+	return r.end(name, rd)
+}
+
+// end tells what the recording has besides its drops.
+func (r *reading) end(name string, rd *recording.Reader) error {
+	if c, ok := rd.Counts(); ok && c.Lost > r.lost {
+		if err := r.loss(c.Lost-r.lost, nil); err != nil {
+			return err
+		}
+	}
+	r.lost = 0 // the next file is another run's
+	if rd.Folded > 0 && !r.o.quiet {
+		printMessage(r.t.stderr, r.t.style(r.t.stderr), fmt.Sprintf("note: %s holds %d more drops only as counts, which no filter can tell apart", name, rd.Folded), nil)
+	}
+	return nil
+}
+
+// notSignal: being told to end is no failure.
+func notSignal(ctx context.Context) error {
+	if err := context.Cause(ctx); !errors.Is(err, errSignal) {
+		return err
+	}
+	return errEnough
+}
+
+// loss tells of drops that the recording misses.
+func (r *reading) loss(n uint64, rec *recording.Record) error {
+	if n == 0 {
+		return nil
+	}
+	r.lost += n
+	r.counts.Lost += n
+	r.counts.Seen += n
+	at := r.last
+	if rec != nil {
+		rec.Lost = 0
+		if rec.Drop != nil {
+			at = rec.Drop.Time
+		}
+	}
+	if r.rec != nil {
+		r.rec.w.AddLost(n)
+		if r.rec.silent() {
+			return nil
+		}
+	}
+	return r.wrote(r.out.Loss(output.Loss{Time: at, Lost: n, Total: r.counts.Lost}))
+}
+
+// drop takes in one drop of the recording.
+func (r *reading) drop(rec *recording.Record) error {
+	d := rec.Drop
+	n := 1 + d.Repeats
+	r.counts.Seen += n
+	r.counts.Delivered += n
+	if r.first.IsZero() {
+		r.first = d.Time
+	}
+	r.last = d.Time
+	if !resolve.MatchDrop(r.filter, d, rec.Capture.Device.Name) || !r.expressionMatches(&rec.Capture, n) {
+		r.counts.FilteredUser += n
+		return nil
+	}
+	if r.o.limit > 0 && max(r.shown, r.written) >= r.o.limit {
+		r.counts.Seen -= n
+		r.counts.Delivered -= n
+		return errEnough
+	}
+	r.tally.Add(d)
+	if r.rec != nil {
+		if err := r.rec.w.Write(d, &rec.Capture); err != nil {
+			return r.rotated(err)
+		}
+		r.written++
+	}
+	if r.rec.silent() {
+		return nil
+	}
+	r.shown++
+	r.repeats += d.Repeats
+	if columns, ok := width(r.t.stdout); ok {
+		r.out.SetWidth(columns)
+	}
+	return r.wrote(r.out.Drop(d))
+}
+
+// expressionMatches counts what cannot be judged: a recording in JSON has no bytes.
+func (r *reading) expressionMatches(c *resolve.Capture, n uint64) bool {
+	if r.expression == nil {
+		return true
+	}
+	frame, length := ethernetFrame(c, r.expression.Tags())
+	verdict, err := r.expression.Frame(frame, length)
+	if err != nil || verdict == expression.Undecided || len(c.Data) == 0 {
+		r.counts.Undecided += n
+	}
+	return err == nil && verdict == expression.Yes && len(c.Data) > 0
+}
+
+// rotated: to have written all the files that were asked for is no failure.
+func (r *reading) rotated(err error) error {
+	if errors.Is(err, recording.ErrFiles) || r.rec.failed() {
+		return errEnough // a failure is told when the recording is closed
+	}
+	return err
+}
+
+func (r *reading) wrote(err error) error {
+	if err != nil {
+		return fmt.Errorf("write to standard output: %w", err)
+	}
+	return nil
+}
+
+func (r *reading) heading(files []string) {
+	if r.o.quiet {
+		return
+	}
+	facts := append([]string{"reading " + strings.Join(files, ", ")}, r.o.cfg.words()...)
+	_ = output.WriteHeading(r.t.stderr, r.t.style(r.t.stderr), facts)
+}
+
+func (r *reading) summary() {
+	if r.o.quiet {
+		return
+	}
+	m := output.Summary{
+		Counts: r.counts, Shown: r.shown, Folded: r.repeats, Recorded: true,
+		Elapsed: r.last.Sub(r.first), Tally: &r.tally, WrittenTo: r.o.record.name,
+	}
+	m.Written, m.Files = r.rec.written()
+	_ = m.Write(r.t.stderr, r.t.style(r.t.stderr))
+}
+
+// openInput opens a file to read, or standard input for -.
+func openInput(name string, t terminal) (io.ReadCloser, error) {
+	if name == "-" {
+		if _, ok := width(os.Stdin); ok {
+			return nil, badUsage(errors.New("standard input is a terminal"), "give the name of a file, or a pipe")
+		}
+		return io.NopCloser(os.Stdin), nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		f.Close()
+		return nil, fmt.Errorf("%s is a directory", name)
+	}
+	return f, nil
+}
+
+// unreadable says what is wrong with a file, and what could be read of it.
+func unreadable(name string, err error, drops uint64) error {
+	foreign, ok := errors.AsType[*recording.ForeignError](err)
+	switch {
+	case ok && strings.HasPrefix(foreign.Format, "pcap"):
+		return errorWithHint(fmt.Errorf("%s %w", name, err),
+			"to look for its packets among recorded drops: droptrace read --correlate "+name+" RECORDING")
+	case ok && (foreign.Format == "gzip" || foreign.Format == "zstd"):
+		return errorWithHint(fmt.Errorf("%s is packed with %s", name, foreign.Format), "unpack it to a pipe: droptrace read -")
+	case ok:
+		return errorWithHint(fmt.Errorf("%s %w", name, err), "recordings are made with -w FILE.pcapng, or --json")
+	case errors.Is(err, recording.ErrEmpty):
+		return fmt.Errorf("%s %w", name, err)
+	case errors.Is(err, recording.ErrCut):
+		return fmt.Errorf("%s %w; the %d drops before were read", name, err, drops)
+	}
+	return fmt.Errorf("%s: %w; the %d drops before were read", name, err, drops)
+}

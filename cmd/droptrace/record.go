@@ -1,0 +1,243 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/cmd/droptrace/recording"
+	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/tracer"
+)
+
+// errRecording ends a run whose recording has failed; the error itself comes
+// from closing it.
+var errRecording = errors.New("the recording has failed")
+
+// defaultSnaplen holds every packet whole that the kernel can have in one piece.
+const defaultSnaplen = 65535
+
+// recordingFlags are tcpdump's, with its letters.
+func recordingFlags() []cli.Flag {
+	text := func(usage, name string, aliases ...string) cli.Flag {
+		return &cli.StringFlag{Name: name, Aliases: aliases, Category: recordFlags, Usage: usage}
+	}
+	return []cli.Flag{
+		text("`FILE` record to pcapng, or - for a pipe; print nothing", "write", "w"),
+		&cli.BoolFlag{Name: "print", Category: recordFlags, Usage: "print as well"},
+		text("`BYTES` of each packet at most: 65535", "snaplen", "s"),
+		text("`SIZE` a new file past so many million bytes, or 64K, 1G", "rotate-size", "C"),
+		text("`SECONDS` a new file after so long; FILE has %H%M%S", "rotate-seconds", "G"),
+		text("`N` with -C: keep so many files; with -G: end after N", "rotate-files", "W"),
+	}
+}
+
+// recordOptions are what these flags say.
+type recordOptions struct {
+	name     string // "" for no recording
+	print    bool
+	snaplen  int
+	rotation recording.Rotation
+}
+
+func readRecordOptions(c *cli.Context) (o recordOptions, err error) {
+	o.name, o.print = c.String("write"), c.Bool("print")
+	if c.IsSet("write") && o.name == "" {
+		return o, badUsage(errors.New("--write has an empty value"), "give the name of a file, or - for a pipe")
+	}
+	if o.name == "" {
+		for _, name := range []string{"print", "snaplen", "rotate-size", "rotate-seconds", "rotate-files"} {
+			if c.IsSet(name) {
+				return o, badUsage(fmt.Errorf("%s is about a recording", dashed(name)), "say where with -w FILE")
+			}
+		}
+		return o, nil
+	}
+	if o.name == "-" && o.print {
+		return o, badUsage(errors.New("--print and -w - both want standard output"), "give a file to -w")
+	}
+	if o.snaplen, err = readSnaplen(c); err != nil {
+		return o, err
+	}
+	o.rotation, err = readRotation(c, o.name)
+	return o, err
+}
+
+// readSnaplen takes 0 for the default, as tcpdump does.
+func readSnaplen(c *cli.Context) (int, error) {
+	if !c.IsSet("snaplen") {
+		return defaultSnaplen, nil
+	}
+	v := c.String("snaplen")
+	n, err := strconv.ParseUint(v, 10, 32)
+	if err != nil || n > tracer.MaxSnaplen {
+		return 0, badUsage(fmt.Errorf("--snaplen %q is no length", v), fmt.Sprintf("want 0 to %d bytes", tracer.MaxSnaplen))
+	}
+	if n == 0 {
+		return defaultSnaplen, nil
+	}
+	return int(n), nil
+}
+
+func readRotation(c *cli.Context, name string) (r recording.Rotation, err error) {
+	if v := c.String("rotate-size"); c.IsSet("rotate-size") {
+		if r.Size, err = readFileSize(v); err != nil {
+			return r, err
+		}
+	}
+	if v := c.String("rotate-seconds"); c.IsSet("rotate-seconds") {
+		n, err := strconv.ParseUint(v, 10, 31)
+		if err != nil || n == 0 {
+			return r, badUsage(fmt.Errorf("-G %q is no number of seconds", v), "want 1 or more")
+		}
+		r.Every = time.Duration(n) * time.Second
+		if err := recording.CheckPattern(name); err != nil {
+			return r, badUsage(fmt.Errorf("-w %w", err))
+		}
+	}
+	if v := c.String("rotate-files"); c.IsSet("rotate-files") {
+		n, err := strconv.ParseUint(v, 10, 31)
+		if err != nil || n == 0 {
+			return r, badUsage(fmt.Errorf("-W %q is no number of files", v), "want 1 or more")
+		}
+		r.Files = int(n)
+		if r.Size == 0 && r.Every == 0 {
+			return r, badUsage(errors.New("-W says how many files, but not when another begins"), "give -C or -G too")
+		}
+	}
+	if name == "-" && r != (recording.Rotation{}) {
+		return r, badUsage(errors.New("a pipe is one file"), "give the name of a file to -w")
+	}
+	return r, nil
+}
+
+// readFileSize reads -C: millions of bytes, or binary units with a letter.
+func readFileSize(v string) (int64, error) {
+	number, unit := v, int64(1_000_000)
+	if v != "" {
+		if i := strings.IndexByte("KMG", v[len(v)-1]&^0x20); i >= 0 {
+			number, unit = v[:len(v)-1], 1<<(10*(i+1))
+		}
+	}
+	n, err := strconv.ParseUint(number, 10, 31)
+	if err != nil || n == 0 {
+		return 0, badUsage(fmt.Errorf("-C %q is no size of a file", v), "want millions of bytes, or 64K, 1M, 1G")
+	}
+	return int64(n) * unit, nil
+}
+
+// recorder is the recording of a session. A nil recorder records nothing.
+type recorder struct {
+	o     recordOptions
+	w     *recording.Writer
+	count uint64
+}
+
+// newRecorder creates the file before anything is traced.
+func newRecorder(o recordOptions, t terminal) (*recorder, error) {
+	if o.name == "" {
+		return nil, nil
+	}
+	if _, ok := width(t.stdout); ok && o.name == "-" {
+		return nil, badUsage(errors.New("standard output is a terminal, and a recording is not for reading"), "give a file to -w, or a pipe: | wireshark -k -i -")
+	}
+	r := &recorder{o: o}
+	w, err := recording.Create(o.name, recording.Options{
+		Encoder:  recording.Encoder{Application: "droptrace " + programVersion(), OS: kernelRelease(), Snaplen: uint32(o.snaplen)},
+		Rotation: o.rotation,
+		Stdout:   t.stdout,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("record: %w", err)
+	}
+	r.w = w
+	return r, nil
+}
+
+func kernelRelease() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return "Linux"
+	}
+	return "Linux " + unix.ByteSliceToString(u.Release[:])
+}
+
+// start makes losses known to the recording.
+func (r *recorder) start(src source) {
+	if r == nil {
+		return
+	}
+	r.w.CountLosses(func() uint64 { return src.Stats().Lost })
+}
+
+// put records one drop. more is false once there are enough.
+func (r *recorder) put(s *session, d *resolve.Drop) (more bool, err error) {
+	if s.o.limit > 0 && r.count >= s.o.limit {
+		s.cancel(errLimit)
+		return false, nil
+	}
+	err = r.w.Write(d, s.src.Capture())
+	switch {
+	case errors.Is(err, recording.ErrFiles):
+		s.cancel(errLimit)
+		return false, nil
+	case errors.Is(err, syscall.EPIPE): // as with head
+		s.cancel(err)
+		return false, nil
+	case err != nil:
+		s.cancel(errRecording) // close tells it
+		return false, nil
+	}
+	r.count++
+	if r.count == s.o.limit {
+		s.cancel(errLimit)
+	}
+	return true, nil
+}
+
+// silent reports whether drops are recorded and not printed.
+func (r *recorder) silent() bool { return r != nil && !r.o.print }
+
+func (r *recorder) failed() bool { return r != nil && r.w.Failed() != nil }
+
+func (r *recorder) written() (drops, files uint64) {
+	if r == nil {
+		return 0, 0
+	}
+	return r.w.Written()
+}
+
+// close ends the recording with the counters of the run.
+func (r *recorder) close(counts output.Counts) error {
+	if r == nil {
+		return nil
+	}
+	err := r.w.Close(counts)
+	if errors.Is(err, syscall.EPIPE) {
+		return nil
+	}
+	return err
+}
+
+// abandon is for a run that never began: nothing was recorded, and an empty file
+// would be taken for a quiet hour.
+func (r *recorder) abandon() error {
+	if r == nil {
+		return nil
+	}
+	err := r.w.Close(output.Counts{})
+	if r.o.name != "-" {
+		if info, statErr := os.Lstat(r.w.Name()); statErr == nil && info.Mode().IsRegular() {
+			err = errors.Join(err, os.Remove(r.w.Name()))
+		}
+	}
+	return err
+}

@@ -1,0 +1,100 @@
+package resolve
+
+import (
+	"encoding/binary"
+
+	"github.com/droptrace/droptrace/resolve/diagnose"
+	"github.com/droptrace/droptrace/resolve/replay"
+	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/symbol"
+	"github.com/droptrace/droptrace/tracer/event"
+)
+
+// caseOf is what a diagnosis is told of a drop, without its ruleset.
+func (r *Resolver) caseOf(n *namespace, e *event.Event, d *Drop) *diagnose.Case {
+	c := &diagnose.Case{
+		Packet:  replayPacket(e, d),
+		Verdict: d.Verdict, Cause: d.Cause, Reason: d.Reason, Function: d.Function,
+		Conntrack: d.Conntrack,
+		Namespace: diagnose.Namespace{Name: n.info.Name, PID: n.info.PID, Own: n.info.Own},
+	}
+	if function, _, ok := r.Symbols.Lookup(e.Location); ok {
+		c.Symbol = symbol.Base(function)
+	}
+	if n.machine != nil {
+		c.Machine, c.Environment = n.machine, n.machine
+	}
+	if e.Hook != event.NoHook {
+		c.Hook = replay.Hook{Family: familyName(e.PF), Name: d.Hook}
+		if d.Hook == "ingress" && d.In != nil {
+			c.Hook.Device = d.In.Name
+		}
+	}
+	return c
+}
+
+// replayPacket is the packet as rules saw it at its drop.
+func replayPacket(e *event.Event, d *Drop) replay.Packet {
+	p := replay.Packet{
+		EtherType: e.Protocol, Bytes: e.Packet(), Length: d.Packet.IPLength,
+		Mark: e.Mark, MarkKnown: true, PacketType: int(e.PktType), UID: -1, GID: -1,
+		Conntrack: replayConntrack(e, d),
+	}
+	if e.GSOSegs > 1 {
+		p.Length = 0 // the headers speak of what it will be cut into
+	}
+	if e.Hook == event.NoHook {
+		if e.DevIndex != 0 {
+			p.In = replay.Interface{Known: true, Index: e.DevIndex, Name: cString(e.DevName[:])}
+		}
+		return p
+	}
+	p.In, p.Out = replay.Interface{Known: true}, replay.Interface{Known: true}
+	if d.In != nil {
+		p.In.Index, p.In.Name = d.In.Index, d.In.Name
+	}
+	if d.Out != nil {
+		p.Out.Index, p.Out.Name = d.Out.Index, d.Out.Name
+	}
+	return p
+}
+
+func replayConntrack(e *event.Event, d *Drop) replay.Conntrack {
+	var c replay.Conntrack
+	if d.Conntrack == nil {
+		return c
+	}
+	switch d.Conntrack.State {
+	case "new":
+		c.State = ruleset.CTNew
+	case "established":
+		c.State = ruleset.CTEstablished
+	case "related":
+		c.State = ruleset.CTRelated
+	case "invalid":
+		c.State = ruleset.CTInvalid
+	case "untracked":
+		c.State = ruleset.CTUntracked
+	}
+	if e.CT.Present != event.CTEntry {
+		return c
+	}
+	c.Entry, c.Status, c.Mark, c.Zone = true, e.CT.Status, e.CT.Mark, e.CT.Zone
+	if d.Conntrack.Dir == "reply" {
+		c.Direction = 1
+	}
+	c.Original, c.Reply = replayTuple(&e.CT.Original), replayTuple(&e.CT.Reply)
+	c.Protocol = e.CT.Original.Proto
+	return c
+}
+
+func replayTuple(t *event.CTTuple) replay.Tuple {
+	size := 16
+	if t.L3Num == 2 { // AF_INET
+		size = 4
+	}
+	return replay.Tuple{
+		Source: t.Src[:size:size], Destination: t.Dst[:size:size],
+		SourcePort: binary.BigEndian.Uint16(t.SrcPort[:]), DestinationPort: binary.BigEndian.Uint16(t.DstPort[:]),
+	}
+}

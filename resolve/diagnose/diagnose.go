@@ -1,0 +1,135 @@
+// Package diagnose says why a packet was dropped and what would let it through.
+//
+// Each cause has a condition that is proven before it is told: by replaying the
+// packet against the ruleset, by replaying it against the ruleset with the fix
+// made, or by a fact of the machine. Where nothing is proven nothing is said: a
+// wrong hint costs more than none. Nothing is ever changed; a fix is a command to
+// read.
+package diagnose
+
+import (
+	"net/netip"
+
+	"github.com/droptrace/droptrace/resolve/conntrack"
+	"github.com/droptrace/droptrace/resolve/replay"
+	"github.com/droptrace/droptrace/resolve/ruleset"
+)
+
+// Why is one cause with what would mend it.
+type Why struct {
+	// Code is stable: see the Code constants.
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	// Fix is a command for the shell, quoted for it. Words in capitals that the
+	// engineer has to choose are in it where Message says so.
+	Fix string `json:"fix,omitempty"`
+}
+
+// Codes of causes.
+const (
+	PolicyDrop             = "policy-drop-no-accept"
+	AcceptBelowDrop        = "accept-below-drop"
+	EstablishedNotAccepted = "established-not-accepted"
+	EstablishedBelowDrop   = "established-below-drop"
+	ListeningNotAllowed    = "listening-not-allowed"
+	SourceTooNarrow        = "source-too-narrow"
+	DestinationTooNarrow   = "destination-too-narrow"
+	InterfaceMismatch      = "interface-mismatch"
+	OtherFamily            = "other-family"
+	ForwardDropped         = "forward-dropped"
+	IPForwardOff           = "ip-forward-off"
+	NATNotMatched          = "nat-not-matched"
+	DNATBeforeForward      = "dnat-before-forward"
+	ConntrackTableFull     = "conntrack-table-full"
+	ConntrackInsertFailed  = "conntrack-insert-failed"
+	ConntrackInvalid       = "conntrack-invalid"
+	RateLimit              = "rate-limit"
+	SetMember              = "set-member"
+	ReversePath            = "rp-filter"
+	Martian                = "martian"
+	NoRoute                = "no-route"
+	NoListener             = "no-listener"
+	TTLExpired             = "ttl"
+	BadChecksum            = "checksum"
+	BridgeNetfilter        = "bridge-netfilter"
+	TwoManagers            = "two-managers"
+	MeantDrop              = "meant-drop"
+)
+
+// Case is a drop with all that is known around it. Zero fields are not known.
+type Case struct {
+	Packet replay.Packet // as it was at the drop
+	Hook   replay.Hook   // zero where netfilter had no part in it
+
+	Verdict string // drop, reject, queue_failed, stolen
+	Cause   string // rule, policy, hook, kernel
+	// Place is the rule or policy that dropped it. Its pointers are those of
+	// Rulesets. Not set (Base is nil) where it is not certain.
+	Place replay.Place
+
+	Reason   string // the kernel's drop reason
+	Symbol   string // the function that freed it
+	Function string // with cause hook: the hook's function
+
+	Conntrack *conntrack.State
+
+	// Rulesets is everything that is evaluated in the namespace, of all engines.
+	Rulesets []*ruleset.Ruleset
+	// Text returns a rule as its own tool prints it, "" where that is not known.
+	// May be nil.
+	Text func(*ruleset.Rule) string
+
+	Machine     Machine // nil where nothing is known
+	Environment replay.Environment
+	Namespace   Namespace
+}
+
+// Namespace says how a command gets into the network namespace.
+type Namespace struct {
+	Name string // as ip netns knows it
+	PID  int    // a process in it, where it has no name
+	Own  bool   // nothing to enter
+}
+
+// Machine answers for the namespace that the packet died in. ok is false where an
+// answer is not known.
+type Machine interface {
+	// Sysctl reads by path below /proc/sys: net/ipv4/ip_forward.
+	Sysctl(path string) (value string, ok bool)
+	// Listeners are the sockets bound to a port of tcp or udp.
+	Listeners(protocol string, port uint16) (list []Listener, ok bool)
+	// Local reports whether the address is the namespace's own.
+	Local(a netip.Addr) (local, ok bool)
+	// RouteDevice is the interface that packets to an address leave by; "" with
+	// ok where there is no route.
+	RouteDevice(to netip.Addr) (name string, ok bool)
+	// IsBridge reports whether the interface is a bridge.
+	IsBridge(name string) (bridge, ok bool)
+	// Program reports whether a program is installed.
+	Program(name string) bool
+}
+
+// Listener is a bound socket. Address is unspecified where it takes all.
+type Listener struct {
+	Address netip.Addr
+	PID     int    // 0 where not known
+	Command string // "" where not known
+}
+
+// maxWhys bounds what is said of one drop.
+const maxWhys = 3
+
+// Diagnose returns the proven causes, the one to look at first in front.
+func Diagnose(c *Case) []Why {
+	d := newDiagnosis(c)
+	var whys []Why
+	switch c.Cause {
+	case "kernel":
+		whys = d.kernel()
+	case "hook":
+		whys = d.conntrackHook()
+	default:
+		whys = d.netfilter()
+	}
+	return whys[:min(len(whys), maxWhys)]
+}

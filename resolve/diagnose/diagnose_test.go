@@ -1,0 +1,416 @@
+package diagnose
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/droptrace/droptrace/resolve/replay"
+	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/tracer/packet"
+)
+
+var web = traffic{src: "203.0.113.9", dst: "192.0.2.1", sport: 51234, dport: 80, in: "eth0"}
+
+// dropAt is the case of a packet that a rule (or with nil the policy of base)
+// dropped.
+func dropAt(t traffic, base *ruleset.Chain, rule *ruleset.Rule, rulesets []*ruleset.Ruleset) *Case {
+	c := &Case{
+		Packet: t.packet(), Verdict: "drop", Cause: "rule",
+		Place:    replay.Place{Chain: base, Rule: rule, Base: base},
+		Rulesets: rulesets, Namespace: Namespace{Own: true},
+	}
+	c.Hook = replay.Hook{Family: "ip", Name: base.Hook}
+	if c.Packet.EtherType == 0x86dd {
+		c.Hook.Family = "ip6"
+	}
+	if rule == nil {
+		c.Cause = "policy"
+	} else {
+		c.Place.Chain = rule.Chain
+	}
+	return c
+}
+
+func check(t *testing.T, c *Case, want ...Why) {
+	t.Helper()
+	if diff := cmp.Diff(want, Diagnose(c)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestAcceptBelowDrop(t *testing.T) {
+	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+	base := m.base("INPUT", "input", "ACCEPT")
+	m.rule("INPUT", "", with(tcp(22), accept)...)
+	d := m.rule("INPUT", "-p tcp -m tcp --dport 80 -j DROP", with(tcp(80), drop)...)
+	m.rule("INPUT", `-s 203.0.113.0/24 -p tcp -m tcp --dport 80 -m comment --comment "it's $(reboot)" -j ACCEPT`,
+		with(tcp(80), src("203.0.113.0/24"), accept)...)
+	c := dropAt(web, base, d, m.rulesets())
+	check(t, c, Why{AcceptBelowDrop, "rule 3 of INPUT would accept it, but stands below rule 2 of INPUT",
+		"iptables-nft -I INPUT 2 -s 203.0.113.0/24 -p tcp -m tcp --dport 80 -j ACCEPT"})
+
+	c.Namespace = Namespace{Name: "blue"}
+	check(t, c, Why{AcceptBelowDrop, "rule 3 of INPUT would accept it, but stands below rule 2 of INPUT",
+		"ip netns exec blue iptables-nft -I INPUT 2 -s 203.0.113.0/24 -p tcp -m tcp --dport 80 -j ACCEPT"})
+
+	elsewhere := web
+	elsewhere.src = "198.51.100.9" // the accept is not for it
+	check(t, dropAt(elsewhere, base, d, m.rulesets()))
+}
+
+func TestAcceptBelowDropInUserChain(t *testing.T) {
+	m := newModel(ruleset.NFTables, "inet", "filter")
+	base := m.base("input", "input", "drop")
+	user := m.chain("user")
+	m.rule("input", "jump user", jump(user))
+	m.rule("input", "tcp dport { 80, 443 } counter packets 12 bytes 700 accept", with(tcp(80), accept)...)
+	d := m.rule("user", "tcp dport 80 drop", with(tcp(80), drop)...)
+	check(t, dropAt(web, base, d, m.rulesets()), Why{AcceptBelowDrop,
+		"rule 2 of input (handle 2) would accept it, but stands below rule 1 of user (handle 3)",
+		"nft insert rule inet filter input handle 1 'tcp dport { 80, 443 } counter accept'"})
+}
+
+func TestEstablishedBelowDrop(t *testing.T) {
+	m := newModel(ruleset.IPTablesLegacy, "ip", "filter")
+	base := m.base("INPUT", "input", "accept")
+	d := m.rule("INPUT", "-p tcp -j DROP", proto(packet.ProtoTCP), drop)
+	m.rule("INPUT", "-m state --state RELATED,ESTABLISHED -j ACCEPT",
+		state(ruleset.CTEstablished|ruleset.CTRelated), accept)
+	c := dropAt(web, base, d, m.rulesets())
+	c.Packet.Conntrack = replay.Conntrack{State: ruleset.CTEstablished, Entry: true, Direction: 1}
+	check(t, c, Why{EstablishedBelowDrop,
+		"it belongs to an open connection, and rule 2 of INPUT, which accepts those, stands below rule 1 of INPUT",
+		"iptables-legacy -I INPUT 1 -m state --state RELATED,ESTABLISHED -j ACCEPT"})
+}
+
+func TestEstablishedNotAccepted(t *testing.T) {
+	m := newModel(ruleset.NFTables, "inet", "fw")
+	base := m.base("in", "input", "drop")
+	m.rule("in", "", with(tcp(22), accept)...)
+	c := dropAt(web, base, nil, m.rulesets())
+	c.Packet.Conntrack = replay.Conntrack{State: ruleset.CTEstablished, Entry: true, Direction: 1}
+	check(t, c, Why{EstablishedNotAccepted,
+		"it is an answer of an open connection, and no rule of in accepts established,related before the policy of in",
+		"nft insert rule inet fw in handle 1 ct state established,related accept"})
+}
+
+func TestPolicyDrop(t *testing.T) {
+	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+	base := m.base("INPUT", "input", "drop")
+	m.rule("INPUT", "", in("lo"), accept)
+	m.rule("INPUT", "", with(tcp(443), accept)...)
+	c := dropAt(web, base, nil, m.rulesets())
+	check(t, c, Why{PolicyDrop,
+		"no rule of INPUT accepts tcp 80 from 203.0.113.9, and the policy of INPUT drops the rest; nearest is rule 2 of INPUT, for port 443",
+		"iptables-nft -A INPUT -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
+
+	c.Machine = &machine{programs: "iptables"}
+	check(t, c, Why{PolicyDrop,
+		"no rule of INPUT accepts tcp 80 from 203.0.113.9, and the policy of INPUT drops the rest; nothing listens on tcp 80 here either; nearest is rule 2 of INPUT, for port 443",
+		"iptables -A INPUT -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
+}
+
+func TestListeningNotAllowed(t *testing.T) {
+	m := newModel(ruleset.IPTablesNFT, "ip6", "filter")
+	base := m.base("INPUT", "input", "accept")
+	d := m.rule("INPUT", "-j REJECT", reject)
+	six := web
+	six.src, six.dst = "2001:db8::9", "2001:db8::1"
+	c := dropAt(six, base, d, m.rulesets())
+	c.Verdict = "reject"
+	c.Machine = &machine{listeners: map[string][]Listener{"tcp 80": {{PID: 812, Command: "nginx"}}}}
+	check(t, c, Why{ListeningNotAllowed,
+		"nginx (pid 812) listens on tcp 80, but no rule of INPUT accepts it from 2001:db8::9: rule 1 of INPUT drops it",
+		"ip6tables-nft -I INPUT 1 -s 2001:db8::9 -p tcp --dport 80 -j ACCEPT"})
+}
+
+func TestTooNarrow(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		conditions []ruleset.Statement
+		want       Why
+	}{
+		{"source", with(tcp(80), src("10.0.0.0/8"), accept), Why{SourceTooNarrow,
+			"rule 1 of INPUT accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9",
+			"iptables-nft -A INPUT -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"}},
+		{"destination", with(tcp(80), dst("192.0.2.7/32"), in("eth0"), accept), Why{DestinationTooNarrow,
+			"rule 1 of INPUT accepts tcp 80 only to 192.0.2.7, and it goes to 192.0.2.1",
+			"iptables-nft -A INPUT -i eth0 -d 192.0.2.1 -p tcp --dport 80 -j ACCEPT"}},
+		{"interface", with(tcp(80), in("eth1"), accept), Why{InterfaceMismatch,
+			"rule 1 of INPUT accepts tcp 80 only if it comes in by eth1, and it came in by eth0",
+			"iptables-nft -A INPUT -i eth0 -p tcp --dport 80 -j ACCEPT"}},
+		{"not this interface", with(tcp(80), negated(in("eth0")), accept), Why{InterfaceMismatch,
+			"rule 1 of INPUT accepts tcp 80 only if it comes in by others than eth0, and it came in by eth0",
+			"iptables-nft -A INPUT -i eth0 -p tcp --dport 80 -j ACCEPT"}},
+		{"mark that a copy could not ask for", with(tcp(80), src("10.0.0.0/8"), equal([]byte{0, 0, 0, 0}, ruleset.Mark), accept),
+			Why{SourceTooNarrow, "rule 1 of INPUT accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9", ""}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+			base := m.base("INPUT", "input", "drop")
+			m.rule("INPUT", "", test.conditions...)
+			check(t, dropAt(web, base, nil, m.rulesets()), test.want)
+		})
+	}
+}
+
+func TestInterfaceOfJump(t *testing.T) {
+	m := newModel(ruleset.NFTables, "inet", "filter")
+	base := m.base("input", "input", "drop")
+	lan := m.chain("lan")
+	m.rule("input", "", in("eth1"), jump(lan))
+	m.rule("lan", "", with(tcp(80), accept)...)
+	check(t, dropAt(web, base, nil, m.rulesets()), Why{InterfaceMismatch,
+		"rule 1 of lan (handle 2), to which rule 1 of input (handle 1) leads, accepts tcp 80 only if it comes in by eth1, and it came in by eth0",
+		"nft add rule inet filter input iifname eth0 tcp dport 80 accept"})
+}
+
+func TestOtherFamily(t *testing.T) {
+	four, six := newModel(ruleset.IPTablesNFT, "ip", "filter"), newModel(ruleset.IPTablesNFT, "ip6", "filter")
+	four.base("INPUT", "input", "drop")
+	four.rule("INPUT", "", with(tcp(80), in("eth0"), accept)...)
+	base := six.base("INPUT", "input", "drop")
+	p := web
+	p.src, p.dst = "2001:db8::9", "2001:db8::1"
+	check(t, dropAt(p, base, nil, four.rulesets(six)), Why{OtherFamily,
+		"rule 1 of iptables-nft filter INPUT accepts tcp 80 for IPv4 only, and it is IPv6",
+		"ip6tables-nft -A INPUT -i eth0 -s 2001:db8::9 -p tcp --dport 80 -j ACCEPT"})
+}
+
+func TestForwardDropped(t *testing.T) {
+	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+	base := m.base("FORWARD", "forward", "drop")
+	user := m.chain("DOCKER-USER")
+	docker := m.chain("DOCKER-FORWARD")
+	m.rule("FORWARD", "", jump(user))
+	m.rule("FORWARD", "", jump(docker))
+	p := web
+	p.dst, p.out = "172.17.0.2", "docker0"
+	check(t, dropAt(p, base, nil, m.rulesets()), Why{ForwardDropped,
+		"it is forwarded from eth0 to docker0, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and Docker's policy of FORWARD drops the rest",
+		"iptables-nft -A DOCKER-USER -s 203.0.113.9 -d 172.17.0.2 -p tcp --dport 80 -j ACCEPT"})
+}
+
+func TestBridgeNetfilter(t *testing.T) {
+	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+	base := m.base("FORWARD", "forward", "drop")
+	p := web
+	p.in, p.out = "br0", "br0"
+	c := dropAt(p, base, nil, m.rulesets())
+	c.Machine = &machine{bridges: "br0", sysctls: map[string]string{"net/bridge/bridge-nf-call-iptables": "1"}}
+	check(t, c, Why{BridgeNetfilter,
+		"it only crosses the bridge br0, but br_netfilter (net.bridge.bridge-nf-call-iptables=1) has bridged packets meet the firewall, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and the policy of FORWARD drops the rest",
+		"iptables-nft -A FORWARD -i br0 -o br0 -s 203.0.113.9 -d 192.0.2.1 -p tcp --dport 80 -m physdev --physdev-is-bridged -j ACCEPT"})
+}
+
+func translated(p *replay.Packet, old string, port uint16) {
+	a := []byte(traffic{src: old, dst: old}.packet().Bytes[12:16])
+	p.Conntrack = replay.Conntrack{
+		State: ruleset.CTNew, Entry: true, Status: 1 << 5,
+		Original: replay.Tuple{Source: p.Bytes[12:16], Destination: a, SourcePort: 51234, DestinationPort: port},
+	}
+}
+
+func TestDNATBeforeForward(t *testing.T) {
+	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+	base := m.base("FORWARD", "forward", "drop")
+	m.rule("FORWARD", "", with(tcp(80), dst("192.0.2.1/32"), accept)...)
+	p := web
+	p.dst, p.dport, p.out = "10.0.0.2", 8080, "eth1"
+	c := dropAt(p, base, nil, m.rulesets())
+	translated(&c.Packet, "192.0.2.1", 80)
+	check(t, c, Why{DNATBeforeForward,
+		"rule 1 of FORWARD speaks of 192.0.2.1:80, but DNAT has made that 10.0.0.2:8080 before FORWARD is asked",
+		"iptables-nft -A FORWARD -d 10.0.0.2 -p tcp --dport 8080 -j ACCEPT"})
+}
+
+func TestNATNotMatched(t *testing.T) {
+	filter, nat := newModel(ruleset.IPTablesNFT, "ip", "filter"), newModel(ruleset.IPTablesNFT, "ip", "nat")
+	base := filter.base("INPUT", "input", "drop")
+	nat.base("PREROUTING", "prerouting", "accept").Type = "nat"
+	to := &ruleset.NAT{Kind: ruleset.DNAT, From: mustAddr("10.0.0.2"), FromPort: 8080, Known: true}
+	nat.rule("PREROUTING", "", with(tcp(80), in("eth1"), to)...)
+	c := dropAt(web, base, nil, filter.rulesets(nat))
+	check(t, c, Why{NATNotMatched,
+		"rule 1 of iptables-nft nat PREROUTING would send it on to 10.0.0.2:8080, but asks for interface eth1, and its is eth0",
+		"iptables-nft -t nat -I PREROUTING 1 -i eth0 -p tcp --dport 80 -j DNAT --to-destination 10.0.0.2:8080"})
+}
+
+func TestRateLimit(t *testing.T) {
+	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+	base := m.base("INPUT", "input", "drop")
+	limit := &ruleset.Opaque{Kind: "limit", Understood: true, MayFail: true, Text: "-m limit --limit 5/min"}
+	m.rule("INPUT", "-p tcp -m tcp --dport 80 -m limit --limit 5/min -j ACCEPT", with(tcp(80), limit, accept)...)
+	check(t, dropAt(web, base, nil, m.rulesets()), Why{RateLimit,
+		"rule 1 of INPUT accepts it only up to a limit, which was exceeded (-m limit --limit 5/min); choose a higher LIMIT",
+		"iptables-nft -R INPUT 1 -p tcp -m tcp --dport 80 -m limit --limit LIMIT -j ACCEPT"})
+}
+
+func set(t *ruleset.Table, name string, elements ...string) *ruleset.Set {
+	s := &ruleset.Set{Table: t, Name: name, Complete: true}
+	for _, e := range elements {
+		r := src(e).Ranges[0]
+		s.Elements = append(s.Elements, ruleset.Element{Range: r})
+	}
+	return s
+}
+
+func inSet(s *ruleset.Set) *ruleset.Match {
+	return &ruleset.Match{Fields: []ruleset.Field{ruleset.IPSource}, Set: s}
+}
+
+func TestSetMember(t *testing.T) {
+	m := newModel(ruleset.NFTables, "inet", "filter")
+	base := m.base("input", "input", "accept")
+	d := m.rule("input", "", inSet(set(m.Table, "quarantine", "203.0.113.9/32")), drop)
+	check(t, dropAt(web, base, d, m.rulesets()), Why{SetMember,
+		"it is in the set quarantine, whose members rule 1 of input (handle 1) drops: element 203.0.113.9",
+		"nft delete element inet filter quarantine '{ 203.0.113.9 }'"})
+
+	// A network of which the packet's sender is one: taking it out opens more.
+	m = newModel(ruleset.NFTables, "inet", "filter")
+	base = m.base("input", "input", "accept")
+	d = m.rule("input", "", inSet(set(m.Table, "quarantine", "203.0.113.0/24")), drop)
+	check(t, dropAt(web, base, d, m.rulesets()), Why{SetMember,
+		"it is in the set quarantine, whose members rule 1 of input (handle 1) drops: element 203.0.113.0/24", ""})
+}
+
+func TestNotInSet(t *testing.T) {
+	m := newModel(ruleset.IPTablesLegacy, "ip", "filter")
+	base := m.base("INPUT", "input", "drop")
+	s := set(nil, "friends", "198.51.100.0/24")
+	s.IPSet = "hash:net"
+	m.rule("INPUT", "", with(tcp(80), inSet(s), accept)...)
+	check(t, dropAt(web, base, nil, m.rulesets()), Why{SetMember,
+		"rule 1 of INPUT accepts only what is in the set friends, and 203.0.113.9 is not", "ipset add friends 203.0.113.9"})
+}
+
+func TestMeantDrops(t *testing.T) {
+	t.Run("fail2ban", func(t *testing.T) {
+		m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+		base := m.base("INPUT", "input", "accept")
+		f2b := m.chain("f2b-sshd")
+		m.rule("INPUT", "", jump(f2b))
+		d := m.rule("f2b-sshd", "", src("203.0.113.9/32"), reject)
+		check(t, dropAt(web, base, d, m.rulesets()), Why{Code: MeantDrop,
+			Message: "fail2ban has banned 203.0.113.9 (jail sshd): the drop is meant"})
+	})
+	t.Run("blocklist", func(t *testing.T) {
+		m := newModel(ruleset.NFTables, "inet", "filter")
+		base := m.base("input", "input", "accept")
+		d := m.rule("input", "", inSet(set(m.Table, "blocklist4", "203.0.113.0/24")), drop)
+		check(t, dropAt(web, base, d, m.rulesets()), Why{Code: MeantDrop,
+			Message: "203.0.113.9 is in the blocklist blocklist4 of rule 1 of input (handle 1): the drop looks meant"})
+	})
+	t.Run("one host", func(t *testing.T) {
+		m := newModel(ruleset.NFTables, "inet", "filter")
+		base := m.base("input", "input", "accept")
+		d := m.rule("input", "", src("203.0.113.9/32"), drop)
+		m.rule("input", "", with(tcp(80), accept)...)
+		check(t, dropAt(web, base, d, m.rulesets()), Why{Code: MeantDrop,
+			Message: "rule 1 of input (handle 1) names 203.0.113.9 itself as its source: the drop looks meant"})
+	})
+	t.Run("scan", func(t *testing.T) {
+		m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+		base := m.base("INPUT", "input", "drop")
+		p := web
+		p.flags = packet.FIN | packet.PSH | packet.URG
+		check(t, dropAt(p, base, nil, m.rulesets()), Why{Code: MeantDrop,
+			Message: "its TCP flags are FIN, PSH and URG (an Xmas scan), which no program sends: the drop looks meant"})
+	})
+}
+
+func TestInvalid(t *testing.T) {
+	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+	base := m.base("INPUT", "input", "accept")
+	d := m.rule("INPUT", "", state(ruleset.CTInvalid), drop)
+	p := web
+	p.flags = packet.ACK
+	c := dropAt(p, base, d, m.rulesets())
+	c.Packet.Conntrack.State = ruleset.CTInvalid
+	check(t, c, Why{Code: ConntrackInvalid,
+		Message: "conntrack calls it invalid, and rule 1 of INPUT drops what is: it is of a connection that conntrack does not know or has closed, or is outside of its window"})
+}
+
+func TestUFW(t *testing.T) {
+	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+	base := m.base("INPUT", "input", "drop")
+	m.rule("INPUT", "", jump(m.chain("ufw-before-input")))
+	m.rule("ufw-before-input", "", jump(m.chain("ufw-user-input")))
+	check(t, dropAt(web, base, nil, m.rulesets()), Why{PolicyDrop,
+		"no rule of INPUT accepts tcp 80 from 203.0.113.9, and ufw's policy of INPUT drops the rest",
+		"ufw allow proto tcp from 203.0.113.9 to any port 80"})
+}
+
+func firewalld() (*model, *ruleset.Chain, *ruleset.Rule) {
+	m := newModel(ruleset.NFTables, "inet", "firewalld")
+	base := m.base("filter_INPUT", "input", "accept")
+	base.Priority = 10
+	zone := m.chain("filter_IN_public")
+	m.rule("filter_INPUT", "", jump(zone))
+	d := m.rule("filter_INPUT", "", reject)
+	m.rule("filter_IN_public", "", jump(m.chain("filter_IN_public_allow")))
+	return m, base, d
+}
+
+func TestFirewalld(t *testing.T) {
+	m, base, d := firewalld()
+	check(t, dropAt(web, base, d, m.rulesets()), Why{PolicyDrop,
+		"no rule of filter_INPUT accepts tcp 80 from 203.0.113.9, and firewalld's rule 2 of filter_INPUT (handle 2) drops the rest",
+		`firewall-cmd --zone=public '--add-rich-rule=rule family="ipv4" source address="203.0.113.9" port port="80" protocol="tcp" accept'`})
+}
+
+func TestTwoManagers(t *testing.T) {
+	m, base, d := firewalld()
+	hand := newModel(ruleset.IPTablesNFT, "ip", "filter")
+	hand.base("INPUT", "input", "drop")
+	hand.rule("INPUT", "", with(tcp(80), accept)...)
+	got := Diagnose(dropAt(web, base, d, m.rulesets(hand)))
+	if len(got) != 2 || got[0].Code != PolicyDrop {
+		t.Fatalf("got %+v", got)
+	}
+	want := Why{Code: TwoManagers, Message: "rule 1 of iptables-nft filter INPUT accepts it, but that ends only iptables-nft filter INPUT: " +
+		"nft inet firewalld filter_INPUT is asked after it (priority 10, after 0) and drops it"}
+	if diff := cmp.Diff(want, got[1]); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// An accept ends only its own base chain: where two drop by default, both have
+// to be opened.
+func TestFixOfTwoBaseChains(t *testing.T) {
+	one, two := newModel(ruleset.IPTablesNFT, "ip", "filter"), newModel(ruleset.NFTables, "inet", "fw")
+	base := one.base("INPUT", "input", "drop")
+	two.base("in", "input", "drop").Priority = 10
+	got := Diagnose(dropAt(web, base, nil, one.rulesets(two)))
+	want := "iptables-nft -A INPUT -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT && " +
+		"nft add rule inet fw in ip saddr 203.0.113.9 tcp dport 80 accept"
+	if len(got) != 1 || got[0].Fix != want {
+		t.Errorf("got %+v, want the fix %q", got, want)
+	}
+}
+
+func TestNothingIsSaidWithoutProof(t *testing.T) {
+	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+	base := m.base("INPUT", "input", "accept")
+	d := m.rule("INPUT", "", with(tcp(80), drop)...)
+	other := m.rule("INPUT", "", with(tcp(81), drop)...)
+	t.Run("a rule that means what it says", func(t *testing.T) {
+		check(t, dropAt(web, base, d, m.rulesets()))
+	})
+	t.Run("a rule that the packet does not match", func(t *testing.T) {
+		check(t, dropAt(web, base, other, m.rulesets()))
+	})
+	t.Run("a ruleset of which nothing was read", func(t *testing.T) {
+		m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+		base := m.base("INPUT", "input", "drop")
+		m.rule("INPUT", "").Read = false
+		got := Diagnose(dropAt(web, base, nil, m.rulesets()))
+		for _, w := range got {
+			if w.Fix != "" {
+				t.Errorf("a fix that nothing proves: %+v", w)
+			}
+		}
+	})
+}

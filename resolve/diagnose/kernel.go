@@ -1,0 +1,189 @@
+package diagnose
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/droptrace/droptrace/resolve/symbol"
+	"github.com/droptrace/droptrace/tracer/packet"
+)
+
+// kernel tells drops in which netfilter has no part, by the kernel's reason. The
+// words for a reason are package symbol's; what the machine adds is told here.
+func (d *diagnosis) kernel() []Why {
+	if !d.f.ip() {
+		return nil
+	}
+	function := symbol.Base(d.c.Symbol)
+	switch d.c.Reason {
+	case "IP_RPFILTER":
+		return d.reversePath()
+	case "IP_INVALID_SOURCE", "IP_INVALID_DEST", "IP_LOCAL_SOURCE", "IP_LOCALNET":
+		return d.martian()
+	case "IP_OUTNOROUTES", "IP_INNOROUTES", "IP_INADDRERRORS":
+		return d.notRouted()
+	case "NO_SOCKET":
+		return d.noListener()
+	case "IP_INHDR":
+		if function == "ip_forward" || function == "ip6_forward" {
+			return []Why{{Code: TTLExpired, Message: fmt.Sprintf(
+				"its TTL ran out here: too many hops lie behind it, or it goes in a circle (%s to %s)", d.f.Source, d.f.Destination)}}
+		}
+	case "TCP_CSUM", "UDP_CSUM", "ICMP_CSUM", "IP_CSUM":
+		return []Why{{Code: BadChecksum, Message: symbol.Explain(function, d.c.Reason) +
+			": it was damaged on its way, or an interface that it came by leaves checksums to hardware that is not there"}}
+	case "", "NOT_SPECIFIED":
+		switch function {
+		case "ip_error", "ip6_pkt_discard", "ip6_pkt_drop", "ip6_forward":
+			return d.notRouted()
+		}
+	}
+	return nil
+}
+
+// reversePath: rp_filter asks where an answer would leave. The larger of the
+// interface's value and that of "all" counts.
+func (d *diagnosis) reversePath() []Why {
+	w := Why{Code: ReversePath}
+	mode := ""
+	if d.f.in != "" {
+		all, ok1 := d.number("net/ipv4/conf/all/rp_filter")
+		own, ok2 := d.number("net/ipv4/conf/" + d.f.in + "/rp_filter")
+		if ok1 && ok2 {
+			mode = fmt.Sprint(max(all, own))
+		}
+	}
+	back, known := "", false
+	if d.c.Machine != nil {
+		back, known = d.c.Machine.RouteDevice(d.f.Source)
+	}
+	switch {
+	case known && back == "":
+		w.Message = fmt.Sprintf("it came in by %s, and there is no route back to its source %s (rp_filter)", orNone(d.f.in), d.f.Source)
+		w.Fix = d.c.Namespace.in(shell("ip", "route", "add", d.f.Source.String(), "dev", d.f.in))
+		if d.f.in == "" {
+			w.Fix = ""
+		}
+	case known && back != d.f.in && mode == "1":
+		w.Message = fmt.Sprintf("it came in by %s, but answers to its source %s leave by %s, which strict rp_filter (1) does not allow",
+			orNone(d.f.in), d.f.Source, back)
+		w.Fix = d.sysctl("net.ipv4.conf."+d.f.in+".rp_filter", "2")
+	default:
+		w.Message = symbol.Explain("", "IP_RPFILTER")
+	}
+	return []Why{w}
+}
+
+func (d *diagnosis) martian() []Why {
+	w := Why{Code: Martian, Message: symbol.Explain("", d.c.Reason)}
+	switch d.c.Reason {
+	case "IP_LOCAL_SOURCE":
+		w.Message = fmt.Sprintf("its source %s is one of this host's own addresses: it is forged, or two hosts have that address", d.f.Source)
+	case "IP_INVALID_SOURCE":
+		w.Message = fmt.Sprintf("its source %s is not one that a packet can come from (martian)", d.f.Source)
+	case "IP_INVALID_DEST":
+		w.Message = fmt.Sprintf("its destination %s is not one that a packet can go to (martian)", d.f.Destination)
+	case "IP_LOCALNET":
+		w.Message = fmt.Sprintf("%s to %s: a loopback address, but it came in by %s (route_localnet is off)",
+			d.f.Source, d.f.Destination, orNone(d.f.in))
+		if d.f.in != "" && d.f.Destination.IsLoopback() {
+			w.Fix = d.sysctl("net.ipv4.conf."+d.f.in+".route_localnet", "1")
+		}
+	}
+	return []Why{w}
+}
+
+// notRouted tells a missing route from routing that is off. The kernel asks the
+// interface that the packet came in by.
+func (d *diagnosis) notRouted() []Why {
+	if d.c.Machine == nil {
+		return nil
+	}
+	local, ok := d.c.Machine.Local(d.f.Destination)
+	if !ok || local || !d.f.Destination.IsGlobalUnicast() {
+		return nil
+	}
+	if w := d.forwardingOff(); w != nil {
+		return w
+	}
+	device, ok := d.c.Machine.RouteDevice(d.f.Destination)
+	if !ok || device != "" {
+		return nil
+	}
+	return []Why{{
+		Code:    NoRoute,
+		Message: fmt.Sprintf("there is no route to %s; choose the GATEWAY that leads there", d.f.Destination),
+		Fix:     d.c.Namespace.in(shell("ip", "route", "add", d.f.Destination.String(), "via", "GATEWAY")),
+	}}
+}
+
+func (d *diagnosis) forwardingOff() []Why {
+	if own, ok := d.c.Machine.Local(d.f.Source); d.f.in == "" || !ok || own {
+		return nil // it did not come in from outside
+	}
+	all, one := "net/ipv4/ip_forward", "net/ipv4/conf/"+d.f.in+"/forwarding"
+	if d.f.Destination.Is6() {
+		all, one = "net/ipv6/conf/all/forwarding", "net/ipv6/conf/"+d.f.in+"/forwarding"
+	}
+	message := "it is for %s, and this host does not forward packets (%s is 0)"
+	dotted := func(path string) string { return strings.ReplaceAll(path, "/", ".") }
+	// IPv6 asks the namespace, IPv4 the interface.
+	if n, ok := d.number(all); ok && n == 0 {
+		if v, ok := d.number(one); d.f.Destination.Is4() && ok && v != 0 {
+			return nil
+		}
+		return []Why{{Code: IPForwardOff, Message: fmt.Sprintf(message, d.f.Destination, dotted(all)), Fix: d.sysctl(dotted(all), "1")}}
+	}
+	if n, ok := d.number(one); ok && n == 0 && d.f.Destination.Is4() {
+		name := "net.ipv4.conf." + d.f.in + ".forwarding"
+		return []Why{{Code: IPForwardOff, Message: fmt.Sprintf(message, d.f.Destination, name), Fix: d.sysctl(name, "1")}}
+	}
+	return nil
+}
+
+// noListener: the packet came to where sockets are, and none took it.
+func (d *diagnosis) noListener() []Why {
+	if !d.f.HasPorts {
+		return nil
+	}
+	w := Why{Code: NoListener, Message: fmt.Sprintf("no program takes %s on %s", d.f.service(), d.f.Destination)}
+	if d.c.Machine != nil {
+		list, ok := d.c.Machine.Listeners(d.f.Protocol.String(), d.f.DestinationPort)
+		switch {
+		case ok && len(list) > 0 && !list[0].takes(d.f.Destination):
+			w.Message = fmt.Sprintf("%s listens on %s only at %s, not at %s",
+				list[0].who(), d.f.service(), list[0].Address, d.f.Destination)
+		case ok && len(list) > 0:
+			return nil // it was not so when the packet came, or no longer
+		}
+	}
+	if d.f.HasTCP && d.f.TCP.Flags&packet.SYN == 0 {
+		return nil // of a connection that is gone
+	}
+	return []Why{w}
+}
+
+// number reads a sysctl that is one.
+func (d *diagnosis) number(path string) (int, bool) {
+	if d.c.Machine == nil {
+		return 0, false
+	}
+	text, ok := d.c.Machine.Sysctl(path)
+	if !ok {
+		return 0, false
+	}
+	var n int
+	if _, err := fmt.Sscanf(text, "%d", &n); err != nil {
+		return 0, false
+	}
+	return n, true
+}
+
+// sysctl writes the command that sets one. A dot in an interface's name stands
+// for a slash, as sysctl(8) has it.
+func (d *diagnosis) sysctl(name, value string) string {
+	if d.f.in != "" {
+		name = strings.Replace(name, "."+d.f.in+".", "."+strings.ReplaceAll(d.f.in, ".", "/")+".", 1)
+	}
+	return d.c.Namespace.in(shell("sysctl", "-w", name+"="+value))
+}

@@ -1,0 +1,87 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/droptrace/droptrace/resolve/ruleset"
+)
+
+// managers tells that somebody else's rules accept what was dropped: an accept
+// ends only its own base chain, and all have to agree.
+func (d *diagnosis) managers() []Why {
+	if !d.agrees {
+		return nil
+	}
+	drop := d.c.Place
+	for _, other := range d.otherBases() {
+		r := d.acceptsIn(other)
+		if r == nil {
+			continue
+		}
+		return []Why{{Code: TwoManagers, Message: fmt.Sprintf("%s accepts it, but that ends only %s: %s is asked %s and drops it",
+			d.ruleName(r), label(other), label(drop.Base), order(drop.Base, other))}}
+	}
+	return nil
+}
+
+// otherBases are the base chains of the hook that filter and are of another
+// engine or owner.
+func (d *diagnosis) otherBases() []*ruleset.Chain {
+	drop := d.c.Place
+	owner := tableOwner(drop.Base.Table)
+	var out []*ruleset.Chain
+	for _, rs := range d.c.Rulesets {
+		for _, t := range rs.Tables {
+			if t.Family != d.c.Hook.Family && t.Family != "inet" {
+				continue
+			}
+			for _, c := range t.Chains {
+				if c == drop.Base || c.Hook != drop.Base.Hook || c.Type != "filter" && t.Name != "filter" {
+					continue
+				}
+				if t.Engine != drop.Base.Table.Engine || tableOwner(t) != owner {
+					out = append(out, c)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// acceptsIn is the rule about this service with which a base chain, asked alone,
+// accepts the packet.
+func (d *diagnosis) acceptsIn(base *ruleset.Chain) *ruleset.Rule {
+	table := *base.Table
+	table.Chains = nil
+	for _, c := range base.Table.Chains {
+		if !c.IsBase() || c == base {
+			table.Chains = append(table.Chains, c)
+		}
+	}
+	r := d.acceptedBy([]*ruleset.Ruleset{{Tables: []*ruleset.Table{&table}}}, base, &d.c.Packet)
+	if r == nil {
+		return nil
+	}
+	if s := shapeOf(r); !s.anchored() {
+		return nil
+	}
+	return r
+}
+
+func label(c *ruleset.Chain) string {
+	t := c.Table
+	if t.Engine == ruleset.NFTables {
+		return fmt.Sprintf("nft %s %s %s", t.Family, t.Name, c.Name)
+	}
+	return fmt.Sprintf("%s %s %s", t.Engine, t.Name, c.Name)
+}
+
+func order(a, b *ruleset.Chain) string {
+	switch {
+	case a.Priority > b.Priority:
+		return fmt.Sprintf("after it (priority %d, after %d)", a.Priority, b.Priority)
+	case a.Priority < b.Priority:
+		return fmt.Sprintf("before it (priority %d, before %d)", a.Priority, b.Priority)
+	}
+	return "as well"
+}

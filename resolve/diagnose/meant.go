@@ -1,0 +1,94 @@
+package diagnose
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/droptrace/droptrace/resolve/replay"
+	"github.com/droptrace/droptrace/resolve/ruleset"
+)
+
+// banned tells drops of programs that ban hosts. Their chains hold nothing else.
+func (d *diagnosis) banned() []Why {
+	p := d.c.Place
+	if p.Rule == nil || !d.f.ip() {
+		return nil
+	}
+	switch o := ownerOf(p.Chain, p.Rule); o {
+	case Fail2ban:
+		jail := ""
+		if name, ok := strings.CutPrefix(p.Chain.Name, "f2b-"); ok && p.Chain.Table.Name != "f2b-table" {
+			jail = " (jail " + name + ")"
+		}
+		return meant("fail2ban has banned %s%s: the drop is meant", d.f.Source, jail)
+	case CrowdSec:
+		return meant("CrowdSec has banned %s: the drop is meant", d.f.Source)
+	}
+	return nil
+}
+
+func meant(format string, args ...any) []Why {
+	return []Why{{Code: MeantDrop, Message: fmt.Sprintf(format, args...)}}
+}
+
+// blocklist matches names that people give to lists of those to keep out.
+var blocklist = regexp.MustCompile(`(?i)(^|[^a-z])(block|black|ban|deny|denied|drop|evil|bad|bogon|spam|abus|attack|` +
+	`f2b|fail2ban|crowdsec|spamhaus|firehol|scan|malware|threat)`)
+
+// blocked tells rules that name the packet's sender, alone or in a list that is
+// called one of those to keep out.
+func (d *diagnosis) blocked() []Why {
+	r := d.c.Place.Rule
+	if r == nil || !d.f.ip() {
+		return nil
+	}
+	s := shapeOf(r)
+	for _, m := range s.matches {
+		if m.Negate || len(m.Fields) != 1 || d.match(m) != replay.Yes {
+			continue
+		}
+		switch m.Fields[0] {
+		case ruleset.IPSource, ruleset.IP6Source:
+		default:
+			continue
+		}
+		switch {
+		case m.Set != nil && !m.Set.Anonymous && (blocklist.MatchString(m.Set.Name) || blocklist.MatchString(d.c.Place.Chain.Name)):
+			return meant("%s is in the blocklist %s of %s: the drop looks meant", d.f.Source, m.Set.Name, d.ruleName(r))
+		case m.Set == nil && oneHost(m):
+			return meant("%s names %s itself as its source: the drop looks meant", d.ruleName(r), d.f.Source)
+		}
+	}
+	return nil
+}
+
+// oneHost reports whether the match is for a single address.
+func oneHost(m *ruleset.Match) bool {
+	if len(m.Ranges) != 1 || !bytes.Equal(m.Ranges[0].From, m.Ranges[0].To) {
+		return false
+	}
+	for _, b := range m.Mask {
+		if b != 0xff {
+			return false
+		}
+	}
+	return true
+}
+
+// scanned tells TCP flags that no program sends, dropped by a rule that looks at
+// flags or by default.
+func (d *diagnosis) scanned() []Why {
+	kind, ok := d.f.scan()
+	if !ok {
+		return nil
+	}
+	if r := d.c.Place.Rule; r != nil && !d.byDefault() {
+		s := shapeOf(r)
+		if s.has(ruleset.TCPFlags, ruleset.CTState) == nil {
+			return nil
+		}
+	}
+	return meant("its TCP flags are %s, which no program sends: the drop looks meant", kind)
+}

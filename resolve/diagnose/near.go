@@ -1,0 +1,401 @@
+package diagnose
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/droptrace/droptrace/resolve/replay"
+	"github.com/droptrace/droptrace/resolve/ruleset"
+)
+
+// nearly tells rules that are about this service, but for another source,
+// destination, interface or set member.
+func (d *diagnosis) nearly() []Why {
+	var out []Why
+	seen := make(map[string]bool)
+	for _, m := range d.misses() {
+		s := shapeOf(m.accept)
+		own := shapeOf(m.rule)
+		if !s.anchored() && !own.anchored() {
+			continue
+		}
+		w, ok := d.missed(m)
+		if !ok || seen[w.Code] {
+			continue
+		}
+		seen[w.Code] = true
+		out = append(out, w)
+	}
+	return out
+}
+
+// missed tells one near miss.
+func (d *diagnosis) missed(m miss) (Why, bool) {
+	if len(m.match.Fields) != 1 && m.match.Set == nil {
+		return Why{}, false
+	}
+	name := d.ruleName(m.accept)
+	if m.accept != m.rule {
+		name += ", to which " + d.ruleName(m.rule) + " leads,"
+	}
+	if set := m.match.Set; set != nil && !set.Anonymous && !m.match.Negate && !set.Dynamic {
+		return d.notMember(m, name)
+	}
+	s, ok := d.specLike(m)
+	w := Why{}
+	if ok {
+		w.Fix = d.fix(s)
+	}
+	switch m.match.Fields[0] {
+	case ruleset.IPSource, ruleset.IP6Source:
+		w.Code = SourceTooNarrow
+		w.Message = fmt.Sprintf("%s accepts %s only from %s, and it came from %s",
+			name, d.f.service(), matchText(m.match), d.f.Source)
+	case ruleset.IPDestination, ruleset.IP6Destination:
+		w.Code = DestinationTooNarrow
+		w.Message = fmt.Sprintf("%s accepts %s only to %s, and it goes to %s",
+			name, d.f.service(), matchText(m.match), d.f.Destination)
+	case ruleset.InName, ruleset.InIndex:
+		w.Code = InterfaceMismatch
+		w.Message = fmt.Sprintf("%s accepts %s only if it comes in by %s, and it came in by %s",
+			name, d.f.service(), matchText(m.match), orNone(d.f.in))
+	case ruleset.OutName, ruleset.OutIndex:
+		w.Code = InterfaceMismatch
+		w.Message = fmt.Sprintf("%s accepts %s only if it goes out by %s, and it goes out by %s",
+			name, d.f.service(), matchText(m.match), orNone(d.f.out))
+	default:
+		return w, false
+	}
+	return w, true
+}
+
+func orNone(name string) string {
+	if name == "" {
+		return "none"
+	}
+	return name
+}
+
+// notMember: the rule accepts members of a set, and the packet is none.
+func (d *diagnosis) notMember(m miss, name string) (Why, bool) {
+	value, ok := d.value(m.match.Fields)
+	if !ok || !m.match.Set.Complete || len(m.match.Mask) > 0 {
+		return Why{}, false
+	}
+	element, ok := elementText(m.match.Fields, ruleset.Range{From: value, To: value}, separator(m.match.Set))
+	if !ok {
+		return Why{}, false
+	}
+	w := Why{Code: SetMember, Message: fmt.Sprintf("%s accepts only what is in the set %s, and %s is not",
+		name, m.match.Set.Name, element)}
+	if d.accepts(relaxed(d.c.Rulesets, m.rule, m.step).rulesets, &d.c.Packet) && ownerOf(m.rule.Chain, m.rule) == "" {
+		w.Fix = d.setCommand(m.match, "add", element)
+	}
+	return w, true
+}
+
+// specLike is a rule that asks for the packet's own values wherever the rule that
+// nearly accepted it asks for any. ok is false where that rule asks for what a
+// spec cannot: the copy would open more.
+func (d *diagnosis) specLike(m miss) (spec, bool) {
+	rules := []*ruleset.Rule{m.rule}
+	if m.accept != m.rule {
+		rules = append(rules, m.accept)
+	}
+	s := spec{family: d.f.family()}
+	for _, r := range rules {
+		sh := shapeOf(r)
+		if !sh.simple() {
+			return s, false
+		}
+		for _, match := range sh.matches {
+			for _, f := range match.Fields {
+				if !d.copyField(&s, f) {
+					return s, false
+				}
+			}
+		}
+	}
+	return s, s.proto != 0
+}
+
+// copyField has the spec ask for the packet's value of a field.
+func (d *diagnosis) copyField(s *spec, f ruleset.Field) bool {
+	switch f {
+	case ruleset.IPSource, ruleset.IP6Source:
+		s.src = d.f.Source
+	case ruleset.IPDestination, ruleset.IP6Destination:
+		s.dst = d.f.Destination
+	case ruleset.InName, ruleset.InIndex:
+		s.in = d.f.in
+		return s.in != ""
+	case ruleset.OutName, ruleset.OutIndex:
+		s.out = d.f.out
+		return s.out != ""
+	case ruleset.L4Protocol, ruleset.IPProtocol:
+		s.proto = d.f.Protocol
+	case ruleset.DestinationPort:
+		s.proto, s.dport = d.f.Protocol, d.f.DestinationPort
+		return d.f.HasPorts && portProtocol(s.proto)
+	case ruleset.ICMPType, ruleset.ICMPTypeCode:
+		s.icmpType, s.hasICMPType = d.f.ICMP.Type, true
+		return d.f.HasICMP
+	case ruleset.NFProto, ruleset.EtherType, ruleset.CTState:
+		// The family is asked for anyhow. Answers have the state rule: what is
+		// accepted here is one service.
+	default:
+		return false
+	}
+	return true
+}
+
+// matchText is what a match asks for, without its option's name.
+func matchText(m *ruleset.Match) string {
+	if m.Set != nil && !m.Set.Anonymous {
+		return "the set " + m.Set.Name
+	}
+	ranges := m.Ranges
+	if m.Set != nil {
+		for i := range m.Set.Elements {
+			ranges = append(ranges[:len(ranges):len(ranges)], m.Set.Elements[i].Range)
+		}
+	}
+	var parts []string
+	for _, r := range ranges {
+		text, ok := rangeText(m, r)
+		if !ok {
+			return m.Text
+		}
+		parts = append(parts, text)
+		if len(parts) == 4 && len(ranges) > 4 {
+			parts = append(parts, fmt.Sprintf("and %d more", len(ranges)-4))
+			break
+		}
+	}
+	text := strings.Join(parts, ", ")
+	if text == "" {
+		return m.Text
+	}
+	if m.Negate {
+		return "others than " + text
+	}
+	return text
+}
+
+func rangeText(m *ruleset.Match, r ruleset.Range) (string, bool) {
+	if len(m.Fields) != 1 {
+		return elementText(m.Fields, r, " . ")
+	}
+	switch f := m.Fields[0]; f {
+	case ruleset.InName, ruleset.OutName:
+		return interfaceText(r), true
+	case ruleset.InIndex, ruleset.OutIndex:
+		return "", false
+	case ruleset.IPSource, ruleset.IP6Source, ruleset.IPDestination, ruleset.IP6Destination:
+		if len(m.Mask) == len(r.From) && bytes.Equal(r.From, r.To) {
+			if bits, ok := prefixBits(m.Mask); ok {
+				a, _ := netip.AddrFromSlice(r.From)
+				return netip.PrefixFrom(a, bits).String(), true
+			}
+			return "", false
+		}
+	}
+	return elementText(m.Fields, r, " . ")
+}
+
+// interfaceText writes a name, or a wildcard: all names that begin alike.
+func interfaceText(r ruleset.Range) string {
+	from := strings.TrimRight(string(r.From), "\x00")
+	if bytes.Equal(r.From, r.To) {
+		return from
+	}
+	return from + "+"
+}
+
+func prefixBits(mask []byte) (int, bool) {
+	bits := 0
+	for i := range len(mask) * 8 {
+		if mask[i/8]&(0x80>>(i%8)) == 0 {
+			break
+		}
+		bits++
+	}
+	for i := bits; i < len(mask)*8; i++ {
+		if mask[i/8]&(0x80>>(i%8)) != 0 {
+			return 0, false
+		}
+	}
+	return bits, true
+}
+
+// otherFamily: the same tool's rules for the other family accept this service
+// from and to anywhere.
+func (d *diagnosis) otherFamily() []Why {
+	other := "ip"
+	if d.f.family() == "ip" {
+		other = "ip6"
+	}
+	base := d.c.Place.Base
+	for _, rs := range d.c.Rulesets {
+		for _, t := range rs.Tables {
+			if t.Engine != base.Table.Engine || t.Family != other && t.Family != "inet" {
+				continue
+			}
+			for _, c := range t.Chains {
+				if c.Hook != base.Hook || c.Type != "" && c.Type != "filter" || t.Family == "inet" && c != base {
+					continue
+				}
+				if r := d.acceptsOther(c); r != nil {
+					return d.onlyOther(r, other)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// acceptsOther looks for a rule of a base chain that would hold for the packet
+// were it of the other family: all it asks for beside the family holds, and it
+// asks for no address.
+func (d *diagnosis) acceptsOther(c *ruleset.Chain) *ruleset.Rule {
+	for _, r := range c.Rules {
+		s := shapeOf(r)
+		if s.verdict == nil || s.odd || len(s.doubts) > 0 {
+			continue
+		}
+		familyFails := c.Table.Family != "inet"
+		holds := true
+		for _, c := range s.conditions {
+			m := single(c)
+			switch {
+			case m != nil && looksAt(m, ruleset.NFProto, ruleset.EtherType):
+				familyFails = familyFails || d.truth(c) == replay.No
+			case m != nil && networkField(m) || d.truth(c) != replay.Yes:
+				holds = false
+			}
+		}
+		switch {
+		case !holds:
+		case s.is(ruleset.Accept):
+			if familyFails && s.anchored() && s.has(ruleset.DestinationPort) != nil {
+				return r
+			}
+		case !s.is(ruleset.Jump, ruleset.Continue):
+			return nil // what comes below it is not come to
+		}
+	}
+	return nil
+}
+
+// networkField reports whether a match reads the network header.
+func networkField(m *ruleset.Match) bool {
+	for _, f := range m.Fields {
+		if base, _, _, ok := f.IsPayload(); ok && base == ruleset.Network {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *diagnosis) onlyOther(r *ruleset.Rule, other string) []Why {
+	names := map[string]string{"ip": "IPv4", "ip6": "IPv6"}
+	w := Why{Code: OtherFamily, Message: fmt.Sprintf("%s accepts %s for %s only, and it is %s",
+		d.ruleName(r), d.f.service(), names[other], names[d.f.family()])}
+	if s, ok := d.specLike(miss{rule: r, accept: r}); ok {
+		s.src = d.f.Source
+		w.Fix = d.fix(s)
+	}
+	return []Why{w}
+}
+
+// nothingAccepts is the default: no rule is about the packet.
+func (d *diagnosis) nothingAccepts() []Why {
+	if d.inConnection() {
+		return nil
+	}
+	s, ok := specOf(&d.f, d.c.Hook.Name)
+	if !ok {
+		return nil
+	}
+	place := d.c.Place
+	w := Why{Code: PolicyDrop}
+	then := fmt.Sprintf("no rule of %s accepts %s from %s, and %s drops the rest",
+		place.Base.Name, d.f.service(), d.f.Source, d.placeName(place))
+	switch d.c.Hook.Name {
+	case "forward":
+		w = d.forwarded(&s, then)
+	case "input":
+		w.Message = then
+		d.listening(&w)
+	case "output":
+		w.Message = fmt.Sprintf("no rule of %s accepts %s to %s, and %s drops the rest",
+			place.Base.Name, d.f.service(), d.f.Destination, d.placeName(place))
+	default:
+		w.Message = then
+	}
+	w.Message += d.nearest()
+	w.Fix = d.fix(s)
+	return []Why{w}
+}
+
+// listening tells whether somebody would have taken the packet.
+func (d *diagnosis) listening(w *Why) {
+	if d.c.Machine == nil || !d.f.HasPorts {
+		return
+	}
+	list, ok := d.c.Machine.Listeners(d.f.Protocol.String(), d.f.DestinationPort)
+	if !ok {
+		return
+	}
+	for _, l := range list {
+		if l.takes(d.f.Destination) {
+			w.Code = ListeningNotAllowed
+			w.Message = fmt.Sprintf("%s listens on %s, but no rule of %s accepts it from %s: %s drops it",
+				l.who(), d.f.service(), d.c.Place.Base.Name, d.f.Source, d.placeName(d.c.Place))
+			return
+		}
+	}
+	if len(list) == 0 {
+		w.Message += "; nothing listens on " + d.f.service() + " here either"
+	}
+}
+
+func (l *Listener) takes(to netip.Addr) bool {
+	return !l.Address.IsValid() || l.Address.IsUnspecified() || l.Address.Unmap() == to
+}
+
+func (l *Listener) who() string {
+	switch {
+	case l.Command != "" && l.PID != 0:
+		return l.Command + " (pid " + strconv.Itoa(l.PID) + ")"
+	case l.Command != "":
+		return l.Command
+	}
+	return "a program"
+}
+
+// nearest names a rule that accepts another port or protocol, where there is
+// just one.
+func (d *diagnosis) nearest() string {
+	var found []miss
+	for _, m := range d.misses() {
+		s := shapeOf(m.accept)
+		if m.accept == m.rule && s.anchored() && looksAt(m.match, ruleset.DestinationPort, ruleset.L4Protocol) && m.match.Set == nil {
+			found = append(found, m)
+		}
+	}
+	if len(found) != 1 {
+		return ""
+	}
+	m := found[0]
+	if looksAt(m.match, ruleset.L4Protocol) {
+		if text := matchText(m.match); text != "" {
+			return fmt.Sprintf("; nearest is %s, for %s instead of %s", d.ruleName(m.rule), text, d.f.Protocol)
+		}
+		return ""
+	}
+	return fmt.Sprintf("; nearest is %s, for port %s", d.ruleName(m.rule), matchText(m.match))
+}

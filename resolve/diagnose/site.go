@@ -1,0 +1,231 @@
+package diagnose
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/droptrace/droptrace/resolve/replay"
+	"github.com/droptrace/droptrace/resolve/ruleset"
+)
+
+// site is a place where a new accept rule can go, and the command that puts it
+// there.
+type site struct {
+	chain   *ruleset.Chain
+	index   int // before the rule at this index
+	command func(s *spec) string
+}
+
+// fix is the command that lets the packet through by accepting s, "" where none
+// is proven. Where another base chain drops the packet next, that one gets the
+// same rule, too: an accept ends only its own base chain.
+func (d *diagnosis) fix(s spec) string {
+	rulesets, place := d.c.Rulesets, d.c.Place
+	var commands []string
+	for range maxFixes {
+		done := false
+		for _, at := range d.sites(place) {
+			command := at.command(&s)
+			if command == "" {
+				continue
+			}
+			e := inserted(rulesets, at.chain, at.index, s.rule(at.chain))
+			r := d.replay(e.rulesets, &d.c.Packet, false)
+			if r.Verdict == replay.Accepted {
+				return strings.Join(append(commands, d.c.Namespace.in(command)), " && ")
+			}
+			if !dropped(r.Verdict) || r.Last.Base == nil || e.chains[place.Base] == r.Last.Base {
+				continue
+			}
+			commands = append(commands, d.c.Namespace.in(command))
+			rulesets, place, done = e.rulesets, r.Last, true
+			break
+		}
+		if !done {
+			return ""
+		}
+	}
+	return ""
+}
+
+// maxFixes bounds the base chains that one fix may have to open.
+const maxFixes = 3
+
+func dropped(v replay.Verdict) bool { return v == replay.Dropped || v == replay.Rejected }
+
+// sites are the places for a rule that comes before the drop, the right one for
+// who owns the dropping rule first.
+func (d *diagnosis) sites(p replay.Place) []site {
+	switch ownerOf(p.Chain, p.Rule) {
+	case Firewalld:
+		return d.firewalldSites(p)
+	case UFW:
+		return d.ufwSites(p)
+	case Docker:
+		if user := chainNamed(p.Chain.Table, "DOCKER-USER"); user != nil && p.Base.Hook == "forward" {
+			return []site{d.byHand(user, 0)}
+		}
+		return []site{d.byHand(p.Base, 0)}
+	case Kubernetes, Calico, Cilium, CSF, Shorewall, Fail2ban, CrowdSec:
+		// Their rules are written again from their own configuration.
+		return nil
+	case Libvirt, Podman, Tailscale, Flannel:
+		return []site{d.byHand(p.Base, 0)}
+	}
+	if p.Rule == nil {
+		return []site{d.byHand(p.Base, len(p.Base.Rules))}
+	}
+	return []site{d.byHand(p.Chain, slices.Index(p.Chain.Rules, p.Rule))}
+}
+
+// byHand is a site that the engine's own tool reaches.
+func (d *diagnosis) byHand(chain *ruleset.Chain, index int) site {
+	return site{chain: chain, index: index, command: func(s *spec) string {
+		if chain.Table.Engine == ruleset.NFTables {
+			words, ok := s.nft()
+			if !ok {
+				return ""
+			}
+			return d.nftInsert(chain, index, strings.Join(append(words, "accept"), " "))
+		}
+		return d.iptablesInsert(chain, index, append(s.iptables(), "-j", "ACCEPT"))
+	}}
+}
+
+// iptablesInsert puts a rule before the one at index, or at the end.
+func (d *diagnosis) iptablesInsert(chain *ruleset.Chain, index int, rule []string) string {
+	words := []string{d.iptables(chain.Table)}
+	if chain.Table.Name != "filter" {
+		words = append(words, "-t", chain.Table.Name)
+	}
+	if index >= len(chain.Rules) {
+		words = append(words, "-A", chain.Name)
+	} else {
+		words = append(words, "-I", chain.Name, strconv.Itoa(index+1))
+	}
+	return shell(append(words, rule...)...)
+}
+
+// iptables is the program that writes to a table. A machine can have both
+// backends, so the one is named that owns the rule.
+func (d *diagnosis) iptables(t *ruleset.Table) string {
+	name := "iptables"
+	if t.Family == "ip6" {
+		name = "ip6tables"
+	}
+	full := name + "-nft"
+	if t.Engine == ruleset.IPTablesLegacy {
+		full = name + "-legacy"
+	}
+	if d.c.Machine != nil && !d.c.Machine.Program(full) && d.c.Machine.Program(name) {
+		return name
+	}
+	return full
+}
+
+// nftInsert puts a rule before the one at index, or at the end. nft joins its
+// arguments again, so that a statement that the shell would read is one word.
+func (d *diagnosis) nftInsert(chain *ruleset.Chain, index int, statement string) string {
+	if index >= len(chain.Rules) {
+		return nftCommand("add rule", chain, "", statement)
+	}
+	h := chain.Rules[index].Handle
+	if h == 0 {
+		return ""
+	}
+	return nftCommand("insert rule", chain, "handle "+strconv.FormatUint(h, 10), statement)
+}
+
+func nftCommand(verb string, chain *ruleset.Chain, where, statement string) string {
+	if !nftIdentifier.MatchString(chain.Table.Name) || !nftIdentifier.MatchString(chain.Name) ||
+		strings.ContainsAny(statement, ";\n") {
+		return ""
+	}
+	words := append([]string{"nft"}, strings.Fields(verb)...)
+	words = append(words, chain.Table.Family, chain.Table.Name, chain.Name)
+	words = append(words, strings.Fields(where)...)
+	if strings.ContainsFunc(statement, func(r rune) bool { return r != ' ' && special(r) }) {
+		words = append(words, statement)
+	} else {
+		words = append(words, strings.Fields(statement)...)
+	}
+	return shell(words...)
+}
+
+func chainNamed(t *ruleset.Table, name string) *ruleset.Chain {
+	for _, c := range t.Chains {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// ufwSites: ufw keeps what its user allows in chains of its own. Where a rule of
+// these stands before, it is not enough to add one.
+func (d *diagnosis) ufwSites(p replay.Place) []site {
+	prefix := "ufw-user-"
+	if p.Chain.Table.Family == "ip6" {
+		prefix = "ufw6-user-"
+	}
+	chain := chainNamed(p.Chain.Table, prefix+p.Base.Hook)
+	if chain == nil {
+		return nil
+	}
+	forward := p.Base.Hook == "forward"
+	command := func(verbs ...string) func(*spec) string {
+		return func(s *spec) string {
+			a := s.ufw(forward)
+			if a == nil {
+				return ""
+			}
+			words := []string{"ufw"}
+			if forward {
+				words = append(words, "route")
+			}
+			words = append(words, verbs...)
+			if p.Base.Hook == "output" {
+				words = append(words, "out")
+			}
+			return shell(append(words, a...)...)
+		}
+	}
+	return []site{
+		{chain, len(chain.Rules), command("allow")},
+		{chain, 0, command("prepend", "allow")},
+	}
+}
+
+// firewalldSites: a rich rule goes into the allow chain of the zone that the
+// packet was sorted into.
+func (d *diagnosis) firewalldSites(p replay.Place) []site {
+	if p.Base.Hook != "input" {
+		return nil // zones hold no rules for what is forwarded
+	}
+	prefix := "IN_"
+	if p.Chain.Table.Engine == ruleset.NFTables {
+		prefix = "filter_IN_"
+	}
+	for _, step := range slices.Backward(d.steps()) {
+		zone, ok := strings.CutPrefix(step.Chain.Name, prefix)
+		if !ok {
+			continue
+		}
+		for _, suffix := range []string{"_pre", "_log", "_deny", "_allow", "_post"} {
+			zone = strings.TrimSuffix(zone, suffix)
+		}
+		chain := chainNamed(p.Chain.Table, prefix+zone+"_allow")
+		if chain == nil {
+			continue
+		}
+		return []site{{chain, len(chain.Rules), func(s *spec) string {
+			rule := s.richRule()
+			if rule == "" {
+				return ""
+			}
+			return shell("firewall-cmd", "--zone="+zone, "--add-rich-rule="+rule)
+		}}}
+	}
+	return nil
+}

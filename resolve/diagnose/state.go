@@ -1,0 +1,107 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/droptrace/droptrace/resolve/conntrack"
+	"github.com/droptrace/droptrace/resolve/replay"
+	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/tracer/packet"
+)
+
+// invalid tells packets that conntrack could place in no connection, dropped for
+// that: by a rule that asks for the state.
+func (d *diagnosis) invalid() []Why {
+	if d.c.Packet.Conntrack.State != ruleset.CTInvalid || d.c.Place.Rule == nil {
+		return nil
+	}
+	m := stateMatchOf(d.c.Place.Rule)
+	if m == nil || d.match(m) != replay.Yes {
+		return nil
+	}
+	w := Why{Code: ConntrackInvalid, Message: fmt.Sprintf("conntrack calls it invalid, and %s drops what is: %s",
+		d.ruleName(d.c.Place.Rule), d.whyInvalid())}
+	if f := d.failure(); f != nil && f.Cause == conntrack.Invalid {
+		_, w.Fix = f.Explain(d.c.Conntrack)
+	}
+	return []Why{w}
+}
+
+// failure is what conntrack itself told of the packet; nil for nothing.
+func (d *diagnosis) failure() *conntrack.Failure {
+	if ct := d.c.Conntrack; ct != nil && ct.Failure != nil && ct.Failure.Cause != conntrack.UnknownCause {
+		return ct.Failure
+	}
+	return nil
+}
+
+// whyInvalid is what the packet alone tells of it.
+func (d *diagnosis) whyInvalid() string {
+	if f := d.failure(); f != nil && f.Reason != "" {
+		return f.Reason
+	}
+	if !d.f.HasTCP {
+		if d.f.HasICMP && d.f.HasInner {
+			return fmt.Sprintf("it is an error about a connection that conntrack does not know (%s to %s)",
+				d.f.Inner.Source, d.f.Inner.Destination)
+		}
+		return "it fits no connection that conntrack knows"
+	}
+	switch f := d.f.TCP.Flags; {
+	case f&(packet.SYN|packet.ACK) == packet.SYN|packet.ACK:
+		return "it answers a SYN that conntrack has not seen, as when the two ways differ"
+	case f&packet.SYN != 0:
+		return "it is a SYN that does not fit the connection that conntrack knows"
+	case f&packet.RST != 0:
+		return "it resets a connection that conntrack does not know or has closed, or is outside of its window"
+	}
+	return "it is of a connection that conntrack does not know or has closed, or is outside of its window"
+}
+
+// conntrackHook tells drops by conntrack itself.
+func (d *diagnosis) conntrackHook() []Why {
+	if f := d.failure(); f != nil {
+		w := Why{Code: f.Code()}
+		w.Message, w.Fix = f.Explain(d.c.Conntrack)
+		if f.Certainty != "certain" {
+			w.Message = "probably " + w.Message
+		}
+		return []Why{w}
+	}
+	switch d.c.Function {
+	case "ipv4_conntrack_in", "ipv4_conntrack_local", "ipv6_conntrack_in", "ipv6_conntrack_local", "nf_conntrack_in":
+		return d.tableFull()
+	case "ipv4_confirm", "ipv6_confirm", "nf_confirm", "nf_conntrack_confirm":
+		return d.insertFailed()
+	}
+	return nil
+}
+
+// tableFull: in conntrack's first hook a packet dies of an entry that could not
+// be had (__nf_conntrack_alloc). It is told as a full table only where it is full.
+func (d *diagnosis) tableFull() []Why {
+	count, counted := d.number("net/netfilter/nf_conntrack_count")
+	limit, limited := d.number("net/netfilter/nf_conntrack_max")
+	full := counted && limited && limit > 0 && count >= limit-limit/20
+	if !full {
+		return nil
+	}
+	w := Why{Code: ConntrackTableFull, Message: "conntrack's table is full: new connections are dropped"}
+	if counted && limited {
+		w.Message = fmt.Sprintf("conntrack's table is full, with %d of %d entries: new connections are dropped", count, limit)
+		// The limit is the machine's, and can be written only outside of other
+		// namespaces.
+		w.Fix = shell("sysctl", "-w", fmt.Sprintf("net.netfilter.nf_conntrack_max=%d", 2*limit))
+	}
+	return []Why{w}
+}
+
+// insertFailed: at confirmation a packet dies of a connection with the same
+// tuple that was entered meanwhile.
+func (d *diagnosis) insertFailed() []Why {
+	w := Why{Code: ConntrackInsertFailed, Message: "conntrack could not enter its connection: another one with the same addresses and ports was entered first"}
+	if ct := d.c.Conntrack; ct != nil && ct.State == "new" && d.f.HasPorts && d.f.Protocol == packet.ProtoUDP {
+		w.Message += ", as when two packets of one UDP flow are sent at once"
+	}
+	return []Why{w}
+}

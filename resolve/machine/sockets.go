@@ -1,0 +1,165 @@
+package machine
+
+import (
+	"bufio"
+	"encoding/hex"
+	"io"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/cpu"
+
+	"github.com/droptrace/droptrace/resolve/diagnose"
+)
+
+// States of /proc/net/tcp and udp: a UDP socket that is not connected is closed.
+const (
+	stateListen = "0A"
+	stateClosed = "07"
+)
+
+// Listeners implements diagnose.Machine.
+func (m *Machine) Listeners(protocol string, port uint16) (list []diagnose.Listener, ok bool) {
+	state := stateListen
+	switch protocol {
+	case "tcp":
+	case "udp":
+		state = stateClosed
+	default:
+		return nil, false
+	}
+	var found []socket
+	err := m.ns.Do(func() error {
+		for _, name := range []string{protocol, protocol + "6"} {
+			f, err := os.Open("/proc/thread-self/net/" + name)
+			if os.IsNotExist(err) {
+				continue // no IPv6
+			}
+			if err != nil {
+				return err
+			}
+			found, err = readSockets(f, found, port, state)
+			f.Close()
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, false
+	}
+	for _, s := range found {
+		l := diagnose.Listener{Address: s.address}
+		l.PID, l.Command = holder(s.inode, time.Now().Add(searchLimit))
+		list = append(list, l)
+	}
+	return list, true
+}
+
+// socket is one line of /proc/net/tcp.
+type socket struct {
+	address netip.Addr
+	inode   string
+}
+
+// maxSockets bounds what is told of one port.
+const maxSockets = 16
+
+// readSockets appends the sockets of that state that are bound to the port. The
+// kernel lists TCP's listening sockets first (tcp_seq_start), so that those of
+// open connections, of which there can be a million, are not read.
+func readSockets(r io.Reader, found []socket, port uint16, state string) ([]socket, error) {
+	lines := bufio.NewScanner(r)
+	lines.Scan() // the heading
+	for lines.Scan() && len(found) < maxSockets {
+		f := strings.Fields(lines.Text())
+		if len(f) < 10 {
+			continue
+		}
+		if f[3] != state {
+			if state == stateListen {
+				break
+			}
+			continue
+		}
+		host, number, ok := strings.Cut(f[1], ":")
+		if n, err := strconv.ParseUint(number, 16, 16); !ok || err != nil || uint16(n) != port {
+			continue
+		}
+		if a, ok := parseAddress(host); ok {
+			found = append(found, socket{a, f[9]})
+		}
+	}
+	return found, lines.Err()
+}
+
+// parseAddress reads words of 32 bits, each printed as a number of the host's
+// byte order.
+func parseAddress(s string) (netip.Addr, bool) {
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != 4 && len(b) != 16 {
+		return netip.Addr{}, false
+	}
+	if !cpu.IsBigEndian {
+		for i := 0; i < len(b); i += 4 {
+			b[i], b[i+1], b[i+2], b[i+3] = b[i+3], b[i+2], b[i+1], b[i]
+		}
+	}
+	a, ok := netip.AddrFromSlice(b)
+	return a.Unmap(), ok
+}
+
+// searchLimit bounds the search for a socket's process: a machine can have
+// thousands of them.
+const searchLimit = 20 * time.Millisecond
+
+// holder finds a process that has the socket open; 0 where none is found in
+// time, or may be looked at.
+func holder(inode string, deadline time.Time) (pid int, command string) {
+	want := "socket:[" + inode + "]"
+	proc, err := os.Open("/proc")
+	if err != nil {
+		return 0, ""
+	}
+	defer proc.Close()
+	names, err := proc.Readdirnames(-1)
+	if err != nil {
+		return 0, ""
+	}
+	for _, name := range names {
+		n, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		if time.Now().After(deadline) {
+			return 0, ""
+		}
+		if holds("/proc/"+name+"/fd", want) {
+			comm, _ := os.ReadFile("/proc/" + name + "/comm")
+			return n, strings.TrimSuffix(string(comm), "\n")
+		}
+	}
+	return 0, ""
+}
+
+func holds(dir, want string) bool {
+	d, err := os.Open(dir)
+	if err != nil {
+		return false
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return false
+	}
+	for _, name := range names {
+		if link, err := os.Readlink(dir + "/" + name); err == nil && link == want {
+			return true
+		}
+	}
+	return false
+}
