@@ -15,7 +15,7 @@ const tagLength = 4 // of a VLAN tag in the bytes
 func packetOf(e *event.Event) Packet {
 	out := ReadPacket(e.Protocol, e.Packet())
 	if e.Flags&event.TupleOnly != 0 {
-		out = tupleOnly(out)
+		return tupleOnly(out)
 	}
 	out.Mark = e.Mark
 	if e.GSOSegs > 1 {
@@ -51,6 +51,14 @@ func ReadPacket(etherType uint16, b []byte) Packet {
 	return out
 }
 
+// tupleOnly keeps what a header that was made up from a tuple says truly.
+func tupleOnly(p Packet) Packet {
+	return Packet{
+		Family: p.Family, Protocol: p.Protocol, Source: p.Source, SourcePort: p.SourcePort,
+		Destination: p.Destination, DestinationPort: p.DestinationPort, ICMPType: p.ICMPType, ICMPCode: p.ICMPCode,
+	}
+}
+
 // optionBytes finds the TCP options, as far as they were captured.
 func optionBytes(p *packet.Packet, b []byte) []byte {
 	const fixed = 20
@@ -60,14 +68,6 @@ func optionBytes(p *packet.Packet, b []byte) []byte {
 		return nil
 	}
 	return b[from:to]
-}
-
-// tupleOnly keeps what a header that was made up from a tuple says truly.
-func tupleOnly(p Packet) Packet {
-	return Packet{
-		Family: p.Family, Protocol: p.Protocol, Source: p.Source, SourcePort: p.SourcePort,
-		Destination: p.Destination, DestinationPort: p.DestinationPort, ICMPType: p.ICMPType, ICMPCode: p.ICMPCode,
-	}
 }
 
 func ref[T any](v T) *T { return &v }
