@@ -2,14 +2,9 @@ package main
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 )
-
-// commands are the names of droptrace's commands.
-func commands() []string { return []string{"conntrack", "explain", "doctor"} }
 
 // newCommand builds one of droptrace's commands: its flags stand behind its name,
 // and what is no flag is refused.
@@ -41,13 +36,8 @@ func onlyFlags(c *cli.Context, name string) error {
 				"the flags of "+name+" follow it, see droptrace "+name+" --help")
 		}
 	}
-	words := c.Args().Slice()
-	if len(words) == 0 {
-		return nil
+	if word := c.Args().First(); word != "" {
+		return badUsage(fmt.Errorf("%q is no flag of %s", word, name), "see droptrace "+name+" --help")
 	}
-	hint := "see droptrace " + name + " --help"
-	if i := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, "-") }); i >= 0 {
-		hint += "; " + words[i] + " after it was not read"
-	}
-	return badUsage(fmt.Errorf("%q is no flag of %s", words[0], name), hint)
+	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -28,11 +27,7 @@ const (
 )
 
 func conntrackCommand(t terminal, open opener) *cli.Command {
-	c := &cli.Command{
-		Name:      "conntrack",
-		Usage:     "which flows failed to get their conntrack entry, and why",
-		UsageText: "droptrace conntrack [flags]",
-		Description: `Shows which packets failed to get a conntrack entry, and why: the table was
+	return newCommand("conntrack", "droptrace conntrack [flags]", `Shows which packets failed to get a conntrack entry, and why: the table was
 full, two packets raced for one entry, NAT had no port left, and others. On a
 terminal it is a running table of each namespace's counters (those of
 conntrack -S) with the causes and flows that fail most; else, or with --list,
@@ -45,14 +40,8 @@ the failures one by one.
 With probes (fentry, kprobe) causes are certain. They stand where something
 fails; two of them each new connection passes. With the tracepoint alone causes
 come from the counters of the CPU and are probable. conntrack is never loaded by
-this, and no event is subscribed to.`,
-		Flags:                  conntrackFlags(),
-		UseShortOptionHandling: true,
-		OnUsageError:           func(c *cli.Context, err error, _ bool) error { return usageError(c.Command.Flags, err) },
-	}
-	c.CustomHelpTemplate = helpText(&cli.App{UsageText: c.UsageText, Description: c.Description, Flags: c.Flags})
-	c.Action = func(c *cli.Context) error { return conntrackAction(c, t, open) }
-	return c
+this, and no event is subscribed to.`, conntrackFlags(),
+		func(c *cli.Context) error { return conntrackAction(c, t, open) })
 }
 
 // conntrackFilters are the live command's that say something of a failure.
@@ -90,10 +79,6 @@ func readConntrackOptions(c *cli.Context) (conntrackOptions, error) {
 	o := conntrackOptions{once: c.Bool("once"), top: c.Bool("top"), list: c.Bool("list")}
 	o.quiet = c.Bool("quiet")
 	o.cfg.Conntrack, o.cfg.Resolved = true, c.Bool("resolved")
-	if c.Args().Present() {
-		return o, badUsage(fmt.Errorf("%q is no flag, and droptrace conntrack takes no expression", strings.Join(c.Args().Slice(), " ")),
-			"flags do it: --port, --host, --proto and others, see --help")
-	}
 	for _, f := range conntrackFilters(&o.cfg.Filter) {
 		*f.values = c.StringSlice(f.name)
 		if slices.Contains(*f.values, "") {

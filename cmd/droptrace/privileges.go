@@ -12,9 +12,10 @@ import (
 
 // needed are the capabilities that tracing still uses once it is attached, by
 // number of uapi linux/capability.h. They are also all that it ever needs, but for
-// CAP_SYS_RESOURCE to load programs on kernels before 5.11.
-func needed() []uint {
-	return []uint{
+// CAP_SYS_RESOURCE to load programs on kernels before 5.11. Where it records, the
+// next file may be due in a folder that is not root's.
+func needed(records bool) []uint {
+	list := []uint{
 		unix.CAP_BPF, unix.CAP_PERFMON, // programs for modules that come late
 		unix.CAP_SYS_ADMIN,  // entering namespaces; BTF of modules
 		unix.CAP_NET_ADMIN,  // nft's rules, and iptables' by getsockopt
@@ -23,6 +24,10 @@ func needed() []uint {
 		unix.CAP_SYSLOG,     // kernel addresses, read again for such modules
 		unix.CAP_DAC_READ_SEARCH,
 	}
+	if records {
+		list = append(list, unix.CAP_DAC_OVERRIDE)
+	}
+	return list
 }
 
 // dropPrivileges leaves the process with no capability but those of needed that
@@ -30,11 +35,11 @@ func needed() []uint {
 //
 // Capabilities belong to threads, hence AllThreadsSyscall, which must not be used
 // beside cgo.
-func dropPrivileges() error {
+func dropPrivileges(records bool) error {
 	if _, _, e := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0); e != 0 {
 		return fmt.Errorf("set no_new_privs: %w", e)
 	}
-	keep := mask(needed())
+	keep := mask(needed(records))
 	// What is not in the bounding set no program gets by being root's. Without
 	// CAP_SETPCAP there is nothing to be rid of: no_new_privs holds.
 	for c := uint(0); c <= lastCapability(); c++ {

@@ -76,7 +76,7 @@ func open(ctx context.Context, cfg Config) (source, error) {
 		t.Close()
 		return nil, explainFailure(err)
 	}
-	if err := dropPrivileges(); err != nil {
+	if err := dropPrivileges(cfg.Snaplen > 0); err != nil {
 		t.notice("it goes on with all its privileges: " + err.Error())
 	}
 	return t, nil

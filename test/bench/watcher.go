@@ -17,9 +17,8 @@ const patience = 3 * time.Minute
 
 // watcher is a tool that runs beside the traffic.
 type watcher struct {
-	cmd    *exec.Cmd
-	stderr *os.File
-	done   chan struct{}
+	cmd  *exec.Cmd
+	done chan struct{}
 	// said is what it printed on standard error; read it after stop.
 	said strings.Builder
 	// ready is how long it took until it was.

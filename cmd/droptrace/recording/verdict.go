@@ -132,7 +132,6 @@ func sameAttribution(a, b *resolve.Attribution) bool {
 		slices.EqualFunc(a.Candidates, b.Candidates, func(x, y resolve.Rule) bool { return sameRule(&x, &y) })
 }
 
-// sameShape holds for no two failures: each names other entries.
 func sameShape(a, b *resolve.Conntrack) bool {
 	if a == nil || b == nil {
 		return a == b
