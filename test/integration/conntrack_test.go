@@ -349,12 +349,12 @@ chain input { type filter hook input priority 0; ct state invalid counter drop
 // hasKprobes: the log functions are variadic, so that nothing else reaches them.
 func hasKprobes() bool { return plan() == "kprobe" || plan() == "auto" }
 
-// guest skips what must change settings of the whole machine: nf_conntrack_max
-// and the hash belong to the first namespace. scripts/vm-test runs these.
+// guest is for tests that change settings of the whole machine: nf_conntrack_max
+// and the hash belong to the first namespace. scripts/vm-test runs them.
 func guest(t *testing.T) {
 	t.Helper()
 	if _, err := os.Stat("/init"); err != nil {
-		t.Skip("only in a virtual machine of its own: make vm")
+		t.Fatal("only for a virtual machine of its own: make vm")
 	}
 }
 
@@ -414,9 +414,9 @@ func settled(t *testing.T, ns string) map[string]int {
 	return nil
 }
 
-// TestConntrackTableFull: more flows than the table takes. Some are dropped, for
+// TestGuestConntrackTableFull: more flows than the table takes. Some are dropped, for
 // some another connection is evicted.
-func TestConntrackTableFull(t *testing.T) {
+func TestGuestConntrackTableFull(t *testing.T) {
 	guest(t)
 	l := newLab(t)
 	rules(t, l.host, "table ip f {\nchain forward { type filter hook forward priority 0; ct state new accept\n}\n}\n")
@@ -458,9 +458,9 @@ func TestConntrackTableFull(t *testing.T) {
 	}
 }
 
-// TestConntrackChainTooLong: a hash so small that chains grow past what the
+// TestGuestConntrackChainTooLong: a hash so small that chains grow past what the
 // kernel walks (50 to 80 entries).
-func TestConntrackChainTooLong(t *testing.T) {
+func TestGuestConntrackChainTooLong(t *testing.T) {
 	guest(t)
 	l := newLab(t)
 	rules(t, l.host, "table ip f {\nchain forward { type filter hook forward priority 0; ct state new accept\n}\n}\n")

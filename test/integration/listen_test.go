@@ -30,9 +30,9 @@ func netstat(t *testing.T, ns, name string) (value int) {
 	return value
 }
 
-// TestAcceptQueueOverflow: a program that listens and accepts nothing. The SYNs
+// TestGuestAcceptQueueOverflow: a program that listens and accepts nothing. The SYNs
 // that come when its queue is full end in consume_skb.
-func TestAcceptQueueOverflow(t *testing.T) {
+func TestGuestAcceptQueueOverflow(t *testing.T) {
 	guest(t) // needs fentry or kprobes, which every guest has
 	if plan() == "tracepoint" {
 		return
