@@ -176,7 +176,9 @@ func (k *kernel) measure(s *ruleset, p spec, id uint16) (truth, error) {
 				}
 				a.Base = strings.Join(base, "|")
 				if r.Verdict == "vmap" { // its counter moved before the map was asked
-					if n > 1 {
+					// Lost below two base chains, it and its reply: it may have
+					// counted either, and the map knows only the packet's own port.
+					if n > 1 || len(base) > 1 {
 						return truth{}, nil
 					}
 					if p.Path != output && (survived || len(base) == 0 || base[0] == "b_output") {
