@@ -6,6 +6,7 @@
 #ifndef DROPTRACE_CTRECORD_H
 #define DROPTRACE_CTRECORD_H
 
+#include "asked.h"
 #include "ctfail.h"
 
 /* struct nf_conn of a tuple's hash entry: which of the two it is, dir tells. */
@@ -102,8 +103,6 @@ static __always_inline struct scratch *begin_failure(u32 *level, u32 saw)
 	count(COUNT_CT_SEEN);
 	return s;
 }
-
-__noinline int step_filter(u32 level);
 
 /* The connection that was there may be the one that somebody asked for. */
 __noinline int step_filter_failure(u32 level)

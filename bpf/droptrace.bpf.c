@@ -5,6 +5,7 @@
  * droptrace.bpf.c - the programs. Only kfree_skb's emits drops; the others
  * leave notes for it.
  */
+#include "asked.h"
 #include "attribute.h"
 #include "conntrack.h"
 #include "ctfail.h"
@@ -19,10 +20,10 @@
 char _license[] SEC("license") = "Dual BSD/GPL";
 
 const volatile bool has_reason = 0; /* kfree_skb's third argument: 5.17 and later */
-const volatile struct filter_config filter = {};
 
 /* Conditions that only attribution can answer. */
 #define FILTER_NEEDS_HOOK (FILTER_ANY_IFACE | FILTER_HOOK | FILTER_NETFILTER)
+
 /*
  * Fragments of a reassembled datagram are freed right behind their head, one
  * call each: the same lost packet.
@@ -82,13 +83,6 @@ __noinline int step_calibrate(u32 level)
 	}
 	bpf_ringbuf_output(&events, out, sizeof(*out), 0);
 	return 0;
-}
-
-__noinline int step_filter(u32 level)
-{
-	struct scratch *s = get_scratch(level);
-
-	return s && filter_match(&s->event, &s->filter_work, &filter);
 }
 
 /* Whether anybody asked for it: flags, then the expression. Counts it if not. */
