@@ -6,6 +6,7 @@
 #define DROPTRACE_ATTRIBUTE_NFT_H
 
 #include "nft.h"
+#include "pending.h"
 #include "scratch.h"
 
 static __always_inline int find_chain(u32 level, bool loops)
@@ -142,6 +143,20 @@ static __always_inline void attribute_policy(struct scratch *s, const struct con
 	name_chain(r, &c->layout, chain);
 }
 
+/*
+ * The policy, because every probe was silent. One that spoke of this packet, if
+ * only of a target in it, says that it was not the policy.
+ */
+static __always_inline void attribute_rest_policy(struct scratch *s, const struct config *c,
+						  u64 chain)
+{
+	if (!c->nft_evals_hooked || s->note.kind)
+		return;
+	attribute_policy(s, c, chain, METHOD_POLICY_REST);
+	if (eval_unseen(s->state))
+		s->event.flags |= FLAG_EVAL_UNSEEN;
+}
+
 static __always_inline bool on_this_hook(const struct hook_scan *scan, u64 chain)
 {
 	for (u32 i = 0; i < MAX_NFT_CHAINS; i++)
@@ -164,8 +179,8 @@ static __always_inline void attribute_in_place(u32 level, struct scratch *s,
 		chain = window_word(&s->window, s->site.chain);
 		if (on_this_hook(&s->scan, chain))
 			attribute_policy(s, c, chain, METHOD_POLICY_SITE);
-	} else if (c->nft_evals_hooked && s->scan.policy == 1) {
-		attribute_policy(s, c, s->scan.policy_chain, METHOD_POLICY_REST);
+	} else if (s->scan.policy == 1) {
+		attribute_rest_policy(s, c, s->scan.policy_chain);
 	}
 }
 
@@ -181,9 +196,9 @@ static __always_inline int attribute_nft(u32 level, bool loops)
 	if (attribute_expression(level, s, c, loops)) {
 	} else if (s->kind == SITE_NFT) {
 		attribute_in_place(level, s, c, loops);
-	} else if (c->nft_evals_hooked && s->scan.known) {
+	} else if (s->scan.known) {
 		/* nft returned NF_DROP: with no expression to blame it is the policy */
-		attribute_policy(s, c, s->scan.dropper.priv, METHOD_POLICY_REST);
+		attribute_rest_policy(s, c, s->scan.dropper.priv);
 	}
 	return 0;
 }

@@ -459,11 +459,17 @@ type KernelNote struct {
 	Pad   uint32
 }
 
-type KernelPending struct {
-	_    structs.HostLayout
-	Expr uint64
-	Regs uint64
-	Pkt  uint64
+type KernelPendings struct {
+	_      structs.HostLayout
+	Level  uint32
+	Pad    uint32
+	Unseen uint64
+	At     [8]struct {
+		_    structs.HostLayout
+		Expr uint64
+		Regs uint64
+		Pkt  uint64
+	}
 }
 
 type KernelPerCpuState struct {
@@ -643,7 +649,7 @@ const (
 	KernelMapKnownChains       = "known_chains"
 	KernelMapListenRuns        = "listen_runs"
 	KernelMapNotes             = "notes"
-	KernelMapPendings          = "pendings"
+	KernelMapPendingEvals      = "pending_evals"
 	KernelMapPerCpu            = "per_cpu"
 	KernelMapRecords           = "records"
 	KernelMapScratches         = "scratches"
@@ -802,7 +808,7 @@ type KernelMapSpecs struct {
 	KnownChains   *ebpf.MapSpec `ebpf:"known_chains"`
 	ListenRuns    *ebpf.MapSpec `ebpf:"listen_runs"`
 	Notes         *ebpf.MapSpec `ebpf:"notes"`
-	Pendings      *ebpf.MapSpec `ebpf:"pendings"`
+	PendingEvals  *ebpf.MapSpec `ebpf:"pending_evals"`
 	PerCpu        *ebpf.MapSpec `ebpf:"per_cpu"`
 	Records       *ebpf.MapSpec `ebpf:"records"`
 	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
@@ -865,7 +871,7 @@ type KernelMaps struct {
 	KnownChains   *ebpf.Map `ebpf:"known_chains"`
 	ListenRuns    *ebpf.Map `ebpf:"listen_runs"`
 	Notes         *ebpf.Map `ebpf:"notes"`
-	Pendings      *ebpf.Map `ebpf:"pendings"`
+	PendingEvals  *ebpf.Map `ebpf:"pending_evals"`
 	PerCpu        *ebpf.Map `ebpf:"per_cpu"`
 	Records       *ebpf.Map `ebpf:"records"`
 	Scratches     *ebpf.Map `ebpf:"scratches"`
@@ -894,7 +900,7 @@ func (m *KernelMaps) Close() error {
 		m.KnownChains,
 		m.ListenRuns,
 		m.Notes,
-		m.Pendings,
+		m.PendingEvals,
 		m.PerCpu,
 		m.Records,
 		m.Scratches,

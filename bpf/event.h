@@ -49,6 +49,7 @@ enum event_flag {
 	FLAG_FAILURE = 1 << 17,	    /* failure follows */
 	FLAG_TUPLE_ONLY = 1 << 18,  /* header[] was made up from ct.original */
 	FLAG_UNCALIBRATED = 1 << 19, /* netfilter's frame stood as calibration never saw it */
+	FLAG_EVAL_UNSEEN = 1 << 20, /* an eval's end was missed: the policy is not certain */
 };
 
 enum rule_kind {

@@ -59,20 +59,6 @@ static __always_inline u64 argument(u64 *ctx, int i)
 	return value;
 }
 
-/* An eval under way: kretprobes have no arguments. */
-struct pending {
-	u64 expr;
-	u64 regs;
-	u64 pkt;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct pending);
-} pendings SEC(".maps");
-
 /* struct nft_immediate_expr of a drop: `drop`, -j DROP of iptables-nft. */
 static __always_inline bool immediate_drops(u64 expr)
 {
@@ -172,32 +158,13 @@ static __always_inline u64 rule_in_registers(struct pt_regs *ctx, u64 expr)
 	return found;
 }
 
-static __always_inline void leave_pending(u64 expr, u64 regs, u64 pkt)
-{
-	u32 zero = 0;
-	struct pending *p = bpf_map_lookup_elem(&pendings, &zero);
-
-	if (!p)
-		return;
-	p->expr = expr;
-	p->regs = regs;
-	p->pkt = pkt;
-}
-
-/*
- * An eval returned. Its nft_regs lie in nft_do_chain's frame, just above: where
- * they do not, a nested run has overwritten the note and nothing is said.
- */
+/* An eval returned: its nft_regs lie in nft_do_chain's frame, just above. */
 static __always_inline void finish_pending(struct pt_regs *ctx)
 {
-	u32 zero = 0;
-	struct pending *p = bpf_map_lookup_elem(&pendings, &zero);
-	u64 stack = REGS_STACK(ctx);
+	struct pending p;
 
-	if (!p || p->regs < stack || p->regs > stack + 1024)
-		return;
-	if (verdict_is_drop(p->regs))
-		note_expression(p->expr, p->pkt, rule_in_registers(ctx, p->expr), NOTE_NFT);
+	if (take_pending(&p, REGS_STACK(ctx)) && verdict_is_drop(p.regs))
+		note_expression(p.expr, p.pkt, rule_in_registers(ctx, p.expr), NOTE_NFT);
 }
 
 /* xt_action_param: the target's data lies in the entry. */

@@ -157,6 +157,9 @@ func (r *Resolver) nftPolicy(ctx context.Context, n *namespace, e *event.Event, 
 		(r.ProbesComplete == nil || !r.ProbesComplete(d.Time)) {
 		d.Attribution.Certainty = Probable
 		d.Attribution.Note = "a module was loaded about then whose rules had no probe yet"
+	} else if e.Flags&event.EvalUnseen != 0 {
+		d.Attribution.Certainty = Probable
+		d.Attribution.Note = "a probe missed the end of an expression just then"
 	}
 	find := func() (*ruleset.Chain, bool) {
 		if n.nft == nil {

@@ -58,6 +58,7 @@ const (
 	HasFailure                    // Failure is valid
 	TupleOnly                     // no packet was at hand: Header was made up from CT.Original
 	Uncalibrated                  // netfilter's frame stood as calibration never saw it
+	EvalUnseen                    // an eval's end was missed: the policy is not certain
 )
 
 // RuleKind says what RuleInfo names.
