@@ -28,6 +28,7 @@ struct ct_run {
 	u64 clash_hash; /* struct nf_conntrack_tuple_hash * of the winner */
 	u64 delete_stack;
 	u64 delete_ct;
+	u64 here; /* see stack_of */
 	struct ct_info loser;
 	struct ct_note note;
 };
@@ -44,6 +45,20 @@ static __always_inline struct ct_run *get_ct_run(void)
 	u32 zero = 0;
 
 	return bpf_map_lookup_elem(&ct_runs, &zero);
+}
+
+/*
+ * Where a fentry or fexit program's context lies. The verifier lets nobody
+ * calculate with a context; a number that comes out of a map is one.
+ */
+static __always_inline u64 stack_of(u64 *ctx)
+{
+	struct ct_run *r = get_ct_run();
+
+	if (!r)
+		return 0;
+	*(volatile u64 *)&r->here = (u64)ctx;
+	return *(volatile u64 *)&r->here;
 }
 
 /* Whether a call that began at `from` is the one that led down to `stack`. */

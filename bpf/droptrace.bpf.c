@@ -347,14 +347,14 @@ int kprobe_xt_reject(struct pt_regs *ctx)
 SEC("fentry/nf_ct_resolve_clash")
 int fentry_clash(u64 *ctx)
 {
-	clash_entry((u64)ctx, argument(ctx, 0), argument(ctx, 1));
+	clash_entry(stack_of(ctx), argument(ctx, 0), argument(ctx, 1));
 	return 0;
 }
 
 SEC("fexit/nf_ct_resolve_clash")
 int fexit_clash(u64 *ctx)
 {
-	clash_exit((u64)ctx, argument(ctx, 3));
+	clash_exit(stack_of(ctx), argument(ctx, 3));
 	return 0;
 }
 
@@ -375,14 +375,14 @@ int kretprobe_clash(struct pt_regs *ctx)
 SEC("fentry/early_drop")
 int fentry_early(u64 *ctx)
 {
-	early_entry((u64)ctx, argument(ctx, 0));
+	early_entry(stack_of(ctx), argument(ctx, 0));
 	return 0;
 }
 
 SEC("fexit/early_drop")
 int fexit_early(u64 *ctx)
 {
-	early_exit((u64)ctx, (s32)argument(ctx, 2));
+	early_exit(stack_of(ctx), (s32)argument(ctx, 2));
 	return 0;
 }
 
@@ -403,7 +403,7 @@ int kretprobe_early(struct pt_regs *ctx)
 SEC("fentry/__nf_conntrack_alloc")
 int fentry_alloc(u64 *ctx)
 {
-	alloc_entry((u64)ctx, argument(ctx, 2));
+	alloc_entry(stack_of(ctx), argument(ctx, 2));
 	return 0;
 }
 
@@ -417,14 +417,14 @@ int kprobe_alloc(struct pt_regs *ctx)
 SEC("fentry/nf_ct_delete")
 int fentry_delete(u64 *ctx)
 {
-	delete_entry((u64)ctx, argument(ctx, 0));
+	delete_entry(stack_of(ctx), argument(ctx, 0));
 	return 0;
 }
 
 SEC("fexit/nf_ct_delete")
 int fexit_delete(u64 *ctx)
 {
-	delete_exit((u64)ctx, (u8)argument(ctx, 3));
+	delete_exit(stack_of(ctx), (u8)argument(ctx, 3));
 	return 0;
 }
 
@@ -474,14 +474,14 @@ int kprobe_l4_invalid(struct pt_regs *ctx)
 SEC("fentry/tcp_conn_request")
 int fentry_request(u64 *ctx)
 {
-	request_entry((u64)ctx, argument(ctx, 2), argument(ctx, 3));
+	request_entry(stack_of(ctx), argument(ctx, 2), argument(ctx, 3));
 	return 0;
 }
 
 SEC("fexit/tcp_conn_request")
 int fexit_request(u64 *ctx)
 {
-	request_exit((u64)ctx);
+	request_exit(stack_of(ctx));
 	return 0;
 }
 

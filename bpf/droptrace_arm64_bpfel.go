@@ -122,6 +122,7 @@ type KernelCtRun struct {
 	ClashHash   uint64
 	DeleteStack uint64
 	DeleteCt    uint64
+	Here        uint64
 	Loser       struct {
 		_        structs.HostLayout
 		Present  uint8
