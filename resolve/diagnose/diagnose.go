@@ -45,6 +45,7 @@ const (
 	ConntrackInvalid       = "conntrack-invalid"
 	RateLimit              = "rate-limit"
 	SetMember              = "set-member"
+	VerdictMap             = "verdict-map"
 	ReversePath            = "rp-filter"
 	Martian                = "martian"
 	NoRoute                = "no-route"

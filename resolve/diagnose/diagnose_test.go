@@ -281,6 +281,21 @@ func TestSetMember(t *testing.T) {
 		"it is in the set quarantine, whose members rule 1 of input (handle 1) drops: element 203.0.113.0/24", ""})
 }
 
+func TestDroppedByVerdictMap(t *testing.T) {
+	m := newModel(ruleset.NFTables, "inet", "filter")
+	base := m.base("input", "input", "accept")
+	ports := &ruleset.Set{Table: m.Table, Name: "services", Complete: true, Elements: []ruleset.Element{
+		{Range: ruleset.Range{From: []byte{0, 22}, To: []byte{0, 22}}, Verdict: &ruleset.Verdict{Kind: ruleset.Accept}},
+		{Range: ruleset.Range{From: []byte{0, 80}, To: []byte{0, 90}}, Verdict: &ruleset.Verdict{Kind: ruleset.Drop}},
+	}}
+	d := m.rule("input", "", &ruleset.VerdictMap{Fields: []ruleset.Field{ruleset.DestinationPort}, Set: ports})
+	check(t, dropAt(web, base, d, m.rulesets()), Why{VerdictMap,
+		"the verdict map services of rule 1 of input (handle 1) drops 80-90", ""})
+	ports.Anonymous = true
+	check(t, dropAt(web, base, d, m.rulesets()), Why{VerdictMap,
+		"the verdict map of rule 1 of input (handle 1) drops 80-90", ""})
+}
+
 func TestNotInSet(t *testing.T) {
 	m := newModel(ruleset.IPTablesLegacy, "ip", "filter")
 	base := m.base("INPUT", "input", "drop")

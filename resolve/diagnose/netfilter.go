@@ -23,7 +23,7 @@ func (d *diagnosis) netfilter() []Why {
 		return nil
 	}
 	for _, cause := range []func() []Why{
-		d.blocked, d.scanned, d.invalid, d.established, d.rateLimit, d.acceptBelow, d.dropSet,
+		d.blocked, d.scanned, d.invalid, d.established, d.rateLimit, d.acceptBelow, d.dropSet, d.dropMap,
 	} {
 		if whys := cause(); len(whys) > 0 {
 			return append(whys, d.managers()...)

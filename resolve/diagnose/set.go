@@ -23,12 +23,13 @@ func (d *diagnosis) dropSet() []Why {
 		if m.Set == nil || m.Set.Anonymous || m.Negate || d.match(m) != replay.Yes {
 			continue
 		}
-		element, exact, ok := d.element(m)
-		if !ok {
+		e, element := d.element(m.Fields, m.Mask, m.Set)
+		if e == nil {
 			continue
 		}
 		w := Why{Code: SetMember, Message: fmt.Sprintf("it is in the set %s, whose members %s drops: element %s",
 			m.Set.Name, d.ruleName(r), element)}
+		exact := bytes.Equal(e.From, e.To)
 		if exact && d.accepts(d.without(r).rulesets, &d.c.Packet) {
 			w.Fix = d.setCommand(m, "delete", element)
 		}
@@ -37,26 +38,54 @@ func (d *diagnosis) dropSet() []Why {
 	return nil
 }
 
-// element is the set's element that holds the packet's value, as its tool writes
-// it. exact is false where the element holds other values, too.
-func (d *diagnosis) element(m *ruleset.Match) (text string, exact, ok bool) {
-	value, ok := d.value(m.Fields)
-	if !ok || len(m.Mask) > 0 {
-		return "", false, false
+// dropMap: the dropping rule looks the verdict up, and the packet's is a drop. What
+// taking the element out would let through is not the packet's alone to say.
+func (d *diagnosis) dropMap() []Why {
+	r := d.c.Place.Rule
+	if r == nil {
+		return nil
 	}
-	sizes := make([]int, len(m.Fields))
-	for i, f := range m.Fields {
+	for _, st := range r.Statements {
+		m, ok := st.(*ruleset.VerdictMap)
+		if !ok || m.Set == nil {
+			continue
+		}
+		e, element := d.element(m.Fields, m.Mask, m.Set)
+		if e == nil || e.Verdict == nil || e.Verdict.Kind != ruleset.Drop {
+			continue
+		}
+		name := "the verdict map"
+		if !m.Set.Anonymous {
+			name += " " + m.Set.Name
+		}
+		return []Why{{Code: VerdictMap, Message: fmt.Sprintf("%s of %s drops %s", name, d.ruleName(r), element)}}
+	}
+	return nil
+}
+
+// element is the set's element that holds the packet's value, and how its tool
+// writes it; nil where it is not known.
+func (d *diagnosis) element(fields []ruleset.Field, mask []byte, s *ruleset.Set) (*ruleset.Element, string) {
+	value, ok := d.value(fields)
+	if !ok || len(mask) > 0 {
+		return nil, ""
+	}
+	sizes := make([]int, len(fields))
+	for i, f := range fields {
 		sizes[i] = f.Size()
 	}
-	for i := range m.Set.Elements {
-		e := &m.Set.Elements[i]
+	for i := range s.Elements {
+		e := &s.Elements[i]
 		if e.NoMatch || e.CatchAll || !within(e.Range, value, sizes) {
 			continue
 		}
-		text, ok = elementText(m.Fields, e.Range, separator(m.Set))
-		return text, bytes.Equal(e.From, e.To), ok
+		text, ok := elementText(fields, e.Range, separator(s))
+		if !ok {
+			return nil, ""
+		}
+		return e, text
 	}
-	return "", false, false
+	return nil, ""
 }
 
 func separator(s *ruleset.Set) string {
