@@ -64,8 +64,8 @@ func replayable(e *event.Event, d *Drop) bool {
 	if d.Attribution.Certainty != Unknown || e.Hook == event.NoHook || d.Verdict != "drop" {
 		return false
 	}
-	if e.Flags&event.XTStale != 0 {
-		return false // a table was replaced, nobody knows when
+	if e.Flags&(event.XTStale|event.XTUntracked) != 0 {
+		return false // a legacy table that is new, or was replaced nobody knows when
 	}
 	return d.Cause == "rule" || d.Cause == "hook" && evaluatesRules(d.Function)
 }
@@ -73,7 +73,8 @@ func replayable(e *event.Event, d *Drop) bool {
 // replay gives the places that can have dropped the packet; ok is false where
 // there may be others.
 func (r *Resolver) replay(ctx context.Context, n *namespace, e *event.Event, d *Drop) (places []replay.Place, ok bool) {
-	if !r.current(ctx, n) || !d.Time.After(n.replays.changed) {
+	// Legacy tables have no generation: those watched at the drop are those read.
+	if !r.current(ctx, n) || !d.Time.After(n.replays.changed) || len(n.xt) > 0 && !d.Time.After(n.xtRead) {
 		return nil, false
 	}
 	m := n.readModel(ctx, r.now(), r.Watcher)
