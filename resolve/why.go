@@ -50,6 +50,8 @@ type whyKey struct {
 	original         event.CTTuple
 	failure          conntrack.Cause
 	complaint        string
+	// packet is all of its bytes where rules look at more of it than the above.
+	packet string
 }
 
 type diagnosed struct {
@@ -62,6 +64,38 @@ type whys struct {
 	known map[whyKey]diagnosed
 	spent time.Duration
 	last  time.Time
+
+	firewall     *replay.Firewall // that the next two are of
+	ports, bytes bool
+}
+
+// ask finds out what the rules look at beyond what every whyKey has: source ports,
+// and any other bytes of the packet. Rules that are not known may look at all.
+func (w *whys) ask(f *replay.Firewall) (ports, bytes bool) {
+	if f == nil {
+		return true, true
+	}
+	if w.firewall != f {
+		fields := f.Fields()
+		w.firewall = f
+		w.ports = slices.Contains(fields, ruleset.SourcePort)
+		w.bytes = slices.ContainsFunc(fields, func(f ruleset.Field) bool { return !inKey(f) })
+	}
+	return w.ports, w.bytes
+}
+
+func inKey(f ruleset.Field) bool {
+	switch f {
+	case ruleset.EtherType, ruleset.NFProto, ruleset.L4Protocol, ruleset.IPProtocol, ruleset.IP6NextHeader,
+		ruleset.IPSource, ruleset.IPDestination, ruleset.IP6Source, ruleset.IP6Destination,
+		ruleset.SourcePort, ruleset.DestinationPort,
+		ruleset.TCPFlags, ruleset.ICMPType, ruleset.ICMPCode,
+		ruleset.Mark, ruleset.InName, ruleset.OutName, ruleset.InIndex, ruleset.OutIndex,
+		ruleset.CTState, ruleset.CTDirection, ruleset.CTStatus, ruleset.CTMark:
+		return true
+	}
+	_, _, routes := f.IsFIB() // by addresses, mark and interfaces
+	return routes
 }
 
 // affords reports whether another diagnosis may be made now.
@@ -140,11 +174,23 @@ func (r *Resolver) whyKey(n *namespace, e *event.Event, d *Drop) whyKey {
 			k.failure, k.complaint = f.Cause, f.Reason
 		}
 	}
-	// A client's port is another one each time, and rules seldom ask for it:
-	// those that do ask for one below 1024.
-	k.original.SrcPort = [2]byte{}
-	if p.SourcePort < 1024 {
+	// A client's port is another one each time. Below 1024 the words of a cause may
+	// ask for it: that of a service.
+	ports, bytes := false, false
+	if r.at.Base != nil {
+		var f *replay.Firewall
+		if n.model != nil {
+			f = n.model.Firewall()
+		}
+		ports, bytes = n.whys.ask(f)
+	}
+	if ports || bytes || p.SourcePort < 1024 {
 		k.sport = p.SourcePort
+	} else {
+		k.original.SrcPort = [2]byte{}
+	}
+	if bytes {
+		k.packet = string(e.Packet())
 	}
 	return k
 }

@@ -1,9 +1,12 @@
 package resolve
 
 import (
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/droptrace/droptrace/resolve/iptables"
+	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
@@ -27,6 +30,32 @@ func TestRepeatedDropIsNotDiagnosedAgain(t *testing.T) {
 	d.Attribution.Certainty = Probable
 	if got := r.why(t.Context(), n, e, d); got != nil {
 		t.Errorf("a rule that is not certain has a cause: %+v", got)
+	}
+}
+
+func TestWhysAreKeptByAllThatRulesLookAt(t *testing.T) {
+	for _, c := range []struct {
+		match        string
+		ports, bytes bool
+	}{
+		{"-s 192.0.2.0/24 -p udp -m udp --dport 53 -m conntrack --ctstate NEW", false, false},
+		{"-p udp -m udp --sport 40000:50000", true, false},
+		{"-m length --length 0:100", false, true},
+		{"-m ttl --ttl-eq 1", false, true},
+	} {
+		saved, err := iptables.Parse(strings.NewReader("*filter\n:INPUT DROP [0:0]\n-A INPUT "+c.match+" -j ACCEPT\nCOMMIT\n"), iptables.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var w whys
+		for range 2 {
+			if ports, bytes := w.ask(replay.New(saved)); ports != c.ports || bytes != c.bytes {
+				t.Errorf("%s: source ports %v, other bytes %v", c.match, ports, bytes)
+			}
+		}
+	}
+	if ports, bytes := new(whys).ask(nil); !ports || !bytes {
+		t.Error("rules that are not known look at less than all")
 	}
 }
 

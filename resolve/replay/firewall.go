@@ -43,6 +43,10 @@ func New(rulesets ...*ruleset.Ruleset) *Firewall {
 	return c.f
 }
 
+// Fields are all that a rule looks at, each once. What a step that is not
+// understood looks at is not among them.
+func (f *Firewall) Fields() []ruleset.Field { return slices.Clone(f.fields) }
+
 // At evaluates a packet at a hook of these rulesets. Who asks more than once
 // keeps a [Firewall].
 func At(rulesets []*ruleset.Ruleset, h Hook, p *Packet, env Environment, o Options) *Result {
