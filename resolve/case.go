@@ -64,18 +64,7 @@ func replayConntrack(e *event.Event, d *Drop) replay.Conntrack {
 	if d.Conntrack == nil {
 		return c
 	}
-	switch d.Conntrack.State {
-	case "new":
-		c.State = ruleset.CTNew
-	case "established":
-		c.State = ruleset.CTEstablished
-	case "related":
-		c.State = ruleset.CTRelated
-	case "invalid":
-		c.State = ruleset.CTInvalid
-	case "untracked":
-		c.State = ruleset.CTUntracked
-	}
+	c.State = ruleset.StateBit(d.Conntrack.State)
 	if e.CT.Present != event.CTEntry {
 		return c
 	}

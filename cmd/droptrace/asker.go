@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -222,7 +221,7 @@ func (a *asker) why(ctx context.Context, j *replay.Journey, last *replay.Stage) 
 		Packet: last.Packet, Hook: last.Hook, Rulesets: a.rules.list, Machine: a.machine(), Namespace: a.subject.way,
 		Environment: a.environment(last.Packet.Out), Text: func(r *ruleset.Rule) string { return a.rules.text(ctx, r) },
 	}
-	if state := stateName(last.Packet.Conntrack.State); state != "" {
+	if state := ruleset.StateName(last.Packet.Conntrack.State); state != "" {
 		c.Conntrack = &conntrack.State{State: state}
 	}
 	switch {
@@ -240,16 +239,4 @@ func (a *asker) why(ctx context.Context, j *replay.Journey, last *replay.Stage) 
 		c.Cause = "policy"
 	}
 	return diagnose.Diagnose(c)
-}
-
-func stateName(bit uint32) string {
-	names := []string{"invalid", "established", "related", "new"}
-	i := slices.Index([]uint32{ruleset.CTInvalid, ruleset.CTEstablished, ruleset.CTRelated, ruleset.CTNew}, bit)
-	switch {
-	case i >= 0:
-		return names[i]
-	case bit == ruleset.CTUntracked:
-		return "untracked"
-	}
-	return ""
 }

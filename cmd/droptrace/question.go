@@ -219,22 +219,16 @@ func (q *question) readICMP(c *cli.Context) error {
 }
 
 func (q *question) readState(c *cli.Context) error {
-	switch v := strings.ToLower(c.String("state")); v {
-	case "", "new":
-		q.State = ruleset.CTNew
-	case "established":
-		q.State = ruleset.CTEstablished
-		if q.TCPFlags == 0 && !q.noFlags {
-			q.TCPFlags = 0x10
-		}
-	case "related":
-		q.State = ruleset.CTRelated
-	case "invalid":
-		q.State = ruleset.CTInvalid
-	case "untracked":
-		q.State = ruleset.CTUntracked
-	default:
+	name := strings.ToLower(c.String("state"))
+	if name == "" {
+		name = "new"
+	}
+	q.State = ruleset.StateBit(name)
+	if q.State == 0 {
 		return badUsage(fmt.Errorf("--state %q is not known", c.String("state")), "want new, established, related, invalid or untracked")
+	}
+	if q.State == ruleset.CTEstablished && q.TCPFlags == 0 && !q.noFlags {
+		q.TCPFlags = 0x10 // ACK
 	}
 	return nil
 }

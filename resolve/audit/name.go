@@ -10,26 +10,7 @@ import (
 )
 
 // command is the program that owns a table's rules.
-func command(t *ruleset.Table) string {
-	suffix := ""
-	switch t.Engine {
-	case ruleset.IPTablesNFT:
-		suffix = "-nft"
-	case ruleset.IPTablesLegacy:
-		suffix = "-legacy"
-	default:
-		return "nft"
-	}
-	switch t.Family {
-	case "ip6":
-		return "ip6tables" + suffix
-	case "arp":
-		return "arptables" + suffix
-	case "bridge":
-		return "ebtables" + suffix
-	}
-	return "iptables" + suffix
-}
+func command(t *ruleset.Table) string { return ruleset.Program(t.Engine, t.Family) }
 
 // tableName is a table with all that is needed to find it.
 func tableName(t *ruleset.Table) string {

@@ -111,14 +111,8 @@ func (d *diagnosis) iptablesInsert(chain *ruleset.Chain, index int, rule []strin
 // iptables is the program that writes to a table. A machine can have both
 // backends, so the one is named that owns the rule.
 func (d *diagnosis) iptables(t *ruleset.Table) string {
-	name := "iptables"
-	if t.Family == "ip6" {
-		name = "ip6tables"
-	}
-	full := name + "-nft"
-	if t.Engine == ruleset.IPTablesLegacy {
-		full = name + "-legacy"
-	}
+	full := ruleset.Program(t.Engine, t.Family)
+	name, _, _ := strings.Cut(full, "-")
 	if d.c.Machine != nil && !d.c.Machine.Program(full) && d.c.Machine.Program(name) {
 		return name
 	}

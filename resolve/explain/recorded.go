@@ -82,18 +82,7 @@ func entryOf(c *resolve.Conntrack) replay.Conntrack {
 	if c == nil {
 		return out
 	}
-	switch c.State {
-	case "new":
-		out.State = ruleset.CTNew
-	case "established":
-		out.State = ruleset.CTEstablished
-	case "related":
-		out.State = ruleset.CTRelated
-	case "invalid":
-		out.State = ruleset.CTInvalid
-	case "untracked":
-		out.State = ruleset.CTUntracked
-	}
+	out.State = ruleset.StateBit(c.State)
 	if c.Original == nil || c.Reply == nil {
 		return out
 	}

@@ -5,31 +5,19 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
 // program names the firewall as the command that shows its rules: what people
 // type next.
 func program(r *resolve.Rule) string {
-	var suffix string
-	switch r.Engine {
-	case "iptables-nft":
-		suffix = "-nft"
-	case "iptables-legacy":
-		suffix = "-legacy"
-	case "nftables":
+	switch engine := ruleset.Engine(r.Engine); engine {
+	case ruleset.IPTablesNFT, ruleset.IPTablesLegacy:
+		return ruleset.Program(engine, r.Family)
+	case ruleset.NFTables:
 		return "nft " + r.Family
-	default:
-		return r.Engine + " " + r.Family
 	}
-	switch r.Family {
-	case "ip6":
-		return "ip6tables" + suffix
-	case "arp":
-		return "arptables" + suffix
-	case "bridge":
-		return "ebtables" + suffix
-	}
-	return "iptables" + suffix
+	return r.Engine + " " + r.Family
 }
 
 // chainName is the chain with all that is needed to find it.
