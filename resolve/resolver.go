@@ -153,6 +153,9 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time) *D
 	d.Attribution.Certainty = Certain
 	if e.Type == event.Listen {
 		resolveListen(e, d)
+		if r.NoWhy {
+			d.Why = nil
+		}
 		return d
 	}
 	d.Conntrack = conntrack.Of(&e.CT, conntrack.Context{
