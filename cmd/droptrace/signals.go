@@ -40,9 +40,9 @@ func signals(parent context.Context) (ctx context.Context, stop func()) {
 			cancel(fmt.Errorf("%w: %v", errSignal, s))
 			select {
 			case <-time.After(sameSignal):
-			case <-stopped:
+				signal.Stop(end)
+			case <-stopped: // all is said, and the twin must not kill what only has to exit
 			}
-			signal.Stop(end)
 		case <-ctx.Done():
 			signal.Stop(end)
 		}
