@@ -54,9 +54,7 @@ func firewalld(t *testing.T, l *lab, commands ...string) {
 }
 
 func TestWhyFirewalld(t *testing.T) {
-	if !python(t, "firewalld", "dbus-daemon") {
-		return
-	}
+	managers(t, "firewalld", "dbus-daemon")
 	proveAll(t, []proof{{
 		name: "zone", packet: packet{port: 6501}, listens: true,
 		prepare: func(t *testing.T, l *lab) { firewalld(t, l) },
@@ -66,9 +64,7 @@ func TestWhyFirewalld(t *testing.T) {
 }
 
 func TestWhyFirewalldZoneOfInterface(t *testing.T) {
-	if !python(t, "firewalld", "dbus-daemon") {
-		return
-	}
+	managers(t, "firewalld", "dbus-daemon")
 	proveAll(t, []proof{{
 		name: "source", packet: packet{port: 6502, to: hostIP6},
 		prepare: func(t *testing.T, l *lab) {

@@ -24,26 +24,18 @@ func privateEtc(t *testing.T, ns, name string) {
 	command(t, "", "cp", "-a", filepath.Join("/etc", name), dir)
 }
 
-// python reports whether programs written in it can run: in the virtual machines,
-// which have no Python, they cannot. Elsewhere they must be there.
-func python(t *testing.T, programs ...string) bool {
+// managers fails where a firewall manager is missing, or the Python it is written in.
+func managers(t *testing.T, programs ...string) {
 	t.Helper()
-	if _, err := exec.LookPath("python3"); err != nil {
-		t.Logf("not proven: %s needs Python, which this machine has not", programs[0])
-		return false
-	}
-	for _, name := range programs {
+	for _, name := range append(programs, "python3") {
 		if _, err := exec.LookPath(name); err != nil {
-			t.Fatalf("%s is not installed: apt-get install ufw firewalld dbus", name)
+			t.Fatalf("%s is not installed: scripts/install-deps test", name)
 		}
 	}
-	return true
 }
 
 func TestWhyUFW(t *testing.T) {
-	if !python(t, "ufw") {
-		return
-	}
+	managers(t, "ufw")
 	ufw := func(commands ...string) func(*testing.T, *lab) {
 		return func(t *testing.T, l *lab) {
 			t.Helper()
