@@ -31,7 +31,7 @@ struct expression_frame {
 };
 
 /*
- * The value that the expression returns: 0 where it does not match. The stub
+ * The value that the expression returns: 0 where it does not match. The placeholder
  * hides what it returns, or clang would call it no more.
  */
 static __noinline int expression(const u8 *start, const u8 *end, u32 length)

@@ -119,4 +119,33 @@ static __always_inline void request_exit(u64 stack)
 	step_refused(kind);
 }
 
+/* int tcp_conn_request(rsk_ops, af_ops, sk, skb). */
+SEC("fentry/tcp_conn_request")
+int fentry_request(u64 *ctx)
+{
+	request_entry(stack_of(ctx), argument(ctx, 2), argument(ctx, 3));
+	return 0;
+}
+
+SEC("fexit/tcp_conn_request")
+int fexit_request(u64 *ctx)
+{
+	request_exit(stack_of(ctx));
+	return 0;
+}
+
+SEC("kprobe/tcp_conn_request")
+int kprobe_request(struct pt_regs *ctx)
+{
+	request_entry(REGS_STACK(ctx), REGS_PARM3(ctx), REGS_PARM4(ctx));
+	return 0;
+}
+
+SEC("kretprobe/tcp_conn_request")
+int kretprobe_request(struct pt_regs *ctx)
+{
+	request_exit(REGS_STACK(ctx));
+	return 0;
+}
+
 #endif

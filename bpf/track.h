@@ -83,4 +83,49 @@ static __always_inline int baseline(u64 table, u32 from, u32 to)
 	return 0;
 }
 
+/* Finds the table of xt_queries in the namespace of the task that runs this. */
+SEC("raw_tp/droptrace_xt_find")
+int xt_find(void *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct net *net = BPF_CORE_READ(task, nsproxy, net_ns);
+	const struct config *c = get_config();
+	u32 zero = 0;
+	struct xt_query *q = bpf_map_lookup_elem(&xt_queries, &zero);
+	struct hook_scan *scan = bpf_map_lookup_elem(&xt_query_scan, &zero);
+	struct rule_info r = {};
+
+	if (!q || !c || !scan)
+		return 0;
+	__builtin_memset(scan, 0, sizeof(*scan));
+	scan_entries(scan, net, hook_entries(net, q->pf, q->hook, 0), q->pf);
+	if (scan->nat_entries)
+		scan_entries(scan, net, scan->nat_entries, q->pf);
+	for (u32 i = 0; i < MAX_XT_TABLES; i++) {
+		u64 table = scan->xt_table[i];
+
+		if (i >= scan->xt)
+			break;
+		name_xt_table(&r, &c->layout, table);
+		if (!same_name(r.table, q->name))
+			continue;
+		q->table = table;
+		q->private = read_u64(table + c->layout.xt_private);
+		bpf_probe_read_kernel(&q->size, 4, (void *)(q->private + XT_INFO_SIZE));
+		bpf_probe_read_kernel(&q->number, 4, (void *)(q->private + XT_INFO_NUMBER));
+		return 0;
+	}
+	return 0;
+}
+
+/*
+ * Run on each CPU in turn: takes the counters as they are for the values to
+ * compare with. Arguments: the table, and which of its entries.
+ */
+SEC("raw_tp/droptrace_xt_baseline")
+int xt_baseline(u64 *ctx)
+{
+	return baseline(ctx[0], ctx[1], ctx[2]);
+}
+
 #endif

@@ -10,15 +10,15 @@ import (
 	"github.com/cloudflare/cbpfc"
 )
 
-// The stub of bpf/expression.h: int expression(start, end, length).
+// The placeholder of bpf/expression.h: int expression(start, end, length).
 const (
-	stub    = "expression"
-	start   = asm.R1
-	end     = asm.R2
-	length  = asm.R3
-	result  = "expression_result"
-	noMatch = "expression_nomatch" // cbpfc's label for loads behind the end
-	outside = -1                   // EXPRESSION_OUTSIDE
+	placeholder = "expression"
+	start       = asm.R1
+	end         = asm.R2
+	length      = asm.R3
+	result      = "expression_result"
+	noMatch     = "expression_nomatch" // cbpfc's label for loads behind the end
+	outside     = -1                   // EXPRESSION_OUTSIDE
 )
 
 // The registers of classic BPF, and what cbpfc needs besides.
@@ -35,7 +35,7 @@ const (
 	maxBeforeData = 512 // MAX_BEFORE_DATA of bpf/bytes.h
 )
 
-// Inject puts the program into a kernel side that has the stub: its body in all
+// Inject puts the program into a kernel side that has the placeholder: its body in all
 // programs, what it looks at, and room for the bytes. slots is how many runs may
 // be under way at once.
 func (p *Program) Inject(coll *ebpf.CollectionSpec, slots uint32) error {
@@ -72,7 +72,7 @@ func (p *Program) Inject(coll *ebpf.CollectionSpec, slots uint32) error {
 func (p *Program) body() (asm.Instructions, error) {
 	insns, err := cbpfc.ToEBPF(p.insns, cbpfc.EBPFOpts{
 		PacketStart: start, PacketEnd: end, Result: asm.R0, ResultLabel: result,
-		Working: [4]asm.Register{regA, regX, scratch, indirect}, LabelPrefix: stub,
+		Working: [4]asm.Register{regA, regX, scratch, indirect}, LabelPrefix: placeholder,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("expression %q: convert: %w", p.text, err)
@@ -119,11 +119,11 @@ func keepSymbol(insn, old asm.Instruction) asm.Instruction {
 	return insn
 }
 
-// replaceBody returns program with the body of the stub replaced. The verifier
+// replaceBody returns program with the body of the placeholder replaced. The verifier
 // wants the first line and the type of the function as they were.
 func replaceBody(program, body asm.Instructions) (asm.Instructions, bool) {
 	for first := range program {
-		if program[first].Symbol() != stub {
+		if program[first].Symbol() != placeholder {
 			continue
 		}
 		last := first + 1
