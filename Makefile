@@ -9,7 +9,7 @@ SEED     ?= 11
 
 export CGO_ENABLED = 0
 
-.PHONY: build demo test unit integration vm test-newest oracle bench lint generate check-generated clean
+.PHONY: build demo test unit integration vm test-newest oracle oracle-vm bench lint generate check-generated clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o droptrace ./cmd/droptrace
@@ -41,6 +41,11 @@ test-newest: build
 oracle: build
 	scripts/install-deps test
 	$(GO) run ./test/oracle -n $(N) -seed $(SEED) -droptrace $(CURDIR)/droptrace
+
+# The same in the guests, with every plan of probes that their kernels have.
+oracle-vm: build
+	scripts/install-deps test vm
+	scripts/oracle-vm $(KERNELS) $(N) $(SEED)
 
 # Beside tcpdump and bpftrace on this kernel, beside pwru in a guest that counts
 # instructions; then single functions.

@@ -105,6 +105,9 @@ func test(o options) error {
 		j.print(os.Stdout)
 	}
 	replays.print(os.Stdout)
+	if !o.replay {
+		j.summary(os.Stdout)
+	}
 	if o.json {
 		b, err := json.Marshal(j.rows)
 		if err != nil {
