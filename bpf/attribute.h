@@ -7,6 +7,7 @@
 #define DROPTRACE_ATTRIBUTE_H
 
 #include "attribute_nft.h"
+#include "fresh.h"
 #include "state.h"
 
 static __always_inline int compare_table(u32 level, u64 table, bool loops)
@@ -145,6 +146,9 @@ static __always_inline void attribute_hook(u32 level, struct scratch *s, bool lo
 			       : step_compare_table_unrolled(level, s->scan.xt_table[i]);
 	}
 	s->event.rule.candidates = moved > 255 ? 255 : moved;
+	if (loops && s->scan.known && s->scan.xt == 1 &&
+	    s->event.flags & (FLAG_XT_STALE | FLAG_XT_UNTRACKED))
+		step_fresh_table(level);
 	if (s->note.kind == NOTE_XT_TARGET)
 		step_find_target(level);
 }

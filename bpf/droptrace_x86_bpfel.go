@@ -378,6 +378,30 @@ type KernelFrameSite struct {
 	IndexBias int32
 }
 
+type KernelFreshSeen struct {
+	_         structs.HostLayout
+	Private   uint64
+	Packets   uint64
+	Bytes     uint64
+	NotBefore uint64
+}
+
+type KernelFreshWalk struct {
+	_         structs.HostLayout
+	Entries   uint64
+	CpuOffset uint64
+	Size      uint32
+	Offset    uint32
+	HookBit   uint32
+	Head      uint32
+	Counters  uint32
+	Counted   uint32
+	Which     uint32
+	Done      uint32
+	Packets   uint64
+	Bytes     uint64
+}
+
 type KernelHookNotes struct {
 	_    structs.HostLayout
 	Next uint32
@@ -590,6 +614,12 @@ type KernelXtLast struct {
 	Pending uint64
 }
 
+type KernelXtPrint struct {
+	_     structs.HostLayout
+	Value uint64
+	Words [64]uint64
+}
+
 type KernelXtQuery struct {
 	_       structs.HostLayout
 	Pf      uint32
@@ -630,6 +660,7 @@ type KernelXtWatched struct {
 	Counter uint64
 	Offset  uint32
 	Hooks   uint32
+	Print   uint64
 }
 
 // Names of all BPF objects in the ELF.
@@ -645,6 +676,8 @@ const (
 	KernelMapEvents            = "events"
 	KernelMapFrameSites        = "frame_sites"
 	KernelMapFrames            = "frames"
+	KernelMapFreshSeens        = "fresh_seens"
+	KernelMapFreshWalks        = "fresh_walks"
 	KernelMapHookFns           = "hook_fns"
 	KernelMapHookNoteRings     = "hook_note_rings"
 	KernelMapKnownChains       = "known_chains"
@@ -655,6 +688,7 @@ const (
 	KernelMapRecords           = "records"
 	KernelMapScratches         = "scratches"
 	KernelMapSettings          = "settings"
+	KernelMapXtPrints          = "xt_prints"
 	KernelMapXtQueries         = "xt_queries"
 	KernelMapXtQueryScan       = "xt_query_scan"
 	KernelMapXtQueryWalk       = "xt_query_walk"
@@ -804,6 +838,8 @@ type KernelMapSpecs struct {
 	Events        *ebpf.MapSpec `ebpf:"events"`
 	FrameSites    *ebpf.MapSpec `ebpf:"frame_sites"`
 	Frames        *ebpf.MapSpec `ebpf:"frames"`
+	FreshSeens    *ebpf.MapSpec `ebpf:"fresh_seens"`
+	FreshWalks    *ebpf.MapSpec `ebpf:"fresh_walks"`
 	HookFns       *ebpf.MapSpec `ebpf:"hook_fns"`
 	HookNoteRings *ebpf.MapSpec `ebpf:"hook_note_rings"`
 	KnownChains   *ebpf.MapSpec `ebpf:"known_chains"`
@@ -814,6 +850,7 @@ type KernelMapSpecs struct {
 	Records       *ebpf.MapSpec `ebpf:"records"`
 	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
 	Settings      *ebpf.MapSpec `ebpf:"settings"`
+	XtPrints      *ebpf.MapSpec `ebpf:"xt_prints"`
 	XtQueries     *ebpf.MapSpec `ebpf:"xt_queries"`
 	XtQueryScan   *ebpf.MapSpec `ebpf:"xt_query_scan"`
 	XtQueryWalk   *ebpf.MapSpec `ebpf:"xt_query_walk"`
@@ -867,6 +904,8 @@ type KernelMaps struct {
 	Events        *ebpf.Map `ebpf:"events"`
 	FrameSites    *ebpf.Map `ebpf:"frame_sites"`
 	Frames        *ebpf.Map `ebpf:"frames"`
+	FreshSeens    *ebpf.Map `ebpf:"fresh_seens"`
+	FreshWalks    *ebpf.Map `ebpf:"fresh_walks"`
 	HookFns       *ebpf.Map `ebpf:"hook_fns"`
 	HookNoteRings *ebpf.Map `ebpf:"hook_note_rings"`
 	KnownChains   *ebpf.Map `ebpf:"known_chains"`
@@ -877,6 +916,7 @@ type KernelMaps struct {
 	Records       *ebpf.Map `ebpf:"records"`
 	Scratches     *ebpf.Map `ebpf:"scratches"`
 	Settings      *ebpf.Map `ebpf:"settings"`
+	XtPrints      *ebpf.Map `ebpf:"xt_prints"`
 	XtQueries     *ebpf.Map `ebpf:"xt_queries"`
 	XtQueryScan   *ebpf.Map `ebpf:"xt_query_scan"`
 	XtQueryWalk   *ebpf.Map `ebpf:"xt_query_walk"`
@@ -896,6 +936,8 @@ func (m *KernelMaps) Close() error {
 		m.Events,
 		m.FrameSites,
 		m.Frames,
+		m.FreshSeens,
+		m.FreshWalks,
 		m.HookFns,
 		m.HookNoteRings,
 		m.KnownChains,
@@ -906,6 +948,7 @@ func (m *KernelMaps) Close() error {
 		m.Records,
 		m.Scratches,
 		m.Settings,
+		m.XtPrints,
 		m.XtQueries,
 		m.XtQueryScan,
 		m.XtQueryWalk,

@@ -71,6 +71,7 @@ enum rule_method {
 	METHOD_POLICY_SITE = 7,	      /* calibrated call site and slot */
 	METHOD_POLICY_REST = 8,	      /* every drop-yielding eval was silent */
 	METHOD_HOOK = 9,
+	METHOD_XT_FRESH = 10,	      /* the only entry that counted since the table is there */
 };
 
 /* struct nf_conntrack_tuple without its padding holes named: 40 bytes. */
@@ -158,7 +159,7 @@ struct rule_info {
 	u8 candidates; /* how many entries or rules fitted */
 	u8 family;     /* nft_table.family or xt_table.af: NFPROTO_* */
 	u32 generation; /* nft base_seq; 0 for x_tables */
-	u64 rule_handle;
+	u64 rule_handle;    /* METHOD_XT_FRESH: print of the entry, see entry_print */
 	u64 chain_handle;
 	u64 table_handle;
 	u64 address;	/* the rule's header, or the table blob (xt_table_info) */

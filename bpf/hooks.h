@@ -13,6 +13,7 @@
 #define NF_NETDEV_HOOKS 2 /* ingress, egress */
 #define NF_DROP 0
 #define NF_INET_PRE_ROUTING 0
+#define NF_INET_FORWARD 2
 #define MAX_XT_TABLES 8 /* raw mangle nat filter security, and to spare; a power of two */
 #define MAX_NFT_CHAINS 16 /* a power of two: indexes are masked with it */
 #define HOOK_ENTRIES_FIRST 8 /* struct nf_hook_entries: num, then hooks[] */

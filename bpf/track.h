@@ -55,13 +55,15 @@ static __always_inline void learn_counter(const struct xt_tracked *t, u32 i, u32
 {
 	u32 index = t->first + i;
 	struct xt_watched *w = bpf_map_lookup_elem(&xt_watch, &index);
+	bool v6 = t->af == NFPROTO_IPV6;
 	u64 entry, at;
 
 	if (!w)
 		return;
 	entry = t->private + XT_INFO_ENTRIES + w->offset;
-	at = entry + (t->af == NFPROTO_IPV6 ? IP6T_ENTRY_COUNTERS : IPT_ENTRY_COUNTERS);
+	at = entry + (v6 ? IP6T_ENTRY_COUNTERS : IPT_ENTRY_COUNTERS);
 	w->counter = cpus > 1 ? read_u64(at) : at;
+	w->print = entry_print(entry, v6);
 }
 
 static __always_inline int baseline(u64 table, u32 from, u32 to)

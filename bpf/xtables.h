@@ -20,11 +20,17 @@
 #define XT_INFO_ENTRIES 64
 #define IPT_ENTRY_COUNTERS 96
 #define IP6T_ENTRY_COUNTERS 152
+#define IPT_ENTRY_NEXT 90 /* u16 next_offset: where the entry ends */
+#define IP6T_ENTRY_NEXT 142
+#define XT_PRINT_WORDS 64 /* of an entry that go into its print */
+#define FNV_BASIS 0xcbf29ce484222325ULL
+#define FNV_PRIME 0x100000001b3ULL
 
 struct xt_watched {
 	u64 counter; /* per-CPU pointer, or the address itself with one CPU */
 	u32 offset;  /* in the blob */
 	u32 hooks;   /* bit per hook from which it is reached */
+	u64 print;   /* of the entry: see entry_print */
 };
 
 struct xt_last {
@@ -196,6 +202,84 @@ static __always_inline void name_entry(struct rule_info *r, u64 private, u32 whi
 			      (void *)(private + XT_INFO_ENTRIES + watched->offset));
 }
 
+struct xt_print {
+	u64 value;
+	u64 words[XT_PRINT_WORDS];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct xt_print);
+} xt_prints SEC(".maps");
+
+/*
+ * Prints an entry: a number for its bytes as the kernel has them, pointers to
+ * matches, targets and their memory included; its counters left out. A global
+ * function, so that the verifier walks the loop once and not for each entry.
+ */
+__noinline int step_print_entry(u64 entry, u32 v6)
+{
+	u32 zero = 0, counters = v6 ? IP6T_ENTRY_COUNTERS / 8 : IPT_ENTRY_COUNTERS / 8;
+	struct xt_print *p = bpf_map_lookup_elem(&xt_prints, &zero);
+	u64 value = FNV_BASIS;
+	u16 next = 0;
+	u32 length;
+
+	if (!p)
+		return 0;
+	p->value = 0;
+	bpf_probe_read_kernel(&next, sizeof(next),
+			      (void *)(entry + (v6 ? IP6T_ENTRY_NEXT : IPT_ENTRY_NEXT)));
+	length = next;
+	if (length > sizeof(p->words))
+		length = sizeof(p->words);
+	if (bpf_probe_read_kernel(p->words, length, (void *)entry))
+		return 0;
+	for (u32 i = 0; i < XT_PRINT_WORDS; i++) {
+		if (i >= length / 8)
+			break;
+		if (i == counters || i == counters + 1)
+			continue;
+		value = (value ^ p->words[i]) * FNV_PRIME;
+		value ^= value >> 32;
+	}
+	p->value = value;
+	return 0;
+}
+
+/* A run that a softirq interrupted may read the other's: then entries differ. */
+static __always_inline u64 entry_print(u64 entry, bool v6)
+{
+	u32 zero = 0;
+	struct xt_print *p;
+
+	step_print_entry(entry, v6);
+	p = bpf_map_lookup_elem(&xt_prints, &zero);
+	return p ? p->value : 0;
+}
+
+/*
+ * Whether the entry that was watched still stands there and still counts there. A
+ * table's memory is given to a later one, its rules' counters to other rules.
+ */
+static __always_inline bool same_entry(const struct xt_tracked *t, u32 which, u32 cpus)
+{
+	u32 index = t->first + which;
+	struct xt_watched *watched = bpf_map_lookup_elem(&xt_watch, &index);
+	bool v6 = t->af == NFPROTO_IPV6;
+	u64 entry;
+
+	if (!watched)
+		return false;
+	entry = t->private + XT_INFO_ENTRIES + watched->offset;
+	if (cpus > 1 && watched->counter !=
+			read_u64(entry + (v6 ? IP6T_ENTRY_COUNTERS : IPT_ENTRY_COUNTERS)))
+		return false;
+	return watched->print == entry_print(entry, v6);
+}
+
 /* Compares one table's counters; returns how many entries moved. */
 static __always_inline u32 find_entry(struct event *e, const struct config *c, struct xt_walk *w,
 				      u64 table, bool loops)
@@ -219,6 +303,10 @@ static __always_inline u32 find_entry(struct event *e, const struct config *c, s
 	w->hook_bit = 1 << (e->hook & 7);
 	w->length = e->length;
 	compare_counters(w, t->number, loops);
+	if (t->number && !same_entry(t, w->which, c->possible_cpus)) {
+		e->flags |= FLAG_XT_STALE;
+		return 0;
+	}
 	if (w->fits != 1)
 		return w->moved;
 	name_xt_table(&e->rule, &c->layout, table);

@@ -58,7 +58,7 @@ func methodName(m event.Method) string {
 		return "nft-frame"
 	case event.MethodXTTarget:
 		return "xt-target"
-	case event.MethodXTCounter, event.MethodXTCounterMany:
+	case event.MethodXTCounter, event.MethodXTCounterMany, event.MethodXTFresh:
 		return "xt-counter"
 	case event.MethodPolicySite, event.MethodPolicyRest:
 		return "policy"

@@ -19,6 +19,9 @@ type Watcher interface {
 	// Watch returns the table's address (struct xt_table_info), which its
 	// drops will carry.
 	Watch(do func(func() error) error, b *xtables.Blob) (address uint64, err error)
+	// Print returns the kernel side's number for the bytes of a watched entry; 0
+	// for one that is not watched.
+	Print(address uint64, offset uint32) uint64
 }
 
 // Config is what a Resolver stands on.

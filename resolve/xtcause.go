@@ -14,9 +14,18 @@ import (
 // kernel had at that offset: else the table was replaced.
 func (r *Resolver) xtRule(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
 	d.Cause, d.Attribution.Method = "rule", methodName(e.Rule.Method)
-	table, entry := xtEntry(n, e)
-	if entry == nil {
+	fresh := e.Rule.Method == event.MethodXTFresh
+	if fresh {
 		r.rereadXT(n)
+	}
+	table, entry := xtEntry(n, e)
+	if fresh && entry != nil && (r.Watcher == nil || r.Watcher.Print(e.Rule.Address, e.Rule.Offset) != e.Rule.RuleHandle) {
+		entry = nil // yet another table, in the same memory
+	}
+	if entry == nil {
+		if !fresh {
+			r.rereadXT(n)
+		}
 		d.Rule = xtNames(e)
 		d.Attribution = Attribution{Certainty: Unknown, Method: d.Attribution.Method,
 			Note: "the table was replaced since the drop"}

@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"os"
 	"runtime"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,12 +26,12 @@ var ErrXTCapacity = errors.New("too many drop rules to watch")
 
 // XTTable says which counters of an iptables-legacy table to watch.
 type XTTable struct {
-	Family     uint8  // NFPROTO_IPV4 or NFPROTO_IPV6
-	Name       string // filter, raw, ...
-	ValidHooks uint32 // bit per hook
-	Size       uint32 // of the blob in bytes (ipt_getinfo.size)
-	Number     uint32 // of its entries
-	Drops      []XTEntry
+	Family     uint8     // NFPROTO_IPV4 or NFPROTO_IPV6
+	Name       string    // filter, raw, ...
+	ValidHooks uint32    // bit per hook
+	Size       uint32    // of the blob in bytes (ipt_getinfo.size)
+	Number     uint32    // of its entries
+	Drops      []XTEntry // by offset
 }
 
 // XTEntry is an entry whose counter moves only for packets about to die.
@@ -49,7 +50,10 @@ type xtAllocator struct {
 	ranges map[uint64]xtRange // by struct xt_table *
 }
 
-type xtRange struct{ first, number uint32 }
+type xtRange struct {
+	first, number uint32
+	blob          uint64 // struct xt_table_info *
+}
 
 func newXTAllocator(size uint32) xtAllocator {
 	return xtAllocator{size: size, ranges: make(map[uint64]xtRange)}
@@ -67,7 +71,7 @@ func (a *xtAllocator) allocate(table uint64, number uint32) (uint32, error) {
 			}
 		}
 		if !clash {
-			a.ranges[table] = xtRange{first, number}
+			a.ranges[table] = xtRange{first: first, number: number}
 			return first, nil
 		}
 	}
@@ -96,6 +100,27 @@ func (t *Tracer) Track(do func(func() error) error, x *XTTable) (uint64, error) 
 	return found.Private, nil
 }
 
+// Print returns the kernel side's number for the bytes of a watched entry, which
+// drops carry whose table was not watched yet; 0 for an entry that is not watched.
+func (t *Tracer) Print(blob uint64, offset uint32) uint64 {
+	t.xt.mu.Lock()
+	defer t.xt.mu.Unlock()
+	for _, r := range t.xt.ranges {
+		if r.blob != blob {
+			continue
+		}
+		var w bpf.KernelXtWatched
+		number, watch := int(r.number), t.kernel.table("xt_watch")
+		i := sort.Search(number, func(i int) bool { // Track was given them by offset
+			return watch.Lookup(r.first+uint32(i), &w) != nil || w.Offset >= offset
+		})
+		if i < number && watch.Lookup(r.first+uint32(i), &w) == nil && w.Offset == offset {
+			return w.Print
+		}
+	}
+	return 0
+}
+
 func (t *Tracer) track(baseline *ebpf.Program, found *bpf.KernelXtQuery, x *XTTable) error {
 	tables := t.kernel.table("xt_tables")
 	if err := tables.Delete(found.Table); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
@@ -115,6 +140,7 @@ func (t *Tracer) track(baseline *ebpf.Program, found *bpf.KernelXtQuery, x *XTTa
 		Private: found.Private, First: first, Number: uint32(len(x.Drops)),
 		Size: x.Size, Entries: x.Number, Af: uint32(x.Family),
 	}
+	t.xt.ranges[found.Table] = xtRange{first, tracked.Number, found.Private}
 	if err := tables.Put(found.Table, &tracked); err != nil {
 		return err
 	}

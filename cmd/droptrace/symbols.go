@@ -55,3 +55,7 @@ func (w xtWatcher) Watch(do func(func() error) error, b *xtables.Blob) (uint64, 
 	}
 	return address, nil
 }
+
+func (w xtWatcher) Print(address uint64, offset uint32) uint64 {
+	return w.tracer.Print(address, offset)
+}

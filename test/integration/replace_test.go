@@ -2,6 +2,8 @@ package integration
 
 import (
 	"bytes"
+	"fmt"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -94,5 +96,59 @@ func TestDropAfterReplacement(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// twoPorts drops two ports, by rules of one size in a table of some pages.
+func twoPorts(first, second uint16) ruleset {
+	text := "*filter\n:INPUT ACCEPT [0:0]\n"
+	for _, port := range []uint16{first, second} {
+		text += fmt.Sprintf("-A INPUT -p udp --dport %d -j DROP\n", port)
+	}
+	return ruleset{"iptables-legacy", text + strings.Repeat("-A INPUT -p udp --dport 1 -j DROP\n", 60) + "COMMIT\n"}
+}
+
+// A table's memory is given to a later one, the counters of its rules too, and
+// to other rules: while droptrace is stopped it learns nothing of it.
+func TestTablesInTheSameMemory(t *testing.T) {
+	l, trace := traceOne(t, twoPorts(4051, 4052), "--netfilter")
+	packet{port: 4051}.send(t, l)
+	eventually(t, "the first drop is told", func() bool {
+		return bytes.Contains(trace.stdout.bytes(), []byte(`"destination_port":4051`))
+	})
+	trace.signal(t, syscall.SIGSTOP)
+	for port := uint16(4100); port < 4140; port++ {
+		s := twoPorts(4052, port)
+		if port%3 == 0 {
+			s = twoPorts(port, 4052)
+		}
+		s.load(t, l.host)
+		packet{port: port}.send(t, l)
+		counted(t, l, s, 1)
+	}
+	trace.signal(t, syscall.SIGCONT)
+	drops := of(trace.stop(t), l.host)
+	for port := uint16(4100); port < 4140; port++ {
+		for _, d := range to(drops, port) {
+			if d.Attribution.Certainty == resolve.Certain && !strings.Contains(d.Rule.Text, strconv.Itoa(int(port))) {
+				t.Errorf("certain of a rule that another ruleset had:\n%s", show([]resolve.Drop{d}))
+			}
+		}
+	}
+}
+
+// Nobody watched the rules of a table that is new.
+func TestFirstDropOfALegacyTable(t *testing.T) {
+	l, trace := traceOne(t, ruleset{}, "--netfilter")
+	s := twoPorts(4061, 4062)
+	s.load(t, l.host)
+	packet{port: 4062}.send(t, l)
+	kernel := counted(t, l, s, 1)
+	drops := to(of(trace.stop(t), l.host), 4062)
+	if len(drops) != 1 {
+		t.Fatalf("%d records, want 1:\n%s", len(drops), show(drops))
+	}
+	if d := drops[0]; d.Attribution.Certainty != resolve.Certain || kernel[ruleOf(d.Rule)] != 1 {
+		t.Errorf("the kernel counted in %v:\n%s", kernel, show(drops))
 	}
 }

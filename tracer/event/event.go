@@ -85,6 +85,7 @@ const (
 	MethodPolicySite    Method = 7
 	MethodPolicyRest    Method = 8
 	MethodHook          Method = 9
+	MethodXTFresh       Method = 10 // of a table that was not watched yet
 )
 
 // NoHook is Event.Hook where netfilter had no part in the drop.
@@ -200,7 +201,7 @@ type RuleInfo struct {
 	Candidates  uint8
 	Family      uint8 // NFPROTO_*
 	Generation  uint32
-	RuleHandle  uint64
+	RuleHandle  uint64 // with MethodXTFresh a number for the entry's bytes
 	ChainHandle uint64
 	TableHandle uint64
 	Address     uint64
