@@ -263,7 +263,7 @@ func (e *engineRun) judge(phase string, shots []shot, handles bool) {
 			want = append(want, key{x.id, x.spec.V6, false})
 		}
 	}
-	e.t.settle(want, 2*time.Second)
+	e.t.settle(want, 15*time.Second)
 	for _, x := range shots {
 		k := key{x.id, x.spec.V6, false}
 		e.j.compare(x.set, phase, x.spec.Path.String(), x.spec, x.orig, e.t.find(k), handles)
