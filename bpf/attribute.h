@@ -149,7 +149,9 @@ static __always_inline void attribute_hook(u32 level, struct scratch *s, bool lo
 	if (loops && s->scan.known && s->scan.xt == 1 &&
 	    s->event.flags & (FLAG_XT_STALE | FLAG_XT_UNTRACKED))
 		step_fresh_table(level);
-	if (s->note.kind == NOTE_XT_TARGET)
+	/* One entry that counted says more than the target's address. */
+	if (s->note.kind == NOTE_XT_TARGET && s->event.rule.method != METHOD_XT_COUNTER &&
+	    s->event.rule.method != METHOD_XT_FRESH)
 		step_find_target(level);
 }
 

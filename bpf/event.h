@@ -159,7 +159,7 @@ struct rule_info {
 	u8 candidates; /* how many entries or rules fitted */
 	u8 family;     /* nft_table.family or xt_table.af: NFPROTO_* */
 	u32 generation; /* nft base_seq; 0 for x_tables */
-	u64 rule_handle;    /* METHOD_XT_FRESH: print of the entry, see entry_print */
+	u64 rule_handle; /* x_tables, by counter: print of the entry, see entry_print */
 	u64 chain_handle;
 	u64 table_handle;
 	u64 address;	/* the rule's header, or the table blob (xt_table_info) */

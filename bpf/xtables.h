@@ -198,6 +198,7 @@ static __always_inline void name_entry(struct rule_info *r, u64 private, u32 whi
 	r->kind = RULE_XT;
 	r->address = private;
 	r->offset = watched->offset;
+	r->rule_handle = watched->print;
 	bpf_probe_read_kernel(r->entry, sizeof(r->entry),
 			      (void *)(private + XT_INFO_ENTRIES + watched->offset));
 }

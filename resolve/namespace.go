@@ -55,6 +55,8 @@ type namespace struct {
 type xtTable struct {
 	*xtables.Blob
 	address uint64 // of its struct xt_table_info in the kernel
+	print   func(offset uint32) uint64
+	prints  map[uint32]uint64 // that print gave, by offset
 
 	read  bool
 	texts map[*ruleset.Rule]string
@@ -158,7 +160,7 @@ func (n *namespace) watchXT(id xtables.TableID, watch Watcher) (*xtTable, error)
 		if watch == nil {
 			return t, nil
 		}
-		if t.address, err = watch.Watch(n.handle.Do, blob); err != nil {
+		if t.address, t.print, err = watch.Watch(n.handle.Do, blob); err != nil {
 			return nil, err
 		}
 		again, err := xtables.Read(n.handle, id)
@@ -170,6 +172,20 @@ func (n *namespace) watchXT(id xtables.TableID, watch Watcher) (*xtTable, error)
 		}
 	}
 	return nil, fmt.Errorf("iptables-legacy table %s: %w", id.Name, xtables.ErrChanging)
+}
+
+// holds reports whether the entry is the one that the kernel side printed. The
+// table's address does not tell: its memory is given to a later one.
+func (t *xtTable) holds(e *xtables.Entry, print uint64) bool {
+	known, ok := t.prints[e.Offset]
+	if !ok && t.print != nil {
+		if t.prints == nil {
+			t.prints = make(map[uint32]uint64)
+		}
+		known = t.print(e.Offset)
+		t.prints[e.Offset] = known
+	}
+	return known != 0 && known == print
 }
 
 // text returns a rule's text; the save program runs once a table.

@@ -17,11 +17,10 @@ import (
 // Watcher has the kernel side watch the counters of a legacy table's drop rules.
 type Watcher interface {
 	// Watch returns the table's address (struct xt_table_info), which its
-	// drops will carry.
-	Watch(do func(func() error) error, b *xtables.Blob) (address uint64, err error)
-	// Print returns the kernel side's number for the bytes of a watched entry; 0
-	// for one that is not watched.
-	Print(address uint64, offset uint32) uint64
+	// drops will carry, and a function that gives the kernel side's number for
+	// the bytes of the entry at an offset, which they carry too: 0 where it is
+	// not known.
+	Watch(do func(func() error) error, b *xtables.Blob) (address uint64, print func(offset uint32) uint64, err error)
 }
 
 // Config is what a Resolver stands on.

@@ -19,9 +19,6 @@ func (r *Resolver) xtRule(ctx context.Context, n *namespace, e *event.Event, d *
 		r.rereadXT(n)
 	}
 	table, entry := xtEntry(n, e)
-	if fresh && entry != nil && (r.Watcher == nil || r.Watcher.Print(e.Rule.Address, e.Rule.Offset) != e.Rule.RuleHandle) {
-		entry = nil // yet another table, in the same memory
-	}
 	if entry == nil {
 		if !fresh {
 			r.rereadXT(n)
@@ -74,7 +71,8 @@ func xtEntry(n *namespace, e *event.Event) (*xtTable, *xtables.Entry) {
 		return nil, nil
 	}
 	entry, ok := table.At(e.Rule.Offset)
-	if !ok || !entry.Drops() || entry.Chain == nil || !table.SameHead(entry, e.Rule.Entry[:]) {
+	if !ok || !entry.Drops() || entry.Chain == nil || !table.SameHead(entry, e.Rule.Entry[:]) ||
+		!table.holds(entry, e.Rule.RuleHandle) {
 		return nil, nil
 	}
 	if entry.Rule == nil && !entry.Policy {

@@ -17,6 +17,8 @@ const (
 	entrySize = 152 // struct ipt_standard
 )
 
+func printed(offset uint32) uint64 { return uint64(offset) + 1 }
+
 // newTable is `*filter :INPUT DROP -A INPUT -j DROP` as the kernel hands it out.
 func newTable(t *testing.T) *xtTable {
 	t.Helper()
@@ -36,7 +38,7 @@ func newTable(t *testing.T) *xtTable {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &xtTable{Blob: blob, address: blobAt, read: true}
+	return &xtTable{Blob: blob, address: blobAt, read: true, print: printed}
 }
 
 func TestLegacyAnswersAreNoSurerThanTheirEvidence(t *testing.T) {
@@ -48,9 +50,11 @@ func TestLegacyAnswersAreNoSurerThanTheirEvidence(t *testing.T) {
 		number int
 	}{
 		{"the rule that counted", func(e *event.Event) {}, Certain, "rule", 1},
-		{"the policy that counted", func(e *event.Event) { e.Rule.Offset = policyAt }, Certain, "policy", 0},
+		{"the policy that counted", func(e *event.Event) { e.Rule.Offset, e.Rule.RuleHandle = policyAt, printed(policyAt) }, Certain, "policy", 0},
 		{"a blob that is gone", func(e *event.Event) { e.Rule.Address++ }, Unknown, "rule", 0},
 		{"other bytes at the offset", func(e *event.Event) { e.Rule.Entry[0] = 1 }, Unknown, "rule", 0},
+		{"another table in its memory", func(e *event.Event) { e.Rule.RuleHandle++ }, Unknown, "rule", 0},
+		{"bytes that could not be had", func(e *event.Event) { e.Rule.RuleHandle = 0 }, Unknown, "rule", 0},
 		{"no entry at the offset", func(e *event.Event) { e.Rule.Offset = 8 }, Unknown, "rule", 0},
 		{"several that counted", func(e *event.Event) { e.Rule.Method = event.MethodXTCounterMany }, Probable, "rule", 1},
 		{"more rules than were compared", func(e *event.Event) { e.Flags |= event.XTCapped }, Probable, "rule", 1},
@@ -60,7 +64,7 @@ func TestLegacyAnswersAreNoSurerThanTheirEvidence(t *testing.T) {
 			n := &namespace{xt: map[xtables.TableID]*xtTable{table.ID: table}}
 			e := &event.Event{Hook: 1, PF: protoIPv4}
 			e.Rule = event.RuleInfo{Kind: event.RuleXT, Method: event.MethodXTCounter,
-				Family: protoIPv4, Address: blobAt, Offset: ruleAt}
+				Family: protoIPv4, Address: blobAt, Offset: ruleAt, RuleHandle: printed(ruleAt)}
 			copy(e.Rule.Table[:], "filter")
 			copy(e.Rule.Entry[:], table.Entries[0].Head)
 			c.change(e)

@@ -48,11 +48,12 @@ type xtAllocator struct {
 	mu     sync.Mutex
 	size   uint32
 	ranges map[uint64]xtRange // by struct xt_table *
+	serial uint64             // of the last range
 }
 
 type xtRange struct {
 	first, number uint32
-	blob          uint64 // struct xt_table_info *
+	serial        uint64
 }
 
 func newXTAllocator(size uint32) xtAllocator {
@@ -71,7 +72,8 @@ func (a *xtAllocator) allocate(table uint64, number uint32) (uint32, error) {
 			}
 		}
 		if !clash {
-			a.ranges[table] = xtRange{first: first, number: number}
+			a.serial++
+			a.ranges[table] = xtRange{first, number, a.serial}
 			return first, nil
 		}
 	}
@@ -80,45 +82,53 @@ func (a *xtAllocator) allocate(table uint64, number uint32) (uint32, error) {
 
 // Track watches a table's counters from now on. do must run its argument on a
 // thread inside the table's network namespace.
-//
-// It returns the address of the table's blob (struct xt_table_info), which the
-// events of its drops carry.
-func (t *Tracer) Track(do func(func() error) error, x *XTTable) (uint64, error) {
+func (t *Tracer) Track(do func(func() error) error, x *XTTable) (*WatchedTable, error) {
 	t.xt.mu.Lock()
 	defer t.xt.mu.Unlock()
 	programs, err := t.kernel.legacy()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	found, err := t.findXT(programs.Find, do, x)
 	if err == nil {
 		err = t.track(programs.Baseline, found, x)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("watch table %s: %w", x.Name, err)
+		return nil, fmt.Errorf("watch table %s: %w", x.Name, err)
 	}
-	return found.Private, nil
+	return &WatchedTable{found.Private, t, found.Table, t.xt.ranges[found.Table]}, nil
 }
 
-// Print returns the kernel side's number for the bytes of a watched entry, which
-// drops carry whose table was not watched yet; 0 for an entry that is not watched.
-func (t *Tracer) Print(blob uint64, offset uint32) uint64 {
-	t.xt.mu.Lock()
-	defer t.xt.mu.Unlock()
-	for _, r := range t.xt.ranges {
-		if r.blob != blob {
-			continue
-		}
-		var w bpf.KernelXtWatched
-		number, watch := int(r.number), t.kernel.table("xt_watch")
-		i := sort.Search(number, func(i int) bool { // Track was given them by offset
-			return watch.Lookup(r.first+uint32(i), &w) != nil || w.Offset >= offset
-		})
-		if i < number && watch.Lookup(r.first+uint32(i), &w) == nil && w.Offset == offset {
-			return w.Print
-		}
+// WatchedTable is a table whose counters are watched.
+type WatchedTable struct {
+	// Address is that of the table's blob (struct xt_table_info), which the
+	// events of its drops carry.
+	Address uint64
+
+	tracer *Tracer
+	table  uint64 // struct xt_table *
+	xtRange
+}
+
+// Print returns the kernel side's number for the bytes of the entry at an offset,
+// which events carry too. It is 0 for an entry that is not watched, and once the
+// table was given to Track again.
+func (w *WatchedTable) Print(offset uint32) uint64 {
+	a := &w.tracer.xt
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ranges[w.table] != w.xtRange {
+		return 0
 	}
-	return 0
+	var entry bpf.KernelXtWatched
+	number, watch := int(w.number), w.tracer.kernel.table("xt_watch")
+	i := sort.Search(number, func(i int) bool { // Track was given them by offset
+		return watch.Lookup(w.first+uint32(i), &entry) != nil || entry.Offset >= offset
+	})
+	if i == number || watch.Lookup(w.first+uint32(i), &entry) != nil || entry.Offset != offset {
+		return 0
+	}
+	return entry.Print
 }
 
 func (t *Tracer) track(baseline *ebpf.Program, found *bpf.KernelXtQuery, x *XTTable) error {
@@ -140,7 +150,6 @@ func (t *Tracer) track(baseline *ebpf.Program, found *bpf.KernelXtQuery, x *XTTa
 		Private: found.Private, First: first, Number: uint32(len(x.Drops)),
 		Size: x.Size, Entries: x.Number, Af: uint32(x.Family),
 	}
-	t.xt.ranges[found.Table] = xtRange{first, tracked.Number, found.Private}
 	if err := tables.Put(found.Table, &tracked); err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func (k kernelSymbols) Text() (start, end uint64) {
 // xtWatcher has the tracer watch a legacy table that the resolver read.
 type xtWatcher struct{ tracer *tracer.Tracer }
 
-func (w xtWatcher) Watch(do func(func() error) error, b *xtables.Blob) (uint64, error) {
+func (w xtWatcher) Watch(do func(func() error) error, b *xtables.Blob) (uint64, func(uint32) uint64, error) {
 	const nfprotoIPv4, nfprotoIPv6 = 2, 10
 	t := tracer.XTTable{
 		Family: nfprotoIPv4, Name: b.ID.Name, ValidHooks: b.Info.ValidHooks,
@@ -49,13 +49,9 @@ func (w xtWatcher) Watch(do func(func() error) error, b *xtables.Blob) (uint64, 
 			t.Drops = append(t.Drops, tracer.XTEntry{Offset: e.Offset, Hooks: e.Hooks})
 		}
 	}
-	address, err := w.tracer.Track(do, &t)
+	watched, err := w.tracer.Track(do, &t)
 	if err != nil {
-		return 0, fmt.Errorf("iptables-legacy %s: %w", b.ID.Family, err)
+		return 0, nil, fmt.Errorf("iptables-legacy %s: %w", b.ID.Family, err)
 	}
-	return address, nil
-}
-
-func (w xtWatcher) Print(address uint64, offset uint32) uint64 {
-	return w.tracer.Print(address, offset)
+	return watched.Address, watched.Print, nil
 }

@@ -201,7 +201,7 @@ type RuleInfo struct {
 	Candidates  uint8
 	Family      uint8 // NFPROTO_*
 	Generation  uint32
-	RuleHandle  uint64 // with MethodXTFresh a number for the entry's bytes
+	RuleHandle  uint64 // x_tables, by counter: a number for the entry's bytes
 	ChainHandle uint64
 	TableHandle uint64
 	Address     uint64
