@@ -116,6 +116,9 @@ func (r *Resolver) noRule(ctx context.Context, n *namespace, e *event.Event, d *
 		d.Attribution.Note = "the program behind NFQUEUE said drop"
 		return
 	}
+	if e.Flags&event.XTTracked != 0 && r.replacedXT(n) {
+		e.Flags |= event.XTStale // at another address is what the kernel side sees
+	}
 	if e.Flags&(event.XTStale|event.XTUntracked) != 0 {
 		r.rereadXT(n)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/droptrace/droptrace/resolve/machine"
 	"github.com/droptrace/droptrace/resolve/model"
 	"github.com/droptrace/droptrace/resolve/netns"
@@ -55,6 +57,15 @@ type namespace struct {
 type xtTable struct {
 	*xtables.Blob
 	address uint64 // of its struct xt_table_info in the kernel
+
+	// since is when it was there, by the clock of events: a drop from before may
+	// be another table's.
+	since uint64
+	// unchanged asks the kernel whether the table is still this one.
+	unchanged func() (bool, error)
+	checked   time.Time
+	checkCost time.Duration
+	replaced  bool
 
 	read  bool
 	texts map[*ruleset.Rule]string
@@ -154,7 +165,10 @@ func (n *namespace) watchXT(id xtables.TableID, watch Watcher) (*xtTable, error)
 		if err != nil {
 			return nil, err
 		}
-		t := &xtTable{Blob: blob}
+		t := &xtTable{Blob: blob, unchanged: func() (bool, error) { return blob.Unchanged(n.handle) }}
+		if t.since, err = uptime(); err != nil {
+			return nil, err
+		}
 		if watch == nil {
 			return t, nil
 		}
@@ -170,6 +184,33 @@ func (n *namespace) watchXT(id xtables.TableID, watch Watcher) (*xtTable, error)
 		}
 	}
 	return nil, fmt.Errorf("iptables-legacy table %s: %w", id.Name, xtables.ErrChanging)
+}
+
+// uptime is the time as event.Event.Time has it: unlike the wall clock it is not set.
+func uptime() (uint64, error) {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
+		return 0, fmt.Errorf("read CLOCK_MONOTONIC: %w", err)
+	}
+	return uint64(t.Nano()), nil
+}
+
+// still reports whether the table is the one that was read. Its address does not
+// tell: that of a table two replacements ago is what the allocator gives out next,
+// and the counters' addresses with it.
+//
+// Asking gets no more than a fifth of the time. Whoever replaces a table twice reads
+// and writes it twice, which takes longer than what is left.
+func (t *xtTable) still(now func() time.Time) bool {
+	start := now()
+	if t.replaced || start.Sub(t.checked) < 4*t.checkCost {
+		return !t.replaced
+	}
+	same, err := t.unchanged()
+	t.replaced = err != nil || !same
+	t.checked = now()
+	t.checkCost = t.checked.Sub(start)
+	return !t.replaced
 }
 
 // text returns a rule's text; the save program runs once a table.

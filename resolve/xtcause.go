@@ -15,8 +15,10 @@ import (
 func (r *Resolver) xtRule(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
 	d.Cause, d.Attribution.Method = "rule", methodName(e.Rule.Method)
 	table, entry := xtEntry(n, e)
-	if entry == nil {
-		r.rereadXT(n)
+	if entry == nil || e.Time < table.since || !table.still(r.now) {
+		if entry == nil || table.replaced {
+			r.rereadXT(n)
+		}
 		d.Rule = xtNames(e)
 		d.Attribution = Attribution{Certainty: Unknown, Method: d.Attribution.Method,
 			Note: "the table was replaced since the drop"}
@@ -79,6 +81,16 @@ func xtNames(e *event.Event) *Rule {
 		Engine: string(ruleset.IPTablesLegacy), Family: familyName(e.Rule.Family),
 		Table: cString(e.Rule.Table[:]), Chain: cString(e.Rule.Chain[:]),
 	}
+}
+
+// replacedXT reports whether one of the tables that were read is another by now.
+func (r *Resolver) replacedXT(n *namespace) bool {
+	for _, t := range n.xt {
+		if !t.still(r.now) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *Resolver) rereadXT(n *namespace) {

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -94,5 +95,38 @@ func TestDropAfterReplacement(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A table of two replacements later often lies where the first one lay, its
+// counters, too: nothing but its rules is another.
+func TestTableAtTheSameAddress(t *testing.T) {
+	port := uint16(4051)
+	rules := func() ruleset {
+		return ruleset{"iptables-legacy", strings.Replace(xt, "%s", strconv.Itoa(int(port)), 1)}
+	}
+	l, trace := traceOne(t, rules(), "--netfilter")
+	for range 10 {
+		for range 2 {
+			port++
+			rules().load(t, l.host)
+		}
+		for n := range 4 { // the first is told apart by the counter it begins at
+			packet{port: port}.send(t, l)
+			counted(t, l, rules(), uint64(n+1))
+		}
+	}
+	certain := 0
+	for _, d := range of(trace.stop(t), l.host) {
+		if d.Attribution.Certainty != resolve.Certain || d.Cause != "rule" {
+			continue
+		}
+		certain++
+		if want := "--dport " + strconv.Itoa(int(*d.Packet.DestinationPort)) + " "; !strings.Contains(d.Rule.Text, want) {
+			t.Errorf("certain of %q:\n%s", d.Rule.Text, show([]resolve.Drop{d}))
+		}
+	}
+	if certain == 0 {
+		t.Error("nothing is certain")
 	}
 }
