@@ -20,6 +20,17 @@ import (
 // that changes with each drop must not eat the machine.
 const rereadEvery = 200 * time.Millisecond
 
+// asking has a question, asked of the kernel again and again, take no more than a
+// fifth of the time.
+type asking struct {
+	at   time.Time
+	cost time.Duration
+}
+
+func (a *asking) due(now time.Time) bool { return now.Sub(a.at) >= 4*a.cost }
+
+func (a *asking) took(start, end time.Time) { a.at, a.cost = end, end.Sub(start) }
+
 // errGone says that a namespace no longer exists.
 var errGone = errors.New("its network namespace is gone")
 
@@ -32,6 +43,7 @@ type namespace struct {
 
 	nft     *nftables.Snapshot
 	nftErr  error
+	nftAsk  asking        // for its generation
 	nftRead time.Time     // when it was read last
 	nftCost time.Duration // and how long that took
 
@@ -63,8 +75,7 @@ type xtTable struct {
 	since uint64
 	// unchanged asks the kernel whether the table is still this one.
 	unchanged func() (bool, error)
-	checked   time.Time
-	checkCost time.Duration
+	asked     asking
 	replaced  bool
 
 	read  bool
@@ -126,6 +137,18 @@ func (n *namespace) readNFT(ctx context.Context, now time.Time) (ok, changing bo
 	n.nftRead = time.Now()
 	n.nftCost = n.nftRead.Sub(now)
 	return err == nil, errors.Is(err, nftables.ErrChanging)
+}
+
+// stillNFT reports whether the ruleset has the generation that was read, for kernels
+// whose drops do not tell theirs.
+func (n *namespace) stillNFT(ctx context.Context, now func() time.Time) bool {
+	start := now()
+	if n.handle == nil || !n.nftAsk.due(start) {
+		return true
+	}
+	g, err := nftables.Generation(ctx, n.handle)
+	n.nftAsk.took(start, now())
+	return err != nil || g == n.nft.Ruleset().Generation
 }
 
 // readXT reads every iptables-legacy table of the namespace and has the kernel
@@ -197,19 +220,16 @@ func uptime() (uint64, error) {
 
 // still reports whether the table is the one that was read. Its address does not
 // tell: that of a table two replacements ago is what the allocator gives out next,
-// and the counters' addresses with it.
-//
-// Asking gets no more than a fifth of the time. Whoever replaces a table twice reads
-// and writes it twice, which takes longer than what is left.
+// and the counters' addresses with it. Whoever replaces a table twice reads and
+// writes it twice, which takes longer than it goes unasked.
 func (t *xtTable) still(now func() time.Time) bool {
 	start := now()
-	if t.replaced || start.Sub(t.checked) < 4*t.checkCost {
+	if t.replaced || !t.asked.due(start) {
 		return !t.replaced
 	}
 	same, err := t.unchanged()
 	t.replaced = err != nil || !same
-	t.checked = now()
-	t.checkCost = t.checked.Sub(start)
+	t.asked.took(start, now())
 	return !t.replaced
 }
 

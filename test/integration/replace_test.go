@@ -116,17 +116,35 @@ func TestTableAtTheSameAddress(t *testing.T) {
 			counted(t, l, rules(), uint64(n+1))
 		}
 	}
-	certain := 0
+	eventually(t, "a rule is certain", func() bool {
+		packet{port: port}.send(t, l)
+		return bytes.Contains(trace.stdout.bytes(), []byte(`"certainty":"certain","method":"xt-counter"`))
+	})
 	for _, d := range of(trace.stop(t), l.host) {
 		if d.Attribution.Certainty != resolve.Certain || d.Cause != "rule" {
 			continue
 		}
-		certain++
 		if want := "--dport " + strconv.Itoa(int(*d.Packet.DestinationPort)) + " "; !strings.Contains(d.Rule.Text, want) {
 			t.Errorf("certain of %q:\n%s", d.Rule.Text, show([]resolve.Drop{d}))
 		}
 	}
-	if certain == 0 {
-		t.Error("nothing is certain")
+}
+
+// A rule keeps its handle where others come before it, and not its number.
+func TestNumberAfterAnInsertion(t *testing.T) {
+	first := ruleset{"iptables-nft", strings.Replace(xt, "%s", "4061", 1)}
+	l, trace := traceOne(t, first, "--netfilter")
+	for want := 1; want <= 3; want++ {
+		packet{port: 4061}.send(t, l)
+		counted(t, l, first, uint64(want))
+		eventually(t, "the drop is told", func() bool {
+			return bytes.Count(trace.stdout.bytes(), []byte(`"destination_port":4061`)) == want
+		})
+		command(t, "", "ip", "netns", "exec", l.host, "iptables-nft", "-I", "INPUT", "-p", "tcp", "-j", "ACCEPT")
+	}
+	for i, d := range to(of(trace.stop(t), l.host), 4061) {
+		if d.Attribution.Certainty == resolve.Certain && d.Rule.Number != i+1 {
+			t.Errorf("certain of rule %d, the kernel has it as number %d:\n%s", d.Rule.Number, i+1, show([]resolve.Drop{d}))
+		}
 	}
 }
