@@ -40,6 +40,7 @@ type namespace struct {
 	info   Netns
 	handle *netns.Handle // nil where it cannot be entered: see err
 	err    error
+	cookie uint64 // 0: not known
 
 	nft     *nftables.Snapshot
 	nftErr  error
@@ -101,6 +102,7 @@ func openNamespace(ctx context.Context, inode, own uint32) *namespace {
 	}
 	if n.handle, n.err = netns.Open(found); n.err == nil {
 		n.machine = machine.New(n.handle)
+		n.cookie, _ = n.handle.Cookie() // not known, then
 	}
 	return n
 }
