@@ -146,7 +146,7 @@ static __always_inline void attribute_hook(u32 level, struct scratch *s, bool lo
 			       : step_compare_table_unrolled(level, s->scan.xt_table[i]);
 	}
 	s->event.rule.candidates = moved > 255 ? 255 : moved;
-	if (loops && s->scan.known && s->scan.xt == 1 &&
+	if (loops && s->scan.xt == 1 && !s->event.rule.kind &&
 	    s->event.flags & (FLAG_XT_STALE | FLAG_XT_UNTRACKED))
 		step_fresh_table(level);
 	/* One entry that counted says more than the target's address. */

@@ -171,6 +171,7 @@ __noinline int step_fresh_table(u32 level)
 	seen->not_before = start + (FRESH_PAUSE + 1) * (bpf_ktime_get_ns() - start);
 	if (!w->done || w->counted != 1 || !counted_this(seen, w, private, s->event.length))
 		return 0;
+	name_xt_table(&s->event.rule, &c->layout, s->scan.xt_table[0]);
 	s->event.rule.kind = RULE_XT;
 	s->event.rule.method = METHOD_XT_FRESH;
 	s->event.rule.address = private;

@@ -40,7 +40,7 @@ func (r *Resolver) ResolveFailure(ctx context.Context, e *event.Event, at time.T
 	if e.Flags&event.HasFailure == 0 {
 		return nil
 	}
-	n := r.space(ctx, e.Netns)
+	n := r.spaceOf(ctx, e)
 	out := &ConntrackFailure{
 		Type: "conntrack_failure", Schema: Schema, Time: at,
 		Packet: packetOf(e), Netns: n.info, Lost: e.Type == event.Drop,

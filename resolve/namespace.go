@@ -6,17 +6,31 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/droptrace/droptrace/resolve/machine"
 	"github.com/droptrace/droptrace/resolve/model"
 	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/resolve/nftables"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/resolve/xtables"
+	"github.com/droptrace/droptrace/tracer/event"
 )
 
 // rereadEvery bounds how often one namespace's rules are read again: a ruleset
 // that changes with each drop must not eat the machine.
 const rereadEvery = 200 * time.Millisecond
+
+// asking has a question, asked of the kernel again and again, take no more than a
+// fifth of the time.
+type asking struct {
+	at   time.Time
+	cost time.Duration
+}
+
+func (a *asking) due(now time.Time) bool { return now.Sub(a.at) >= 4*a.cost }
+
+func (a *asking) took(start, end time.Time) { a.at, a.cost = end, end.Sub(start) }
 
 // errGone says that a namespace no longer exists.
 var errGone = errors.New("its network namespace is gone")
@@ -27,9 +41,11 @@ type namespace struct {
 	info   Netns
 	handle *netns.Handle // nil where it cannot be entered: see err
 	err    error
+	cookie uint64 // 0: not known
 
 	nft     *nftables.Snapshot
 	nftErr  error
+	nftAsk  asking        // for its generation
 	nftRead time.Time     // when it was read last
 	nftCost time.Duration // and how long that took
 
@@ -58,6 +74,14 @@ type xtTable struct {
 	print   func(offset uint32) uint64
 	prints  map[uint32]uint64 // that print gave, by offset
 
+	// since is when it was there, by the clock of events: a drop from before may
+	// be another table's.
+	since uint64
+	// unchanged asks the kernel whether the table is still this one.
+	unchanged func() (bool, error)
+	asked     asking
+	replaced  bool
+
 	read  bool
 	texts map[*ruleset.Rule]string
 	err   error
@@ -81,6 +105,7 @@ func openNamespace(ctx context.Context, inode, own uint32) *namespace {
 	}
 	if n.handle, n.err = netns.Open(found); n.err == nil {
 		n.machine = machine.New(n.handle)
+		n.cookie, _ = n.handle.Cookie() // not known, then
 	}
 	return n
 }
@@ -117,6 +142,18 @@ func (n *namespace) readNFT(ctx context.Context, now time.Time) (ok, changing bo
 	n.nftRead = time.Now()
 	n.nftCost = n.nftRead.Sub(now)
 	return err == nil, errors.Is(err, nftables.ErrChanging)
+}
+
+// stillNFT reports whether the ruleset has the generation that was read, for kernels
+// whose drops do not tell theirs.
+func (n *namespace) stillNFT(ctx context.Context, now func() time.Time) bool {
+	start := now()
+	if n.handle == nil || !n.nftAsk.due(start) {
+		return true
+	}
+	g, err := nftables.Generation(ctx, n.handle)
+	n.nftAsk.took(start, now())
+	return err != nil || g == n.nft.Ruleset().Generation
 }
 
 // readXT reads every iptables-legacy table of the namespace and has the kernel
@@ -156,7 +193,10 @@ func (n *namespace) watchXT(id xtables.TableID, watch Watcher) (*xtTable, error)
 		if err != nil {
 			return nil, err
 		}
-		t := &xtTable{Blob: blob}
+		t := &xtTable{Blob: blob, unchanged: func() (bool, error) { return blob.Unchanged(n.handle) }}
+		if t.since, err = uptime(); err != nil {
+			return nil, err
+		}
 		if watch == nil {
 			return t, nil
 		}
@@ -186,6 +226,38 @@ func (t *xtTable) holds(e *xtables.Entry, print uint64) bool {
 		t.prints[e.Offset] = known
 	}
 	return known != 0 && known == print
+}
+
+// uptime is the time as event.Event.Time has it: unlike the wall clock it is not set.
+func uptime() (uint64, error) {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
+		return 0, fmt.Errorf("read CLOCK_MONOTONIC: %w", err)
+	}
+	return uint64(t.Nano()), nil
+}
+
+// still reports whether the table is the one that was read. Its address does not
+// tell: that of a table two replacements ago is what the allocator gives out next,
+// and the counters' addresses with it. Whoever replaces a table twice reads and
+// writes it twice, which takes longer than it goes unasked.
+func (t *xtTable) still(now func() time.Time) bool {
+	start := now()
+	if t.replaced || !t.asked.due(start) {
+		return !t.replaced
+	}
+	same, err := t.unchanged()
+	t.replaced = err != nil || !same
+	t.asked.took(start, now())
+	return !t.replaced
+}
+
+// dropped reports whether the event's packet died in this very table.
+func (t *xtTable) dropped(entry *xtables.Entry, e *event.Event, now func() time.Time) bool {
+	if e.Rule.Method == event.MethodXTTarget {
+		return e.Time >= t.since && t.still(now)
+	}
+	return t.holds(entry, e.Rule.RuleHandle)
 }
 
 // text returns a rule's text; the save program runs once a table.

@@ -18,8 +18,10 @@ func (r *Resolver) nftAt(ctx context.Context, n *namespace, e *event.Event) *nft
 		if n.nft == nil {
 			return false
 		}
-		g := n.nft.Ruleset().Generation
-		return e.Rule.Generation == 0 || e.Rule.Generation == g
+		if e.Rule.Generation == 0 {
+			return n.stillNFT(ctx, r.now)
+		}
+		return e.Rule.Generation == n.nft.Ruleset().Generation
 	}
 	if !current() {
 		n.readNFT(ctx, r.now())
@@ -65,8 +67,12 @@ func (r *Resolver) nftRule(ctx context.Context, n *namespace, e *event.Event, d 
 	}
 	bases := snapshot.Bases(rule.Chain)
 	d.Rule = describe(rule.Chain, bases, d.Hook)
-	d.Rule.Handle, d.Rule.Number = rule.Handle, rule.Number
-	r.at = replay.Place{Chain: rule.Chain, Rule: rule, Base: baseOf(bases, d.Hook)}
+	d.Rule.Handle = rule.Handle
+	// A rule is the same by any generation; its neighbours need not be.
+	if g := e.Rule.Generation; g == 0 || g == snapshot.Ruleset().Generation {
+		d.Rule.Number = rule.Number
+		r.at = replay.Place{Chain: rule.Chain, Rule: rule, Base: baseOf(bases, d.Hook)}
+	}
 	if rule.Rejects || e.Rule.Reject != 0 {
 		d.Verdict = "reject"
 	}

@@ -68,12 +68,14 @@ func New(c Config) (*Resolver, error) {
 }
 
 // Prepare reads the legacy tables that it has not read yet, of every namespace: a
-// counter can only be compared with a value from before the drop.
+// counter can only be compared with a value from before the drop. It lets those go
+// that nobody else has any more.
 func (r *Resolver) Prepare(ctx context.Context) error {
 	all, err := netns.List(ctx)
 	if err != nil {
 		return err
 	}
+	r.release(all)
 	for _, n := range all {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -92,6 +94,22 @@ func (r *Resolver) Prepare(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// release closes the namespaces that are none of those found: an open one lives on,
+// and its interfaces with it, whose other ends and names somebody waits for. Those
+// that could not be opened are forgotten, too: the inode may be another's by now.
+func (r *Resolver) release(found []netns.Namespace) {
+	alive := make(map[uint32]bool, len(found))
+	for _, n := range found {
+		alive[n.Inode] = true
+	}
+	for inode, n := range r.spaces {
+		if n.handle == nil || !alive[inode] {
+			n.close()
+			delete(r.spaces, inode)
+		}
+	}
 }
 
 // watched reports whether these tables, all that a namespace has, were read.
@@ -139,9 +157,19 @@ func (r *Resolver) space(ctx context.Context, inode uint32) *namespace {
 	return n
 }
 
+// spaceOf is the namespace that an event is from. Its inode may have been given out
+// again since: that of a cookie is never another.
+func (r *Resolver) spaceOf(ctx context.Context, e *event.Event) *namespace {
+	n := r.space(ctx, e.Netns)
+	if n.cookie != 0 && e.NetnsCookie != 0 && n.cookie != e.NetnsCookie {
+		return &namespace{info: Netns{Inode: e.Netns}, err: errGone}
+	}
+	return n
+}
+
 // Resolve names what an event holds. The time is the drop's wall clock.
 func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time) *Drop {
-	n := r.space(ctx, e.Netns)
+	n := r.spaceOf(ctx, e)
 	r.at = replay.Place{}
 	d := &Drop{
 		Type: "drop", Schema: Schema, Time: at,

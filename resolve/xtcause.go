@@ -19,7 +19,7 @@ func (r *Resolver) xtRule(ctx context.Context, n *namespace, e *event.Event, d *
 		r.rereadXT(n)
 	}
 	table, entry := xtEntry(n, e)
-	if entry == nil {
+	if entry == nil || !table.dropped(entry, e, r.now) {
 		if !fresh {
 			r.rereadXT(n)
 		}
@@ -71,8 +71,7 @@ func xtEntry(n *namespace, e *event.Event) (*xtTable, *xtables.Entry) {
 		return nil, nil
 	}
 	entry, ok := table.At(e.Rule.Offset)
-	if !ok || !entry.Drops() || entry.Chain == nil || !table.SameHead(entry, e.Rule.Entry[:]) ||
-		!table.holds(entry, e.Rule.RuleHandle) {
+	if !ok || !entry.Drops() || entry.Chain == nil || !table.SameHead(entry, e.Rule.Entry[:]) {
 		return nil, nil
 	}
 	if entry.Rule == nil && !entry.Policy {

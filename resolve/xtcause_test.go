@@ -38,7 +38,8 @@ func newTable(t *testing.T) *xtTable {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &xtTable{Blob: blob, address: blobAt, read: true, print: printed}
+	unchanged := func() (bool, error) { return true, nil }
+	return &xtTable{Blob: blob, address: blobAt, read: true, print: printed, since: 1000, unchanged: unchanged}
 }
 
 func TestLegacyAnswersAreNoSurerThanTheirEvidence(t *testing.T) {
@@ -55,6 +56,8 @@ func TestLegacyAnswersAreNoSurerThanTheirEvidence(t *testing.T) {
 		{"other bytes at the offset", func(e *event.Event) { e.Rule.Entry[0] = 1 }, Unknown, "rule", 0},
 		{"another table in its memory", func(e *event.Event) { e.Rule.RuleHandle++ }, Unknown, "rule", 0},
 		{"bytes that could not be had", func(e *event.Event) { e.Rule.RuleHandle = 0 }, Unknown, "rule", 0},
+		{"the target that was seen", func(e *event.Event) { e.Rule.Method = event.MethodXTTarget }, Certain, "rule", 1},
+		{"a table that came after its drop", func(e *event.Event) { e.Rule.Method, e.Time = event.MethodXTTarget, e.Time-1 }, Unknown, "rule", 0},
 		{"no entry at the offset", func(e *event.Event) { e.Rule.Offset = 8 }, Unknown, "rule", 0},
 		{"several that counted", func(e *event.Event) { e.Rule.Method = event.MethodXTCounterMany }, Probable, "rule", 1},
 		{"more rules than were compared", func(e *event.Event) { e.Flags |= event.XTCapped }, Probable, "rule", 1},
@@ -62,7 +65,7 @@ func TestLegacyAnswersAreNoSurerThanTheirEvidence(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			table := newTable(t)
 			n := &namespace{xt: map[xtables.TableID]*xtTable{table.ID: table}}
-			e := &event.Event{Hook: 1, PF: protoIPv4}
+			e := &event.Event{Hook: 1, PF: protoIPv4, Time: table.since}
 			e.Rule = event.RuleInfo{Kind: event.RuleXT, Method: event.MethodXTCounter,
 				Family: protoIPv4, Address: blobAt, Offset: ruleAt, RuleHandle: printed(ruleAt)}
 			copy(e.Rule.Table[:], "filter")
@@ -79,5 +82,35 @@ func TestLegacyAnswersAreNoSurerThanTheirEvidence(t *testing.T) {
 					d.Cause, d.Rule.Number, c.want, c.cause, c.number)
 			}
 		})
+	}
+}
+
+// The allocator hands out again the address of the table before the last one.
+func TestAnotherTableAtTheSameAddress(t *testing.T) {
+	table := newTable(t)
+	asked := 0
+	table.unchanged = func() (bool, error) {
+		asked++
+		return false, nil
+	}
+	n := &namespace{xt: map[xtables.TableID]*xtTable{table.ID: table}}
+	r, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		e := &event.Event{Hook: 1, PF: protoIPv4, Time: table.since}
+		e.Rule = event.RuleInfo{Kind: event.RuleXT, Method: event.MethodXTTarget,
+			Family: protoIPv4, Address: blobAt, Offset: ruleAt}
+		copy(e.Rule.Table[:], "filter")
+		copy(e.Rule.Entry[:], table.Entries[0].Head)
+		d := &Drop{Hook: "input", Attribution: Attribution{Certainty: Certain}}
+		r.resolveCause(t.Context(), n, e, d)
+		if d.Attribution.Certainty != Unknown || d.Rule.Number != 0 {
+			t.Errorf("got %s of %+v", d.Attribution.Certainty, d.Rule)
+		}
+	}
+	if asked != 1 {
+		t.Errorf("asked %d times of what is known to be another table", asked)
 	}
 }

@@ -83,6 +83,27 @@ func (h *Handle) FD() int { return int(h.file.Fd()) }
 // Inode is the namespace's.
 func (h *Handle) Inode() uint32 { return h.inode }
 
+// Cookie is the namespace's number, which no other has or will have: struct net's
+// net_cookie. It is 0 on kernels that do not tell it (before 5.14).
+func (h *Handle) Cookie() (cookie uint64, err error) {
+	err = h.Do(func() error {
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		cookie, err = unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+		if err == unix.ENOPROTOOPT {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("cookie of network namespace %d: %w", h.inode, err)
+	}
+	return cookie, nil
+}
+
 // Close lets the namespace go.
 func (h *Handle) Close() error { return h.file.Close() }
 

@@ -265,3 +265,21 @@ func BenchmarkDo(b *testing.B) {
 		}
 	}
 }
+
+func TestCookiesTellNamespacesApart(t *testing.T) {
+	seen := make(map[uint64]bool)
+	for range 2 {
+		h := newHandle(t)
+		first, err := h.Cookie()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if second, err := h.Cookie(); err != nil || second != first {
+			t.Errorf("the cookie was %d, is %d, %v", first, second, err)
+		}
+		if first != 0 && seen[first] {
+			t.Errorf("two namespaces have the cookie %d", first)
+		}
+		seen[first] = true
+	}
+}

@@ -97,6 +97,42 @@ func Read(ns Namespace, id TableID) (*Blob, error) {
 	return b, nil
 }
 
+// Unchanged reports whether the namespace's table still has these rules. It is
+// false, too, where the table changed while it was looked at.
+//
+// It costs less than [Read]: entries are compared as bytes. That those of another
+// layout are not taken for the same follows from each entry's next_offset, which is
+// compared, before the next one's place is believed.
+func (b *Blob) Unchanged(ns Namespace) (same bool, err error) {
+	err = ns.Do(func() error {
+		s, err := openSocket(b.ID)
+		if err != nil {
+			return err
+		}
+		defer s.close()
+		same, err = b.unchanged(s.getsockopt)
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("compare iptables-legacy table %q of %s: %w", b.ID.Name, b.ID.Family, err)
+	}
+	return same, nil
+}
+
+func (b *Blob) unchanged(get getsockopt) (bool, error) {
+	info, raw, err := readOnce(b.ID.Name, get)
+	if errors.Is(err, unix.EAGAIN) {
+		return false, nil
+	}
+	if err != nil || info != b.Info || len(raw) != len(b.raw) {
+		return false, err
+	}
+	for i := range b.Entries {
+		b.layout.clean(raw[b.Entries[i].Offset:])
+	}
+	return bytes.Equal(raw, b.raw), nil
+}
+
 // Of struct ipt_getinfo and ipt_get_entries, uapi linux/netfilter_ipv4/ip_tables.h.
 const (
 	tableNameSize = 32 // XT_TABLE_MAXNAMELEN

@@ -101,6 +101,30 @@ type here struct{}
 
 func (here) Do(fn func() error) error { return fn() }
 
+func TestUnchanged(t *testing.T) {
+	n := newNamespace(t)
+	const head = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+	rules := func(port string) string {
+		return head + "-A INPUT -m limit --limit 1/sec -j DROP\n-A INPUT -m quota --quota 5000 -j DROP\n" +
+			"-A INPUT -m statistic --mode nth --every 3 --packet 0 -j DROP\n" +
+			"-A INPUT -p udp --dport " + port + " -j DROP\nCOMMIT\n"
+	}
+	n.load(t, "ip", rules("1000"))
+	b := n.check(t, TableID{"ip", "filter"})
+	for _, c := range []struct {
+		rules string
+		want  bool
+	}{{rules("1000"), true}, {rules("1001"), false}, {rules("1000"), true}, {head + "COMMIT\n", false}} {
+		n.load(t, "ip", c.rules)
+		// What packets count is no change.
+		n.run(t, "", "ip", "link", "set", "lo", "up")
+		n.run(t, "", "bash", "-c", "for i in 1 2 3 4; do echo > /dev/udp/127.0.0.1/1000; done")
+		if same, err := b.Unchanged(n); err != nil || same != c.want {
+			t.Errorf("%s: got %v, %v; want %v", c.rules, same, err, c.want)
+		}
+	}
+}
+
 // A table that is swapped for another of the same size must not be read half as
 // one, half as the other.
 func TestReadWhileTheTableIsReplaced(t *testing.T) {

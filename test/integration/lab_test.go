@@ -105,13 +105,24 @@ func (l *lab) ready(t *testing.T) {
 func within(t *testing.T, ns string, f func() error) {
 	t.Helper()
 	result := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocks, so that the thread goes
-		result <- enterAnd(ns, f)
-	}()
+	go func() { result <- onThread(ns, f) }()
 	if err := <-result; err != nil {
 		t.Fatalf("in %s: %v", ns, err)
 	}
+}
+
+// onThread is to be the last that its goroutine does.
+func onThread(ns string, f func() error) error {
+	runtime.LockOSThread() // and never unlocks, so that the thread goes
+	if unix.Gettid() != unix.Getpid() {
+		return enterAnd(ns, f)
+	}
+	// The first thread cannot go, and would keep the namespace. While it waits here
+	// another is taken.
+	defer runtime.UnlockOSThread()
+	result := make(chan error)
+	go func() { result <- onThread(ns, f) }()
+	return <-result
 }
 
 // enterAnd moves the thread, for good, and calls f.

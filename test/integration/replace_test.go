@@ -152,3 +152,54 @@ func TestFirstDropOfALegacyTable(t *testing.T) {
 		t.Errorf("the kernel counted in %v:\n%s", kernel, show(drops))
 	}
 }
+
+// A table of two replacements later often lies where the first one lay, its
+// counters, too: nothing but its rules is another.
+func TestTableAtTheSameAddress(t *testing.T) {
+	port := uint16(4051)
+	rules := func() ruleset {
+		return ruleset{"iptables-legacy", strings.Replace(xt, "%s", strconv.Itoa(int(port)), 1)}
+	}
+	l, trace := traceOne(t, rules(), "--netfilter")
+	for range 10 {
+		for range 2 {
+			port++
+			rules().load(t, l.host)
+		}
+		for n := range 4 { // the first is told apart by the counter it begins at
+			packet{port: port}.send(t, l)
+			counted(t, l, rules(), uint64(n+1))
+		}
+	}
+	eventually(t, "a rule is certain", func() bool {
+		packet{port: port}.send(t, l)
+		return bytes.Contains(trace.stdout.bytes(), []byte(`"certainty":"certain","method":"xt-counter"`))
+	})
+	for _, d := range of(trace.stop(t), l.host) {
+		if d.Attribution.Certainty != resolve.Certain || d.Cause != "rule" {
+			continue
+		}
+		if want := "--dport " + strconv.Itoa(int(*d.Packet.DestinationPort)) + " "; !strings.Contains(d.Rule.Text, want) {
+			t.Errorf("certain of %q:\n%s", d.Rule.Text, show([]resolve.Drop{d}))
+		}
+	}
+}
+
+// A rule keeps its handle where others come before it, and not its number.
+func TestNumberAfterAnInsertion(t *testing.T) {
+	first := ruleset{"iptables-nft", strings.Replace(xt, "%s", "4061", 1)}
+	l, trace := traceOne(t, first, "--netfilter")
+	for want := 1; want <= 3; want++ {
+		packet{port: 4061}.send(t, l)
+		counted(t, l, first, uint64(want))
+		eventually(t, "the drop is told", func() bool {
+			return bytes.Count(trace.stdout.bytes(), []byte(`"destination_port":4061`)) == want
+		})
+		command(t, "", "ip", "netns", "exec", l.host, "iptables-nft", "-I", "INPUT", "-p", "tcp", "-j", "ACCEPT")
+	}
+	for i, d := range to(of(trace.stop(t), l.host), 4061) {
+		if d.Attribution.Certainty == resolve.Certain && d.Rule.Number != i+1 {
+			t.Errorf("certain of rule %d, the kernel has it as number %d:\n%s", d.Rule.Number, i+1, show([]resolve.Drop{d}))
+		}
+	}
+}
