@@ -487,7 +487,7 @@ type KernelNote struct {
 type KernelPendings struct {
 	_      structs.HostLayout
 	Level  uint32
-	Pad    uint32
+	Inside uint32
 	Unseen uint64
 	At     [8]struct {
 		_    structs.HostLayout

@@ -12,14 +12,18 @@
 SEC("fentry/nf_hook_slow")
 int fentry_hook_slow(u64 *ctx)
 {
+	enter_handler();
 	leave_hook_note(ctx[0], ctx[1], ctx[2]);
+	leave_handler();
 	return 0;
 }
 
 SEC("kprobe/nf_hook_slow")
 int kprobe_hook_slow(struct pt_regs *ctx)
 {
+	enter_handler();
 	leave_hook_note(REGS_PARM1(ctx), REGS_PARM2(ctx), REGS_PARM3(ctx));
+	leave_handler();
 	return 0;
 }
 
@@ -27,8 +31,10 @@ int kprobe_hook_slow(struct pt_regs *ctx)
 SEC("fentry/nft_immediate_eval")
 int fentry_immediate(u64 *ctx)
 {
+	enter_handler();
 	if (immediate_drops(ctx[0]))
 		note_expression(argument(ctx, 0), argument(ctx, 2), 0, NOTE_NFT);
+	leave_handler();
 	return 0;
 }
 
@@ -37,8 +43,10 @@ int kprobe_immediate(struct pt_regs *ctx)
 {
 	u64 expr = REGS_PARM1(ctx);
 
+	enter_handler();
 	if (immediate_drops(expr))
 		note_expression(expr, REGS_PARM3(ctx), rule_in_registers(ctx, expr), NOTE_NFT);
+	leave_handler();
 	return 0;
 }
 
@@ -46,7 +54,9 @@ int kprobe_immediate(struct pt_regs *ctx)
 SEC("fentry/nft_reject_ipv4_eval")
 int fentry_reject(u64 *ctx)
 {
+	enter_handler();
 	note_expression(argument(ctx, 0), argument(ctx, 2), 0, NOTE_NFT_REJECT);
+	leave_handler();
 	return 0;
 }
 
@@ -55,7 +65,9 @@ int kprobe_reject(struct pt_regs *ctx)
 {
 	u64 expr = REGS_PARM1(ctx);
 
+	enter_handler();
 	note_expression(expr, REGS_PARM3(ctx), rule_in_registers(ctx, expr), NOTE_NFT_REJECT);
+	leave_handler();
 	return 0;
 }
 
@@ -63,22 +75,28 @@ int kprobe_reject(struct pt_regs *ctx)
 SEC("fexit/nft_lookup_eval")
 int fexit_eval(u64 *ctx)
 {
+	enter_handler();
 	if (verdict_is_drop(ctx[1]))
 		note_expression(argument(ctx, 0), argument(ctx, 2), 0, NOTE_NFT);
+	leave_handler();
 	return 0;
 }
 
 SEC("kprobe/nft_lookup_eval")
 int kprobe_eval(struct pt_regs *ctx)
 {
+	enter_handler();
 	leave_pending(REGS_PARM1(ctx), REGS_PARM2(ctx), REGS_PARM3(ctx));
+	leave_handler();
 	return 0;
 }
 
 SEC("kretprobe/nft_lookup_eval")
 int kretprobe_eval(struct pt_regs *ctx)
 {
+	enter_handler();
 	finish_pending(ctx);
+	leave_handler();
 	return 0;
 }
 
@@ -86,14 +104,18 @@ int kretprobe_eval(struct pt_regs *ctx)
 SEC("fentry/reject_tg")
 int fentry_xt_reject(u64 *ctx)
 {
+	enter_handler();
 	note_target(argument(ctx, 0), argument(ctx, 1));
+	leave_handler();
 	return 0;
 }
 
 SEC("kprobe/reject_tg")
 int kprobe_xt_reject(struct pt_regs *ctx)
 {
+	enter_handler();
 	note_target(REGS_PARM1(ctx), REGS_PARM2(ctx));
+	leave_handler();
 	return 0;
 }
 

@@ -24,7 +24,7 @@ struct pending {
 
 struct pendings {
 	u32 level;
-	u32 pad;
+	u32 inside; /* handlers of ours under way on this CPU */
 	u64 unseen; /* when an eval ended that was not known to have begun */
 	struct pending at[MAX_PENDING];
 };
@@ -41,6 +41,27 @@ static __always_inline struct pendings *get_pendings(void)
 	u32 zero = 0;
 
 	return bpf_map_lookup_elem(&pending_evals, &zero);
+}
+
+/*
+ * While a kprobe's handler runs, no other kprobe of its CPU is called: of packets
+ * that a softirq brings meanwhile nothing is seen. A fentry program is not called
+ * while it runs itself.
+ */
+static __always_inline void enter_handler(void)
+{
+	struct pendings *p = get_pendings();
+
+	if (p)
+		p->inside++;
+}
+
+static __always_inline void leave_handler(void)
+{
+	struct pendings *p = get_pendings();
+
+	if (p)
+		p->inside--;
 }
 
 /* Whether low lies below high, on the same stack. */
@@ -109,7 +130,7 @@ static __always_inline bool eval_unseen(u64 state)
 {
 	struct pendings *p = get_pendings();
 
-	if (!p)
+	if (!p || p->inside)
 		return true;
 	if (p->unseen && bpf_ktime_get_ns() - p->unseen < UNSEEN_NS)
 		return true;

@@ -65,6 +65,11 @@ func (r *Resolver) nftRule(ctx context.Context, n *namespace, e *event.Event, d 
 		}
 		return
 	}
+	if e.Rule.Method == event.MethodNFTFrame && !rule.CanDrop && e.Rule.Generation == snapshot.Ruleset().Generation {
+		d.Attribution = Attribution{Certainty: Unknown, Method: d.Attribution.Method,
+			Note: "where the rule should be the kernel had one that does not drop"}
+		return
+	}
 	bases := snapshot.Bases(rule.Chain)
 	d.Rule = describe(rule.Chain, bases, d.Hook)
 	d.Rule.Handle = rule.Handle
