@@ -70,9 +70,8 @@ type namespace struct {
 // xtTable is a legacy table as it was when it began to be watched.
 type xtTable struct {
 	*xtables.Blob
-	address uint64 // of its struct xt_table_info in the kernel
-	print   func(offset uint32) uint64
-	prints  map[uint32]uint64 // that print gave, by offset
+	watched Watched           // nil where nobody watches
+	prints  map[uint32]uint64 // of its entries, by offset
 
 	// since is when it was there, by the clock of events: a drop from before may
 	// be another table's.
@@ -117,10 +116,21 @@ func (n *namespace) close() error {
 		<-n.reading.done
 		n.reading = nil
 	}
+	forget(n.xt)
+	n.xt = nil
 	if n.handle == nil {
 		return nil
 	}
 	return n.handle.Close()
+}
+
+// forget ends the watch of tables that are gone.
+func forget(tables map[xtables.TableID]*xtTable) {
+	for _, t := range tables {
+		if t.watched != nil {
+			t.watched.Forget()
+		}
+	}
 }
 
 // readNFT reads the nft ruleset again. One that changes with each drop gets no
@@ -170,6 +180,8 @@ func (n *namespace) readXT(now time.Time, watch Watcher) error {
 	if err != nil {
 		return err
 	}
+	old := n.xt
+	defer func() { forget(old) }()
 	n.xt = make(map[xtables.TableID]*xtTable, len(ids))
 	for _, id := range ids {
 		t, e := n.watchXT(id, watch)
@@ -200,7 +212,7 @@ func (n *namespace) watchXT(id xtables.TableID, watch Watcher) (*xtTable, error)
 		if watch == nil {
 			return t, nil
 		}
-		if t.address, t.print, err = watch.Watch(n.handle.Do, blob); err != nil {
+		if t.watched, err = watch.Watch(n.handle.Do, blob); err != nil {
 			return nil, err
 		}
 		again, err := xtables.Read(n.handle, id)
@@ -218,11 +230,11 @@ func (n *namespace) watchXT(id xtables.TableID, watch Watcher) (*xtTable, error)
 // table's address does not tell: its memory is given to a later one.
 func (t *xtTable) holds(e *xtables.Entry, print uint64) bool {
 	known, ok := t.prints[e.Offset]
-	if !ok && t.print != nil {
+	if !ok {
 		if t.prints == nil {
 			t.prints = make(map[uint32]uint64)
 		}
-		known = t.print(e.Offset)
+		known = t.watched.Print(e.Offset)
 		t.prints[e.Offset] = known
 	}
 	return known != 0 && known == print

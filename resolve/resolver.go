@@ -16,11 +16,18 @@ import (
 
 // Watcher has the kernel side watch the counters of a legacy table's drop rules.
 type Watcher interface {
-	// Watch returns the table's address (struct xt_table_info), which its
-	// drops will carry, and a function that gives the kernel side's number for
-	// the bytes of the entry at an offset, which they carry too: 0 where it is
-	// not known.
-	Watch(do func(func() error) error, b *xtables.Blob) (address uint64, print func(offset uint32) uint64, err error)
+	Watch(do func(func() error) error, b *xtables.Blob) (Watched, error)
+}
+
+// Watched is a table whose counters are watched.
+type Watched interface {
+	// Address is the table's (struct xt_table_info), which its drops carry.
+	Address() uint64
+	// Print is the kernel side's number for the bytes of the entry at an offset,
+	// which its drops carry too; 0 where it is not known.
+	Print(offset uint32) uint64
+	// Forget ends the watch, unless the table is watched anew.
+	Forget()
 }
 
 // Config is what a Resolver stands on.

@@ -61,7 +61,7 @@ func (r *Resolver) xtRule(ctx context.Context, n *namespace, e *event.Event, d *
 // rules of one size can take each other's place.
 func xtEntry(n *namespace, e *event.Event) (*xtTable, *xtables.Entry) {
 	table := n.xt[xtables.TableID{Family: familyName(e.Rule.Family), Name: cString(e.Rule.Table[:])}]
-	if table == nil || table.address != e.Rule.Address {
+	if table == nil || table.watched == nil || table.watched.Address() != e.Rule.Address {
 		return nil, nil
 	}
 	if e.Rule.Method == event.MethodXTTarget {

@@ -19,6 +19,12 @@ const (
 
 func printed(offset uint32) uint64 { return uint64(offset) + 1 }
 
+type fakeWatch struct{ forgotten *int }
+
+func (fakeWatch) Address() uint64            { return blobAt }
+func (fakeWatch) Print(offset uint32) uint64 { return printed(offset) }
+func (f fakeWatch) Forget()                  { *f.forgotten++ }
+
 // newTable is `*filter :INPUT DROP -A INPUT -j DROP` as the kernel hands it out.
 func newTable(t *testing.T) *xtTable {
 	t.Helper()
@@ -39,7 +45,7 @@ func newTable(t *testing.T) *xtTable {
 		t.Fatal(err)
 	}
 	unchanged := func() (bool, error) { return true, nil }
-	return &xtTable{Blob: blob, address: blobAt, read: true, print: printed, since: 1000, unchanged: unchanged}
+	return &xtTable{Blob: blob, watched: fakeWatch{}, read: true, since: 1000, unchanged: unchanged}
 }
 
 func TestLegacyAnswersAreNoSurerThanTheirEvidence(t *testing.T) {
@@ -112,5 +118,15 @@ func TestAnotherTableAtTheSameAddress(t *testing.T) {
 	}
 	if asked != 1 {
 		t.Errorf("asked %d times of what is known to be another table", asked)
+	}
+}
+
+func TestTablesOfAnEndedNamespaceAreForgotten(t *testing.T) {
+	table, forgotten := newTable(t), 0
+	table.watched = fakeWatch{&forgotten}
+	r := &Resolver{spaces: map[uint32]*namespace{7: {xt: map[xtables.TableID]*xtTable{table.ID: table}}}}
+	r.release(nil)
+	if forgotten != 1 {
+		t.Errorf("forgotten %d times", forgotten)
 	}
 }

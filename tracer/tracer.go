@@ -271,6 +271,16 @@ func (t *Tracer) Detach() error {
 	return errors.Join(err, t.reader.Flush())
 }
 
+// SetClock takes the wall clock as it is now: it is set, and the events' clock
+// stands still while the machine sleeps.
+func (t *Tracer) SetClock() error {
+	offset, err := clockOffset()
+	if err == nil {
+		t.offset = offset
+	}
+	return err
+}
+
 // Time turns an event's clock into wall time.
 func (t *Tracer) Time(e *event.Event) time.Time {
 	return time.Unix(0, int64(e.Time)).Add(t.offset)

@@ -96,18 +96,31 @@ func (t *Tracer) Track(do func(func() error) error, x *XTTable) (*WatchedTable, 
 	if err != nil {
 		return nil, fmt.Errorf("watch table %s: %w", x.Name, err)
 	}
-	return &WatchedTable{found.Private, t, found.Table, t.xt.ranges[found.Table]}, nil
+	return &WatchedTable{t, found.Table, found.Private, t.xt.ranges[found.Table]}, nil
 }
 
 // WatchedTable is a table whose counters are watched.
 type WatchedTable struct {
-	// Address is that of the table's blob (struct xt_table_info), which the
-	// events of its drops carry.
-	Address uint64
-
 	tracer *Tracer
 	table  uint64 // struct xt_table *
+	blob   uint64 // struct xt_table_info *
 	xtRange
+}
+
+// Address is that of the table's blob (struct xt_table_info), which the events of
+// its drops carry.
+func (w *WatchedTable) Address() uint64 { return w.blob }
+
+// Forget ends the watch, unless the table was given to Track again.
+func (w *WatchedTable) Forget() {
+	a := &w.tracer.xt
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ranges[w.table] != w.xtRange {
+		return
+	}
+	delete(a.ranges, w.table)
+	_ = w.tracer.kernel.table("xt_tables").Delete(w.table) // closed, or of no entry
 }
 
 // Print returns the kernel side's number for the bytes of the entry at an offset,

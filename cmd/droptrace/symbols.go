@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/symbol"
 	"github.com/droptrace/droptrace/resolve/xtables"
 	"github.com/droptrace/droptrace/tracer"
@@ -35,7 +36,7 @@ func (k kernelSymbols) Text() (start, end uint64) {
 // xtWatcher has the tracer watch a legacy table that the resolver read.
 type xtWatcher struct{ tracer *tracer.Tracer }
 
-func (w xtWatcher) Watch(do func(func() error) error, b *xtables.Blob) (uint64, func(uint32) uint64, error) {
+func (w xtWatcher) Watch(do func(func() error) error, b *xtables.Blob) (resolve.Watched, error) {
 	const nfprotoIPv4, nfprotoIPv6 = 2, 10
 	t := tracer.XTTable{
 		Family: nfprotoIPv4, Name: b.ID.Name, ValidHooks: b.Info.ValidHooks,
@@ -51,7 +52,7 @@ func (w xtWatcher) Watch(do func(func() error) error, b *xtables.Blob) (uint64, 
 	}
 	watched, err := w.tracer.Track(do, &t)
 	if err != nil {
-		return 0, nil, fmt.Errorf("iptables-legacy %s: %w", b.ID.Family, err)
+		return nil, fmt.Errorf("iptables-legacy %s: %w", b.ID.Family, err)
 	}
-	return watched.Address, watched.Print, nil
+	return watched, nil
 }
