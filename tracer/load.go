@@ -172,6 +172,7 @@ func setConstants(coll *ebpf.CollectionSpec, o *Options, spec *btf.Spec) error {
 		"snaplen":       o.snaplen(),
 		"xt_capacity":   o.xtCapacity(),
 		"address_shift": addressShift(),
+		"direct_reads":  readsDirectly(coll, spec),
 
 		"conntrack_only": o.Conntrack,
 		"show_resolved":  o.Resolved,
@@ -187,6 +188,23 @@ func setConstants(coll *ebpf.CollectionSpec, o *Options, spec *btf.Spec) error {
 		return fmt.Errorf("constant filter: %w", err)
 	}
 	return nil
+}
+
+// readsDirectly reports whether this kernel gives types to addresses (6.2). Where it
+// does not, no program may name the function: it would be sought in every module.
+func readsDirectly(coll *ebpf.CollectionSpec, spec *btf.Spec) bool {
+	const function = "bpf_rdonly_cast"
+	if spec.TypeByName(function, new(*btf.Func)) == nil {
+		return true
+	}
+	for _, p := range coll.Programs {
+		for i := range p.Instructions {
+			if ins := &p.Instructions[i]; ins.IsKfuncCall() && ins.Reference() == function {
+				*ins = asm.Mov.Reg(asm.R0, asm.R1)
+			}
+		}
+	}
+	return false
 }
 
 // tracepointArguments counts those of skb:kfree_skb: packet and location; the
