@@ -10,6 +10,13 @@
 #include "fresh.h"
 #include "state.h"
 
+__noinline int step_compare_counter(u32 level, u32 i)
+{
+	struct scratch *s = get_scratch(level);
+
+	return s ? compare_counter(i, &s->walk) : 0;
+}
+
 static __always_inline int compare_table(u32 level, u64 table, bool loops)
 {
 	struct scratch *s = get_scratch(level);
@@ -17,7 +24,7 @@ static __always_inline int compare_table(u32 level, u64 table, bool loops)
 
 	if (!s || !c)
 		return 0;
-	return find_entry(&s->event, c, &s->walk, table, loops);
+	return find_entry(level, &s->event, c, &s->walk, table, loops);
 }
 
 __noinline int step_compare_table(u32 level, u64 table)
@@ -72,7 +79,7 @@ __noinline int step_take_note(u32 level)
 {
 	struct scratch *s = get_scratch(level);
 
-	if (s && !take_note(&s->note, s->skb, s->state))
+	if (s && !take_note(&s->note, s->skb, s->state, s->event.time))
 		s->note.kind = 0;
 	return 0;
 }
@@ -176,8 +183,10 @@ __noinline int step_find_conntrack(u32 level)
 		if (i >= n)
 			break;
 		read_entry(&h, entries, i);
-		if (hook_class(h.fn) == HOOK_CONNTRACK)
+		if (hook_class(h.fn) == HOOK_CONNTRACK) {
 			s->event.flags |= FLAG_CONNTRACK;
+			break;
+		}
 	}
 	return 0;
 }

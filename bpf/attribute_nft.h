@@ -9,6 +9,28 @@
 #include "pending.h"
 #include "scratch.h"
 
+/* From s->rule to s->chain by the table of one of the hook's chains. */
+__noinline int step_search_table(u32 level, u64 base)
+{
+	struct scratch *s = get_scratch(level);
+	const struct config *c = get_config();
+
+	if (s && c)
+		s->chain = search_table(&c->layout, base, s->rule);
+	return 0;
+}
+
+/* 5.17 to 6.3: no trailer; look through the tables that stand on this hook. */
+static __always_inline void chain_by_search(u32 level, struct scratch *s)
+{
+	s->chain = 0;
+	for (u32 i = 0; i < MAX_NFT_CHAINS; i++) {
+		if (i >= s->scan.nft || s->chain)
+			break;
+		step_search_table(level, s->scan.nft_chain[i]);
+	}
+}
+
 static __always_inline int find_chain(u32 level, bool loops)
 {
 	struct scratch *s = get_scratch(level);
@@ -20,7 +42,14 @@ static __always_inline int find_chain(u32 level, bool loops)
 	key.rule = s->rule;
 	key.netns_cookie = s->event.netns_cookie;
 	key.generation = s->event.rule.generation;
-	s->chain = rule_chain(&s->scan, &c->layout, &key, loops);
+	if (!c->layout.rule_blob)
+		s->chain = chain_by_list(&s->scan, &c->layout, key.rule, loops);
+	else if (c->layout.last_chain)
+		s->chain = chain_by_trailer(&key, c->layout.last_chain, loops);
+	else if (loops)
+		chain_by_search(level, s);
+	else
+		s->chain = 0;
 	return 0;
 }
 
@@ -133,10 +162,8 @@ static __always_inline void attribute_policy(struct scratch *s, const struct con
 					     u32 method)
 {
 	struct rule_info *r = &s->event.rule;
-	u8 policy = 1;
 
-	bpf_probe_read_kernel(&policy, sizeof(policy), (void *)(chain + c->layout.chain_policy));
-	if (policy != NF_DROP)
+	if (!drops_by_policy(c, chain))
 		return;
 	r->kind = RULE_NFT_POLICY;
 	r->method = method;

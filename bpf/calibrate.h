@@ -7,6 +7,21 @@
 
 #include "attribute.h"
 
+/* What a word of the frame points to. Global, so that the verifier walks it once. */
+__noinline int step_copy_memory(u32 i)
+{
+	u32 zero = 0;
+	struct calibration *out = bpf_map_lookup_elem(&calibrations, &zero);
+	u64 word;
+
+	if (!out || i >= WINDOW_WORDS)
+		return 0;
+	word = out->words[i];
+	bpf_probe_read_kernel(out->memory[i], CALIBRATION_BYTES,
+			      is_kernel_address(word) ? (void *)word : NULL);
+	return 0;
+}
+
 /* The frame goes to Go whole. */
 __noinline int step_calibrate(u32 level)
 {
@@ -25,14 +40,12 @@ __noinline int step_calibrate(u32 level)
 	out->state = s->state;
 	out->entries = s->entries;
 	for (u32 i = 0; i < CALIBRATION_HOOKS; i++)
-		read_entry(&out->hooks[i], out->entries, i);
-	for (u32 i = 0; i < WINDOW_WORDS; i++) {
-		u64 word = s->window.words[i];
-
-		out->words[i] = word;
-		bpf_probe_read_kernel(out->memory[i], CALIBRATION_BYTES,
-				      is_kernel_address(word) ? (void *)word : NULL);
-	}
+		/* Not read_entry: its two ways make a loop that 5.10 to 6.1 take for endless. */
+		bpf_probe_read_kernel(&out->hooks[i], sizeof(out->hooks[i]),
+				      (void *)entry_address(out->entries, i));
+	bpf_probe_read_kernel(out->words, sizeof(out->words), s->window.words);
+	for (u32 i = 0; i < WINDOW_WORDS; i++)
+		step_copy_memory(i);
 	bpf_ringbuf_output(&events, out, sizeof(*out), 0);
 	return 0;
 }

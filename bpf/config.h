@@ -9,6 +9,7 @@
 #define DROPTRACE_CONFIG_H
 
 #include "event.h"
+#include "read.h"
 
 #define SITE_RANGES 16	 /* functions in which netfilter frees packets */
 #define MAX_HOOKS 24	 /* hook entries looked at on one hook */
@@ -170,28 +171,6 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 24);
 } events SEC(".maps");
-
-/* Bits above which a kernel address is all ones: 47, 56 with five-level paging,
- * 52 on arm64. Go knows. */
-const volatile u32 address_shift = 47;
-
-/*
- * Kernels up to 5.x warn, once and loudly, when a probe reads at an address that
- * is not canonical: words of unknown meaning are checked first.
- */
-static __always_inline bool is_kernel_address(u64 p)
-{
-	return (s64)p >> address_shift == -1 && p < (u64)-4096; /* no ERR_PTR */
-}
-
-static __always_inline u64 read_u64(u64 address)
-{
-	u64 v = 0;
-
-	if (is_kernel_address(address))
-		bpf_probe_read_kernel(&v, sizeof(v), (void *)address);
-	return v;
-}
 
 static __always_inline void count(u32 which)
 {

@@ -16,17 +16,17 @@ enum ct_presence { CT_ABSENT, CT_ENTRY, CT_UNTRACKED };
 static __always_inline void read_ct_entry(struct ct_info *out, struct nf_conn *ct)
 {
 	out->present = CT_ENTRY;
-	out->status = BPF_CORE_READ(ct, status);
-	out->timeout = BPF_CORE_READ(ct, timeout);
+	out->status = READ(ct, status);
+	out->timeout = READ(ct, timeout);
 	out->jiffies = bpf_jiffies64();
 	if (bpf_core_field_exists(ct->mark))
-		out->mark = BPF_CORE_READ(ct, mark);
+		out->mark = READ(ct, mark);
 	if (bpf_core_field_exists(ct->zone))
-		out->zone = BPF_CORE_READ(ct, zone.id);
+		out->zone = READ(ct, zone.id);
 	bpf_probe_read_kernel(&out->original, sizeof(out->original), &ct->tuplehash[0].tuple);
 	bpf_probe_read_kernel(&out->reply, sizeof(out->reply), &ct->tuplehash[1].tuple);
 	if (out->original.protonum == IPPROTO_TCP)
-		out->tcp_state = BPF_CORE_READ(ct, proto.tcp.state);
+		out->tcp_state = READ(ct, proto.tcp.state);
 }
 
 static __always_inline void read_nfct(struct ct_info *out, u64 nfct)

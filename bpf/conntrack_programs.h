@@ -110,7 +110,7 @@ SEC("kprobe/nf_ct_l4proto_log_invalid")
 int kprobe_ct_invalid(struct pt_regs *ctx)
 {
 	struct nf_conn *ct = (void *)REGS_PARM2(ctx);
-	u64 net = (u64)BPF_CORE_READ(ct, ct_net.net);
+	u64 net = (u64)READ(ct, ct_net.net);
 
 	if (has_state_shape(REGS_PARM3(ctx), net))
 		complain(REGS_PARM1(ctx), REGS_PARM3(ctx), net, REGS_PARM4(ctx), REGS_PARM5(ctx));
@@ -126,7 +126,7 @@ int kprobe_l4_invalid(struct pt_regs *ctx)
 	struct nf_hook_state *state = (void *)REGS_PARM2(ctx);
 
 	if (has_state_shape((u64)state, 0))
-		complain(REGS_PARM1(ctx), (u64)state, (u64)BPF_CORE_READ(state, net),
+		complain(REGS_PARM1(ctx), (u64)state, (u64)READ(state, net),
 			 REGS_PARM4(ctx), REGS_PARM5(ctx));
 	else
 		complain(REGS_PARM1(ctx), 0, REGS_PARM2(ctx), REGS_PARM5(ctx), REGS_PARM6(ctx));

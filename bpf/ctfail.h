@@ -43,6 +43,14 @@ struct {
 	__type(value, struct ct_note);
 } ct_notes SEC(".maps");
 
+u64 newest_ct_note = 0; /* as newest_note */
+
+static __always_inline void leave_ct_note(u64 key, const struct ct_note *note)
+{
+	newest_ct_note = note->time;
+	bpf_map_update_elem(&ct_notes, &key, note, BPF_ANY);
+}
+
 struct ct_baseline_key {
 	u32 netns; /* inode */
 	u32 cpu;
@@ -69,18 +77,18 @@ static __always_inline bool read_ct_counters(struct ct_baseline *out, struct net
 
 	if (!bpf_core_field_exists(net->ct))
 		return false;
-	stat = BPF_CORE_READ(net, ct.stat);
+	stat = READ(net, ct.stat);
 	if (!stat)
 		return false;
 	stat = (void *)((u64)stat + this_cpu_offset());
-	out->counter[CT_INVALID] = BPF_CORE_READ(stat, invalid);
-	out->counter[CT_INSERT_FAILED] = BPF_CORE_READ(stat, insert_failed);
-	out->counter[CT_DROP] = BPF_CORE_READ(stat, drop);
-	out->counter[CT_EARLY_DROP] = BPF_CORE_READ(stat, early_drop);
+	out->counter[CT_INVALID] = READ(stat, invalid);
+	out->counter[CT_INSERT_FAILED] = READ(stat, insert_failed);
+	out->counter[CT_DROP] = READ(stat, drop);
+	out->counter[CT_EARLY_DROP] = READ(stat, early_drop);
 	if (bpf_core_field_exists(stat->clash_resolve))
-		out->counter[CT_CLASH_RESOLVE] = BPF_CORE_READ(stat, clash_resolve);
+		out->counter[CT_CLASH_RESOLVE] = READ(stat, clash_resolve);
 	if (bpf_core_field_exists(stat->chaintoolong))
-		out->counter[CT_CHAIN_TOO_LONG] = BPF_CORE_READ(stat, chaintoolong);
+		out->counter[CT_CHAIN_TOO_LONG] = READ(stat, chaintoolong);
 	return true;
 }
 
@@ -117,12 +125,12 @@ static __always_inline bool own_note(const struct ct_note *n, const struct scrat
 {
 	struct sk_buff *skb = (void *)s->skb;
 
-	if (bpf_ktime_get_ns() - n->time >= NOTE_LIFE_NS)
+	if (!is_recent(n->time, s->event.time))
 		return false;
 	switch (n->saw) {
 	case CT_SAW_CLASH:
 		return s->kind == SITE_HOOK_SLOW &&
-		       n->ct == (BPF_CORE_READ(skb, _nfct) & ~NFCT_INFOMASK);
+		       n->ct == (READ(skb, _nfct) & ~NFCT_INFOMASK);
 	case CT_SAW_FULL:
 		return s->kind == SITE_HOOK_SLOW && n->net == s->net && n->stack < s->state &&
 		       s->state - n->stack < CALL_DEPTH;
@@ -137,7 +145,7 @@ __noinline int step_take_ct_note(u32 level)
 	struct ct_note *n;
 	u64 key;
 
-	if (!s)
+	if (!s || !is_recent(newest_ct_note, s->event.time))
 		return 0;
 	f = &s->event.failure;
 	key = s->skb;

@@ -78,9 +78,9 @@ static __always_inline void clash_entry(u64 stack, u64 skb_address, u64 hash)
 	r->clash_stack = stack;
 	r->clash_skb = skb_address;
 	r->clash_hash = hash;
-	r->clash_ct = BPF_CORE_READ(skb, _nfct) & ~NFCT_INFOMASK;
+	r->clash_ct = READ(skb, _nfct) & ~NFCT_INFOMASK;
 	__builtin_memset(&r->loser, 0, sizeof(r->loser));
-	read_nfct(&r->loser, BPF_CORE_READ(skb, _nfct));
+	read_nfct(&r->loser, READ(skb, _nfct));
 }
 
 __noinline int step_clash_resolved(u32 unused)
@@ -113,12 +113,12 @@ static __always_inline void clash_exit(u64 stack, s32 verdict)
 	winner = hash_to_conn(r->clash_hash);
 	__builtin_memset(&r->note, 0, sizeof(r->note));
 	read_ct_entry(&r->note.other, winner);
-	r->note.net = (u64)BPF_CORE_READ(winner, ct_net.net);
+	r->note.net = (u64)READ(winner, ct_net.net);
 	r->note.ct = r->clash_ct;
 	r->note.saw = CT_SAW_CLASH;
 	r->note.time = bpf_ktime_get_ns();
 	if (verdict == NF_DROP)
-		bpf_map_update_elem(&ct_notes, &r->clash_skb, &r->note, BPF_ANY);
+		leave_ct_note(r->clash_skb, &r->note);
 	else if (show_resolved)
 		step_clash_resolved(0);
 	r->clash_stack = 0;
@@ -159,7 +159,7 @@ static __always_inline void early_exit(u64 stack, bool evicted)
 		r->note.stack = stack;
 		r->note.saw = CT_SAW_FULL;
 		r->note.time = bpf_ktime_get_ns();
-		bpf_map_update_elem(&ct_notes, &key, &r->note, BPF_ANY);
+		leave_ct_note(key, &r->note);
 	}
 	r->early_stack = 0;
 }
@@ -175,7 +175,7 @@ static __always_inline void delete_entry(u64 stack, u64 address)
 		return;
 	r->delete_stack = 0;
 	/* It also clears away what had run out: nobody misses that. */
-	left = BPF_CORE_READ(ct, timeout) - (u32)bpf_jiffies64();
+	left = READ(ct, timeout) - (u32)bpf_jiffies64();
 	if (left <= 0)
 		return;
 	r->delete_stack = stack;
@@ -229,7 +229,7 @@ static __always_inline void read_reason(char *out, u64 fmt, u64 next)
 	if (out[0] != '%')
 		return;
 	if (out[1] == 'p' && out[2] == 'V')
-		bpf_probe_read_kernel_str(out, CT_REASON_BYTES, BPF_CORE_READ(va, fmt));
+		bpf_probe_read_kernel_str(out, CT_REASON_BYTES, READ(va, fmt));
 	else if (out[1] == 's')
 		bpf_probe_read_kernel_str(out, CT_REASON_BYTES, (void *)next);
 }
@@ -251,7 +251,7 @@ static __always_inline void complain(u64 skb_address, u64 state, u64 net, u64 fm
 	read_reason(r->note.reason, fmt, next);
 	r->note.saw = CT_SAW_INVALID;
 	r->note.time = bpf_ktime_get_ns();
-	bpf_map_update_elem(&ct_notes, &skb_address, &r->note, BPF_ANY);
+	leave_ct_note(skb_address, &r->note);
 	if (!conntrack_only)
 		return;
 	s = begin_failure(&level, CT_SAW_INVALID);
@@ -259,7 +259,7 @@ static __always_inline void complain(u64 skb_address, u64 state, u64 net, u64 fm
 		return;
 	read_skb_slow(&s->event, skb_address);
 	__builtin_memcpy(s->event.failure.reason, r->note.reason, CT_REASON_BYTES);
-	read_nfct(&s->event.ct, BPF_CORE_READ(skb, _nfct));
+	read_nfct(&s->event.ct, READ(skb, _nfct));
 	set_net(&s->event, (void *)net);
 	if (state)
 		use_state(&s->event, state);

@@ -27,16 +27,16 @@ static __always_inline struct nf_conn *hash_to_conn(u64 hash)
 static __always_inline void read_skb_slow(struct event *e, u64 address)
 {
 	struct sk_buff *skb = (void *)address;
-	unsigned char *head = BPF_CORE_READ(skb, head);
-	u32 network = BPF_CORE_READ(skb, network_header);
-	u32 tail = BPF_CORE_READ(skb, tail);
+	unsigned char *head = READ(skb, head);
+	u32 network = READ(skb, network_header);
+	u32 tail = READ(skb, tail);
 	u32 len = tail - network;
 
 	e->skb = address;
-	e->length = BPF_CORE_READ(skb, len);
-	e->mark = BPF_CORE_READ(skb, mark);
-	e->protocol = __builtin_bswap16(BPF_CORE_READ(skb, protocol));
-	read_device(BPF_CORE_READ(skb, dev), &e->dev_ifindex, e->dev_name);
+	e->length = READ(skb, len);
+	e->mark = READ(skb, mark);
+	e->protocol = __builtin_bswap16(READ(skb, protocol));
+	read_device(READ(skb, dev), &e->dev_ifindex, e->dev_name);
 	if (network >= tail || network == NO_OFFSET)
 		return;
 	if (len > HEADER_BYTES) {

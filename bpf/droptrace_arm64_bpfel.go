@@ -734,10 +734,13 @@ const (
 	KernelProgXtFind           = "xt_find"
 	KernelVarAddressShift      = "address_shift"
 	KernelVarConntrackOnly     = "conntrack_only"
+	KernelVarDirectReads       = "direct_reads"
 	KernelVarExpressionDepth   = "expression_depth"
 	KernelVarExpressionTags    = "expression_tags"
 	KernelVarFilter            = "filter"
 	KernelVarHasReason         = "has_reason"
+	KernelVarNewestCtNote      = "newest_ct_note"
+	KernelVarNewestNote        = "newest_note"
 	KernelVarShowResolved      = "show_resolved"
 	KernelVarSnaplen           = "snaplen"
 	KernelVarWithStack         = "with_stack"
@@ -865,10 +868,13 @@ type KernelMapSpecs struct {
 type KernelVariableSpecs struct {
 	AddressShift    *ebpf.VariableSpec `ebpf:"address_shift"`
 	ConntrackOnly   *ebpf.VariableSpec `ebpf:"conntrack_only"`
+	DirectReads     *ebpf.VariableSpec `ebpf:"direct_reads"`
 	ExpressionDepth *ebpf.VariableSpec `ebpf:"expression_depth"`
 	ExpressionTags  *ebpf.VariableSpec `ebpf:"expression_tags"`
 	Filter          *ebpf.VariableSpec `ebpf:"filter"`
 	HasReason       *ebpf.VariableSpec `ebpf:"has_reason"`
+	NewestCtNote    *ebpf.VariableSpec `ebpf:"newest_ct_note"`
+	NewestNote      *ebpf.VariableSpec `ebpf:"newest_note"`
 	ShowResolved    *ebpf.VariableSpec `ebpf:"show_resolved"`
 	Snaplen         *ebpf.VariableSpec `ebpf:"snaplen"`
 	WithStack       *ebpf.VariableSpec `ebpf:"with_stack"`
@@ -964,10 +970,13 @@ func (m *KernelMaps) Close() error {
 type KernelVariables struct {
 	AddressShift    *ebpf.Variable `ebpf:"address_shift"`
 	ConntrackOnly   *ebpf.Variable `ebpf:"conntrack_only"`
+	DirectReads     *ebpf.Variable `ebpf:"direct_reads"`
 	ExpressionDepth *ebpf.Variable `ebpf:"expression_depth"`
 	ExpressionTags  *ebpf.Variable `ebpf:"expression_tags"`
 	Filter          *ebpf.Variable `ebpf:"filter"`
 	HasReason       *ebpf.Variable `ebpf:"has_reason"`
+	NewestCtNote    *ebpf.Variable `ebpf:"newest_ct_note"`
+	NewestNote      *ebpf.Variable `ebpf:"newest_note"`
 	ShowResolved    *ebpf.Variable `ebpf:"show_resolved"`
 	Snaplen         *ebpf.Variable `ebpf:"snaplen"`
 	WithStack       *ebpf.Variable `ebpf:"with_stack"`

@@ -50,19 +50,19 @@ static __always_inline void read_window(struct window *w, u64 ctx)
 	bpf_probe_read_kernel(above + first, rest & (ABOVE_BYTES - 1), (void *)ctx + first);
 }
 
-/* As much as window_distance looks at. */
-static __always_inline void read_near(struct window *w, u64 ctx)
-{
-	w->start = ctx - BELOW_WORDS * 8;
-	bpf_probe_read_kernel(&w->words[BELOW_WORDS], DISTANCE_WORDS * 8, (void *)ctx);
-}
-
-/* One word, where calibration told which: the window need not be read whole. */
+/*
+ * One word, where calibration told which: the window need not be read whole. What
+ * lies below ctx is the helper's to read, see step_read_frame.
+ */
 static __always_inline void read_slot(struct window *w, s16 slot)
 {
 	u32 i = (u32)(s32)slot;
 
-	if (i < WINDOW_WORDS)
+	if (i >= WINDOW_WORDS)
+		return;
+	if (direct_reads && i >= BELOW_WORDS)
+		w->words[i] = READ_AT(u64, w->start + i * 8);
+	else
 		bpf_probe_read_kernel(&w->words[i], sizeof(u64), (void *)(w->start + i * 8));
 }
 
@@ -80,10 +80,19 @@ static __always_inline u64 window_word(const struct window *w, s16 slot)
  * counts: above it, callers' frames may hold the same address from an earlier
  * packet.
  */
-static __always_inline s64 window_distance(const struct window *w, u64 location)
+static __always_inline s64 frame_distance(struct window *w, u64 ctx, u64 location)
 {
+	u64 *near = &w->words[BELOW_WORDS];
+
+	if (direct_reads) {
+		for (int i = ARGUMENT_WORDS; i < DISTANCE_WORDS; i++)
+			if (READ_AT(u64, ctx + i * 8) == location)
+				return i;
+		return -1;
+	}
+	bpf_probe_read_kernel(near, DISTANCE_WORDS * 8, (void *)ctx);
 	for (int i = ARGUMENT_WORDS; i < DISTANCE_WORDS; i++)
-		if (w->words[BELOW_WORDS + i] == location)
+		if (near[i] == location)
 			return i;
 	return -1;
 }

@@ -60,28 +60,28 @@ __noinline int has_state_shape(u64 address, u64 want_net)
 	struct nf_hook_state *state = (void *)address;
 	struct net *net = (void *)want_net;
 	const struct config *c = get_config();
-	struct net *state_net = BPF_CORE_READ(state, net);
-	u8 pf = BPF_CORE_READ(state, pf);
+	struct net *state_net = READ(state, net);
+	u8 pf = READ(state, pf);
 
 	if (!c || !state_net || (net && state_net != net))
 		return false;
-	if (BPF_CORE_READ(state, hook) >= NF_INET_HOOKS + 1)
+	if (READ(state, hook) >= NF_INET_HOOKS + 1)
 		return false;
 	if (pf != NFPROTO_IPV4 && pf != NFPROTO_IPV6 && pf != NFPROTO_INET && pf != NFPROTO_ARP &&
 	    pf != NFPROTO_NETDEV && pf != NFPROTO_BRIDGE)
 		return false;
-	return is_text(c, (u64)BPF_CORE_READ(state, okfn)) || pf == NFPROTO_NETDEV;
+	return is_text(c, (u64)READ(state, okfn)) || pf == NFPROTO_NETDEV;
 }
 
 static __always_inline struct net *use_state(struct event *e, u64 address)
 {
 	struct nf_hook_state *state = (void *)address;
-	struct net *net = BPF_CORE_READ(state, net);
+	struct net *net = READ(state, net);
 
-	e->hook = BPF_CORE_READ(state, hook);
-	e->pf = BPF_CORE_READ(state, pf);
-	read_device(BPF_CORE_READ(state, in), &e->in_ifindex, e->in_name);
-	read_device(BPF_CORE_READ(state, out), &e->out_ifindex, e->out_name);
+	e->hook = READ(state, hook);
+	e->pf = READ(state, pf);
+	read_device(READ(state, in), &e->in_ifindex, e->in_name);
+	read_device(READ(state, out), &e->out_ifindex, e->out_name);
 	set_net(e, net);
 	return net;
 }
@@ -90,17 +90,16 @@ static __always_inline struct net *use_state(struct event *e, u64 address)
 static __always_inline u64 hook_entries(struct net *net, u8 pf, u32 hook, u64 state_address)
 {
 	struct nf_hook_state *state = (void *)state_address;
-	void *entries = NULL;
 	void **slot = NULL;
 
 	if (pf == NFPROTO_NETDEV) {
-		struct net_device *dev = BPF_CORE_READ(state, in);
+		struct net_device *dev = READ(state, in);
 
 		if (hook == 0 && bpf_core_field_exists(dev->nf_hooks_ingress))
-			return (u64)BPF_CORE_READ(dev, nf_hooks_ingress);
-		dev = BPF_CORE_READ(state, out);
+			return (u64)READ(dev, nf_hooks_ingress);
+		dev = READ(state, out);
 		if (hook == 1 && bpf_core_field_exists(dev->nf_hooks_egress))
-			return (u64)BPF_CORE_READ(dev, nf_hooks_egress);
+			return (u64)READ(dev, nf_hooks_egress);
 		return 0;
 	}
 	if (hook >= NF_INET_HOOKS)
@@ -115,8 +114,7 @@ static __always_inline u64 hook_entries(struct net *net, u8 pf, u32 hook, u64 st
 		slot = net->nf.hooks_arp;
 	if (!slot)
 		return 0;
-	bpf_probe_read_kernel(&entries, sizeof(entries), (u8 *)slot + hook * sizeof(void *));
-	return (u64)entries;
+	return READ_AT(u64, (u64)slot + hook * sizeof(void *));
 }
 
 /*
@@ -129,7 +127,7 @@ static __always_inline u64 old_xt_table(const struct config *c, struct net *net,
 	u64 table = 0;
 
 	if (offset)
-		bpf_probe_read_kernel(&table, sizeof(table), (u8 *)net + offset);
+		table = READ_AT(u64, (u64)net + offset);
 	return table;
 }
 
@@ -148,11 +146,19 @@ static __always_inline u64 entry_xt_table(const struct config *c, struct net *ne
 	return which ? old_xt_table(c, net, pf, which) : h->priv;
 }
 
+/* A policy that cannot be read drops nothing. */
+static __always_inline bool drops_by_policy(const struct config *c, u64 chain)
+{
+	u8 policy = 1;
+
+	bpf_probe_read_kernel(&policy, sizeof(policy), (void *)(chain + c->layout.chain_policy));
+	return policy == NF_DROP;
+}
+
 static __always_inline void scan_entry(struct hook_scan *scan, const struct config *c,
 				       struct net *net, u8 pf, const struct hook_entry *h)
 {
 	u32 class = hook_class(h->fn);
-	u8 policy = 1;
 
 	switch (class & 0xffff) {
 	case HOOK_XT:
@@ -164,16 +170,14 @@ static __always_inline void scan_entry(struct hook_scan *scan, const struct conf
 	case HOOK_NFT:
 		scan->nft_chain[scan->nft & (MAX_NFT_CHAINS - 1)] = h->priv;
 		scan->nft++;
-		bpf_probe_read_kernel(&policy, sizeof(policy),
-				      (void *)(h->priv + c->layout.chain_policy));
-		if (policy == NF_DROP) {
+		if (drops_by_policy(c, h->priv)) {
 			scan->policy++;
 			scan->policy_chain = h->priv;
 		}
 		break;
 	case HOOK_NAT:
 		/* struct nf_nat_lookup_hook_priv begins with .entries, 5.10 to 7.2 */
-		bpf_probe_read_kernel(&scan->nat_entries, sizeof(u64), (void *)h->priv);
+		scan->nat_entries = READ_AT(u64, h->priv);
 		break;
 	case HOOK_HARMLESS:
 		break;
@@ -185,16 +189,24 @@ static __always_inline void scan_entry(struct hook_scan *scan, const struct conf
 
 static __always_inline u16 entries_count(u64 entries)
 {
-	u16 n = 0;
+	return READ_AT(u16, entries);
+}
 
-	bpf_probe_read_kernel(&n, sizeof(n), (void *)entries);
-	return n;
+static __always_inline u64 entry_address(u64 entries, u32 i)
+{
+	return entries + HOOK_ENTRIES_FIRST + i * sizeof(struct hook_entry);
 }
 
 static __always_inline void read_entry(struct hook_entry *h, u64 entries, u32 i)
 {
-	bpf_probe_read_kernel(h, sizeof(*h),
-			      (void *)(entries + HOOK_ENTRIES_FIRST + i * sizeof(*h)));
+	u64 at = entry_address(entries, i);
+
+	if (direct_reads) {
+		h->fn = READ_AT(u64, at);
+		h->priv = READ_AT(u64, at + sizeof(u64));
+	} else {
+		bpf_probe_read_kernel(h, sizeof(*h), (void *)at);
+	}
 }
 
 static __noinline int scan_entries(struct hook_scan *scan, struct net *net, u64 entries, u32 pf)

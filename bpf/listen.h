@@ -34,8 +34,8 @@ struct {
 
 static __always_inline void read_mib(struct mib_counters *out, struct sock *sk)
 {
-	struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
-	u64 mib = (u64)BPF_CORE_READ(net, mib.net_statistics) + this_cpu_offset();
+	struct net *net = READ(sk, __sk_common.skc_net.net);
+	u64 mib = (u64)READ(net, mib.net_statistics) + this_cpu_offset();
 	const struct config *c = get_config();
 
 	if (!c)
@@ -86,10 +86,10 @@ __noinline int step_refused(u32 kind)
 	e->flags = FLAG_FAILURE | FLAG_SOCKET;
 	e->bytes.front = EVENT_NO_STACK;
 	e->listen.kind = kind;
-	e->listen.waiting = BPF_CORE_READ(sk, sk_ack_backlog);
-	e->listen.limit = BPF_CORE_READ(sk, sk_max_ack_backlog);
+	e->listen.waiting = READ(sk, sk_ack_backlog);
+	e->listen.limit = READ(sk, sk_max_ack_backlog);
 	read_skb_slow(e, r->skb);
-	set_net(e, BPF_CORE_READ(sk, __sk_common.skc_net.net));
+	set_net(e, READ(sk, __sk_common.skc_net.net));
 	if (!step_filter(level))
 		count(COUNT_FILTERED);
 	else if (bpf_ringbuf_output(&events, e, EVENT_NO_STACK, 0))

@@ -15,7 +15,7 @@ static __always_inline bool is_member(struct per_cpu_state *p, struct sk_buff *s
 	p->member = 0;
 	if (expected != (u64)skb)
 		return false;
-	p->member = (u64)BPF_CORE_READ(skb, next);
+	p->member = (u64)READ(skb, next);
 	return true;
 }
 
@@ -23,8 +23,8 @@ static __always_inline void expect_members(struct per_cpu_state *p, struct sk_bu
 {
 	struct skb_shared_info *shared;
 
-	shared = (void *)(BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, end));
-	p->member = (u64)BPF_CORE_READ(shared, frag_list);
+	shared = (void *)(READ(skb, head) + READ(skb, end));
+	p->member = (u64)READ(shared, frag_list);
 }
 
 #endif

@@ -31,20 +31,15 @@
 
 static __always_inline void name_table(struct rule_info *r, const struct layout *l, u64 table)
 {
-	u16 family = 0;
-
 	r->table_handle = read_u64(table + l->table_handle);
-	bpf_probe_read_kernel(&family, sizeof(family), (void *)(table + l->table_family));
-	r->family = family & 0x3f; /* u16 family:6 */
-	bpf_probe_read_kernel_str(r->table, sizeof(r->table),
-				  (void *)read_u64(table + l->table_name));
+	r->family = READ_AT(u16, table + l->table_family) & 0x3f; /* u16 family:6 */
+	read_name(r->table, sizeof(r->table), read_u64(table + l->table_name));
 }
 
 static __always_inline void name_chain(struct rule_info *r, const struct layout *l, u64 chain)
 {
 	r->chain_handle = read_u64(chain + l->chain_handle);
-	bpf_probe_read_kernel_str(r->chain, sizeof(r->chain),
-				  (void *)read_u64(chain + l->chain_name));
+	read_name(r->chain, sizeof(r->chain), read_u64(chain + l->chain_name));
 	name_table(r, l, read_u64(chain + l->chain_table));
 }
 
@@ -59,12 +54,8 @@ struct rule_walk {
 static long walk_rule(u32 i, void *data)
 {
 	struct rule_walk *w = data;
-	u64 header = 0;
+	u64 header = READ_AT(u64, w->at);
 
-	if (bpf_probe_read_kernel(&header, sizeof(header), (void *)w->at)) {
-		w->bad = 1;
-		return 1;
-	}
 	if (DP_IS_LAST(header)) {
 		w->chain = read_u64(w->at + w->last_chain);
 		return 1;
@@ -163,24 +154,16 @@ static long walk_chain(u32 i, void *data)
 	return 0;
 }
 
-/* 5.17 to 6.3: no trailer; look through the tables that stand on this hook. */
-static __always_inline u64 chain_by_search(const struct hook_scan *scan, const struct layout *l,
-					   u64 rule)
+/* The chain of base's table that holds the rule; base itself is looked at first. */
+static __always_inline u64 search_table(const struct layout *l, u64 base, u64 rule)
 {
 	struct chain_walk w = { .rule = rule, .layout = *l };
 
-	for (u32 i = 0; i < MAX_NFT_CHAINS; i++) {
-		u64 table;
-
-		if (i >= scan->nft || w.chain)
-			break;
-		if (chain_holds(l, scan->nft_chain[i], rule))
-			return scan->nft_chain[i];
-		table = read_u64(scan->nft_chain[i] + l->chain_table);
-		w.head = table + l->table_chains;
-		w.at = read_u64(w.head);
-		bpf_loop(MAX_CHAIN_WALK, walk_chain, &w, 0);
-	}
+	if (chain_holds(l, base, rule))
+		return base;
+	w.head = read_u64(base + l->chain_table) + l->table_chains;
+	w.at = read_u64(w.head);
+	bpf_loop(MAX_CHAIN_WALK, walk_chain, &w, 0);
 	return w.chain;
 }
 
@@ -188,38 +171,50 @@ static __always_inline u64 chain_by_search(const struct hook_scan *scan, const s
  * Before 5.17 rules are linked: follow the list until a node is a chain's head,
  * which is so where the chain it would lie in belongs to a table of this hook.
  */
-static __always_inline u64 chain_by_list(const struct hook_scan *scan, const struct layout *l,
-					 u64 rule)
+struct list_walk {
+	u64 at;
+	u64 chain;
+	u64 tables[4];
+	u32 chain_rules;
+	u32 chain_table;
+};
+
+static long walk_list(u32 i, void *data)
 {
-	u64 tables[4] = {};
-	u64 at = rule;
+	struct list_walk *w = data;
+	u64 chain, table;
 
-	for (u32 i = 0; i < COUNT_OF(tables); i++)
-		if (i < scan->nft)
-			tables[i] = read_u64(scan->nft_chain[i] + l->chain_table);
-	for (u32 i = 0; i < MAX_RULE_WALK_UNROLLED; i++) {
-		u64 chain, table;
-
-		at = read_u64(at);
-		if (!is_kernel_address(at))
-			return 0;
-		chain = at - l->chain_rules;
-		table = read_u64(chain + l->chain_table);
-		if (table && (table == tables[0] || table == tables[1] || table == tables[2] ||
-			      table == tables[3]))
-			return chain;
+	w->at = read_u64(w->at);
+	if (!is_kernel_address(w->at))
+		return 1;
+	chain = w->at - w->chain_rules;
+	table = read_u64(chain + w->chain_table);
+	if (table && (table == w->tables[0] || table == w->tables[1] || table == w->tables[2] ||
+		      table == w->tables[3])) {
+		w->chain = chain;
+		return 1;
 	}
 	return 0;
 }
 
-static __always_inline u64 rule_chain(const struct hook_scan *scan, const struct layout *l,
-				      const struct rule_key *key, bool loops)
+static __always_inline u64 chain_by_list(const struct hook_scan *scan, const struct layout *l,
+					 u64 rule, bool loops)
 {
-	if (!l->rule_blob)
-		return chain_by_list(scan, l, key->rule);
-	if (l->last_chain)
-		return chain_by_trailer(key, l->last_chain, loops);
-	return loops ? chain_by_search(scan, l, key->rule) : 0;
+	struct list_walk w = { .at = rule,
+			       .chain_rules = l->chain_rules,
+			       .chain_table = l->chain_table };
+
+	for (u32 i = 0; i < COUNT_OF(w.tables); i++)
+		if (i < scan->nft)
+			w.tables[i] = read_u64(scan->nft_chain[i] + l->chain_table);
+	if (loops) {
+		bpf_loop(MAX_RULE_WALK, walk_list, &w, 0);
+		return w.chain;
+	}
+	for (u32 i = 0; i < MAX_RULE_WALK_UNROLLED; i++)
+		if (walk_list(i, &w))
+			break;
+	return w.chain;
 }
 
 struct expr_walk {
@@ -235,13 +230,13 @@ static long walk_expression(u32 i, void *data)
 {
 	struct expr_walk *w = data;
 	u64 ops = read_u64(w->at);
-	u32 size = 0;
+	u32 size;
 
 	if (!is_kernel_address(ops)) {
 		w->end = w->at;
 		return 1;
 	}
-	bpf_probe_read_kernel(&size, sizeof(size), (void *)(ops + w->ops_size));
+	size = READ_AT(u32, ops + w->ops_size);
 	if (!size || size > 4096)
 		return 1;
 	w->at += size;
@@ -272,7 +267,7 @@ static long walk_to_rule(u32 i, void *data)
 static __always_inline u32 nft_generation(struct net *net)
 {
 	if (bpf_core_field_exists(net->nft.base_seq))
-		return BPF_CORE_READ(net, nft.base_seq);
+		return READ(net, nft.base_seq);
 	return 0;
 }
 

@@ -36,6 +36,15 @@ struct {
 	__type(value, struct note);
 } notes SEC(".maps");
 
+/* When the newest was left: most drops need not look for one. */
+u64 newest_note = 0;
+
+/* Signed, for another CPU may have left one since. */
+static __always_inline bool is_recent(u64 time, u64 now)
+{
+	return (s64)(now - time) < (s64)NOTE_LIFE_NS;
+}
+
 struct hook_note {
 	u64 skb;
 	u64 state;
@@ -77,7 +86,7 @@ static __always_inline u64 take_hook_note(const struct window *w, u64 skb)
 	u32 zero = 0;
 	struct hook_notes *n = bpf_map_lookup_elem(&hook_note_rings, &zero);
 
-	if (!n)
+	if (!n || !n->next)
 		return 0;
 	for (u32 i = 1; i <= HOOK_NOTES; i++) {
 		struct hook_note *note = &n->note[(n->next - i) % HOOK_NOTES];
@@ -89,20 +98,24 @@ static __always_inline u64 take_hook_note(const struct window *w, u64 skb)
 }
 
 /* The note of this drop; spent, because skb addresses come again. */
-static __always_inline bool take_note(struct note *out, u64 skb, u64 state)
+static __always_inline bool take_note(struct note *out, u64 skb, u64 state, u64 now)
 {
-	struct note *n = bpf_map_lookup_elem(&notes, &skb);
+	struct note *n;
 
+	if (!is_recent(newest_note, now))
+		return false;
+	n = bpf_map_lookup_elem(&notes, &skb);
 	if (!n)
 		return false;
 	*out = *n;
 	bpf_map_delete_elem(&notes, &skb);
-	return out->state == state && bpf_ktime_get_ns() - out->time < NOTE_LIFE_NS;
+	return out->state == state && is_recent(out->time, now);
 }
 
 static __always_inline void leave_note(u64 skb, struct note *note)
 {
 	note->time = bpf_ktime_get_ns();
+	newest_note = note->time;
 	bpf_map_update_elem(&notes, &skb, note, BPF_ANY);
 }
 

@@ -13,12 +13,28 @@
 #define NO_OFFSET 0xffff /* an unset transport or mac header */
 #define DST_NOREF_MASK (~1UL) /* _skb_refdst carries SKB_DST_NOREF in bit 0 */
 
+static __always_inline void put_device_name(char *to, const u64 *name)
+{
+	if (put_name((u64 *)to, name[0]))
+		put_name((u64 *)to + 1, name[1]);
+}
+
 static __always_inline void read_device(struct net_device *dev, u32 *index, char *name)
 {
 	if (!dev)
 		return;
-	*index = BPF_CORE_READ(dev, ifindex);
-	bpf_probe_read_kernel_str(name, IFNAME_BYTES, &dev->name);
+	*index = READ(dev, ifindex);
+	read_name(name, IFNAME_BYTES, (u64)&dev->name);
+}
+
+static __always_inline void set_net(struct event *e, struct net *net)
+{
+	if (!net)
+		return;
+	e->netns = READ(net, ns.inum);
+	/* Before 5.12 a cookie is an atomic64_t of another name: left 0. */
+	if (bpf_core_field_exists(net->net_cookie))
+		e->netns_cookie = READ(net, net_cookie);
 }
 
 /*
@@ -27,29 +43,23 @@ static __always_inline void read_device(struct net_device *dev, u32 *index, char
  */
 
 /* The namespace of a packet that has no hook state: device, else socket, else route. */
-static __always_inline struct net *packet_net(struct sk_buff *skb, struct net_device *dev,
-					      struct sock *sk)
+static __always_inline struct net *read_net(struct event *e, struct sk_buff *skb,
+					    struct net_device *dev, struct sock *sk)
 {
 	struct dst_entry *dst;
+	struct net *net;
 
-	if (dev)
-		return dev->nd_net.net;
-	if (sk)
-		return sk->__sk_common.skc_net.net;
-	dst = (void *)(skb->_skb_refdst & DST_NOREF_MASK);
-	if (dst)
-		return BPF_CORE_READ(dst, dev, nd_net.net);
-	return NULL;
-}
-
-static __always_inline void set_net(struct event *e, struct net *net)
-{
-	if (!net)
-		return;
-	e->netns = BPF_CORE_READ(net, ns.inum);
-	/* Before 5.12 a cookie is an atomic64_t of another name: left 0. */
+	if (!dev && !sk) {
+		dst = (void *)(skb->_skb_refdst & DST_NOREF_MASK);
+		net = dst ? READ(READ(dst, dev), nd_net.net) : NULL;
+		set_net(e, net);
+		return net;
+	}
+	net = dev ? dev->nd_net.net : sk->__sk_common.skc_net.net;
+	e->netns = net->ns.inum;
 	if (bpf_core_field_exists(net->net_cookie))
-		e->netns_cookie = BPF_CORE_READ(net, net_cookie);
+		e->netns_cookie = net->net_cookie;
+	return net;
 }
 
 /*
@@ -104,9 +114,9 @@ static __always_inline void read_shared_info(struct event *e, struct sk_buff *sk
 
 	/* skb_end_pointer: head + end where offsets are used (64-bit) */
 	shared = (void *)(skb->head + skb->end);
-	e->gso_size = BPF_CORE_READ(shared, gso_size);
-	e->gso_segs = BPF_CORE_READ(shared, gso_segs);
-	if (BPF_CORE_READ(shared, frag_list))
+	e->gso_size = READ(shared, gso_size);
+	e->gso_segs = READ(shared, gso_segs);
+	if (READ(shared, frag_list))
 		e->flags |= FLAG_HEAD_FRAGS;
 }
 
@@ -128,12 +138,12 @@ static __always_inline void fix_protocol(struct event *e)
 static __always_inline void read_task(struct event *e, u64 stack_pointer)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	u64 stack = (u64)BPF_CORE_READ(task, stack);
+	u64 stack = (u64)READ(task, stack);
 
 	if (stack_pointer < stack || stack_pointer >= stack + THREAD_SIZE)
 		return;
 	e->flags |= FLAG_TASK;
-	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+	if (READ(task, flags) & PF_KTHREAD)
 		return;
 	e->pid = bpf_get_current_pid_tgid() >> 32;
 	bpf_get_current_comm(e->comm, sizeof(e->comm));
@@ -154,9 +164,11 @@ static __always_inline struct net *read_packet(struct event *e, struct sk_buff *
 	e->pkt_type = BPF_CORE_READ_BITFIELD(skb, pkt_type);
 	if (sk)
 		e->flags |= FLAG_SOCKET;
-	read_device(dev, &e->dev_ifindex, e->dev_name);
-	net = packet_net(skb, dev, sk);
-	set_net(e, net);
+	if (dev) {
+		e->dev_ifindex = dev->ifindex;
+		put_device_name(e->dev_name, (u64 *)dev->name);
+	}
+	net = read_net(e, skb, dev, sk);
 	read_header(e, skb);
 	fix_protocol(e);
 	read_vlan(e, skb);

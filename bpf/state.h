@@ -17,10 +17,10 @@ __noinline int step_read_frame(u32 level)
 
 	if (!s)
 		return 0;
-	read_near(&s->window, s->context);
+	s->window.start = s->context - BELOW_WORDS * 8;
 	s->site.kind = 0;
 	key.location = s->event.location;
-	key.distance = window_distance(&s->window, s->event.location);
+	key.distance = frame_distance(&s->window, s->context, s->event.location);
 	site = bpf_map_lookup_elem(&frame_sites, &key);
 	if (site)
 		s->site = *site;
@@ -62,6 +62,26 @@ static __always_inline bool good_state(const struct scratch *s, u64 net)
 	return on_stack(&s->window, s->state) && has_state_shape(s->state, net);
 }
 
+/* Whether a word of the window is it. Global, so that the verifier walks it once. */
+__noinline int step_try_state(u32 level, u32 i)
+{
+	struct scratch *s = get_scratch(level);
+
+	if (!s || i >= WINDOW_WORDS)
+		return 0;
+	s->state = s->window.words[i];
+	return good_state(s, s->net);
+}
+
+__noinline int step_try_pktinfo(u32 level, u32 i)
+{
+	struct scratch *s = get_scratch(level);
+
+	if (!s || i >= WINDOW_WORDS || s->window.words[i] != s->skb)
+		return 0;
+	return step_try_state(level, i + 1);
+}
+
 /*
  * Without calibration: the first word that points into the stack at something
  * shaped like a hook state of our namespace. nf_hook_slow and its callees hold
@@ -73,11 +93,9 @@ __noinline int step_search_state(u32 level)
 
 	if (!s)
 		return 0;
-	for (int i = 0; i < WINDOW_WORDS; i++) {
-		s->state = s->window.words[i];
-		if (good_state(s, s->net))
+	for (u32 i = 0; i < WINDOW_WORDS; i++)
+		if (step_try_state(level, i))
 			return 0;
-	}
 	s->state = 0;
 	return 0;
 }
@@ -89,13 +107,9 @@ __noinline int step_search_pktinfo(u32 level)
 
 	if (!s)
 		return 0;
-	for (int i = BELOW_WORDS + ARGUMENT_WORDS; i < WINDOW_WORDS - 1; i++) {
-		if (s->window.words[i] != s->skb)
-			continue;
-		s->state = s->window.words[i + 1];
-		if (good_state(s, s->net))
+	for (u32 i = BELOW_WORDS + ARGUMENT_WORDS; i < WINDOW_WORDS - 1; i++)
+		if (step_try_pktinfo(level, i))
 			return 0;
-	}
 	s->state = 0;
 	return 0;
 }
@@ -123,6 +137,31 @@ __noinline int step_find_state(u32 level)
 	return 0;
 }
 
+/* As scan_entries; a global function, so that the verifier walks an entry once. */
+__noinline int step_scan_entry(u32 level, u64 entries, u32 i)
+{
+	struct scratch *s = get_scratch(level);
+	const struct config *c = get_config();
+	struct hook_entry h;
+
+	if (!s || !c)
+		return 0;
+	read_entry(&h, entries, i);
+	scan_entry(&s->scan, c, (void *)s->net, s->event.pf, &h);
+	return 0;
+}
+
+static __always_inline void scan_hook(u32 level, u64 entries)
+{
+	u16 n = entries ? entries_count(entries) : 0;
+
+	for (u32 i = 0; i < MAX_HOOKS; i++) {
+		if (i >= n)
+			break;
+		step_scan_entry(level, entries, i);
+	}
+}
+
 /* What stands on the hook. */
 __noinline int step_scan_hooks(u32 level)
 {
@@ -141,9 +180,9 @@ __noinline int step_scan_hooks(u32 level)
 	if (!s->entries)
 		s->entries = hook_entries(net, e->pf, e->hook, s->state);
 	__builtin_memset(&s->scan, 0, sizeof(s->scan));
-	scan_entries(&s->scan, net, s->entries, e->pf);
+	scan_hook(level, s->entries);
 	if (s->scan.nat_entries)
-		scan_entries(&s->scan, net, s->scan.nat_entries, e->pf);
+		scan_hook(level, s->scan.nat_entries);
 	if (s->scan.nft)
 		e->flags |= FLAG_NFT_HERE;
 	if (s->scan.policy)

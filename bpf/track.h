@@ -66,6 +66,36 @@ static __always_inline void learn_counter(const struct xt_tracked *t, u32 i, u32
 	w->print = entry_print(entry, v6);
 }
 
+/* As it is, for the values to compare with. */
+static __always_inline void take_counter(u32 i, struct xt_walk *w)
+{
+	u32 index = w->first + i, last_index = w->last_first + i;
+	struct xt_watched *watched = bpf_map_lookup_elem(&xt_watch, &index);
+	struct xt_last *last = bpf_map_lookup_elem(&xt_values, &last_index);
+	u64 now[2];
+
+	if (!watched || !last || !read_counter(now, watched->counter + w->cpu_offset))
+		return;
+	last->packets = now[0];
+	last->bytes = now[1];
+	last->pending = 0;
+}
+
+/* Global, so that the verifier walks it once. */
+__noinline int step_take_counter(u64 table, u32 i)
+{
+	struct xt_tracked *t = bpf_map_lookup_elem(&xt_tables, &table);
+	const struct config *c = get_config();
+	u32 zero = 0;
+	struct xt_walk *w = bpf_map_lookup_elem(&xt_query_walk, &zero);
+
+	if (!t || !c || !w)
+		return 0;
+	learn_counter(t, i, c->possible_cpus);
+	take_counter(i, w);
+	return 0;
+}
+
 static __always_inline int baseline(u64 table, u32 from, u32 to)
 {
 	struct xt_tracked *t = bpf_map_lookup_elem(&xt_tables, &table);
@@ -79,8 +109,7 @@ static __always_inline int baseline(u64 table, u32 from, u32 to)
 	for (u32 i = 0; i < XT_MAX_WATCHED_UNROLLED; i++) {
 		if (from + i >= to)
 			break;
-		learn_counter(t, from + i, c->possible_cpus);
-		compare_counter(from + i, w);
+		step_take_counter(table, from + i);
 	}
 	return 0;
 }
@@ -90,7 +119,7 @@ SEC("raw_tp/droptrace_xt_find")
 int xt_find(void *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct net *net = BPF_CORE_READ(task, nsproxy, net_ns);
+	struct net *net = READ(READ(task, nsproxy), net_ns);
 	const struct config *c = get_config();
 	u32 zero = 0;
 	struct xt_query *q = bpf_map_lookup_elem(&xt_queries, &zero);

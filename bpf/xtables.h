@@ -102,7 +102,7 @@ static __always_inline u64 this_cpu_offset(void)
 	a->self = (u64)a;
 	a->map = (u64)&cpu_anchors;
 	array = (void *)a->map;
-	base = (u64)BPF_CORE_READ(array, pptrs[0]);
+	base = (u64)READ(array, pptrs[0]);
 	return a->self - base;
 }
 
@@ -114,13 +114,22 @@ struct xt_walk {
 	u64 cpu_offset;
 	u32 first;	/* of the table in xt_watch */
 	u32 last_first; /* of this CPU's block in xt_values, plus first */
-	u32 hook_bit;	/* 0: take all as the new baseline */
+	u32 hook_bit;
 	u32 length;
 	u32 moved;
 	u32 fits;  /* moved by one packet of our length */
 	u32 which; /* the one that fits, else any that moved */
 	u32 pad;
 };
+
+static __always_inline bool read_counter(u64 *now, u64 at)
+{
+	if (!direct_reads)
+		return !bpf_probe_read_kernel(now, 2 * sizeof(u64), (void *)at);
+	now[0] = READ_AT(u64, at);
+	now[1] = READ_AT(u64, at + sizeof(u64));
+	return true;
+}
 
 static __always_inline long compare_counter(u32 i, struct xt_walk *w)
 {
@@ -131,17 +140,18 @@ static __always_inline long compare_counter(u32 i, struct xt_walk *w)
 
 	if (!watched || !last)
 		return 1;
-	if (w->hook_bit && !(watched->hooks & w->hook_bit))
+	if (!(watched->hooks & w->hook_bit))
 		return 0;
-	if (bpf_probe_read_kernel(now, sizeof(now), (void *)(watched->counter + w->cpu_offset)))
+	if (!read_counter(now, watched->counter + w->cpu_offset) || now[0] == last->packets)
 		return 0;
-	if (now[0] == last->packets)
+	/* A direct read that fails gives 0, to which no counter goes back. */
+	if (direct_reads && !now[0])
 		return 0;
 	w->moved++;
 	if (now[0] - last->packets == 1 && now[1] - last->bytes == w->length) {
 		w->fits++;
 		w->which = i;
-	} else if (!last->pending && w->hook_bit) {
+	} else if (!last->pending) {
 		/* Perhaps an outer packet whose REJECT is under way: its turn comes. */
 		last->pending = 1;
 		return 0;
@@ -160,7 +170,10 @@ static long compare_step(u32 i, void *data)
 	return compare_counter(i, *w);
 }
 
-static __always_inline void compare_counters(struct xt_walk *w, u32 number, bool loops)
+/* compare_counter of a level's walk; a global function, so that the verifier walks it once. */
+int step_compare_counter(u32 level, u32 i);
+
+static __always_inline void compare_counters(u32 level, struct xt_walk *w, u32 number, bool loops)
 {
 	if (loops) {
 		bpf_loop(number < XT_MAX_WATCHED ? number : XT_MAX_WATCHED, compare_step, &w, 0);
@@ -169,7 +182,7 @@ static __always_inline void compare_counters(struct xt_walk *w, u32 number, bool
 	for (u32 i = 0; i < XT_MAX_WATCHED_UNROLLED; i++) {
 		if (i >= number)
 			break;
-		compare_counter(i, w);
+		step_compare_counter(level, i);
 	}
 }
 
@@ -282,8 +295,8 @@ static __always_inline bool same_entry(const struct xt_tracked *t, u32 which, u3
 }
 
 /* Compares one table's counters; returns how many entries moved. */
-static __always_inline u32 find_entry(struct event *e, const struct config *c, struct xt_walk *w,
-				      u64 table, bool loops)
+static __always_inline u32 find_entry(u32 level, struct event *e, const struct config *c,
+				      struct xt_walk *w, u64 table, bool loops)
 {
 	struct xt_tracked *t = bpf_map_lookup_elem(&xt_tables, &table);
 	u64 private = 0;
@@ -303,7 +316,7 @@ static __always_inline u32 find_entry(struct event *e, const struct config *c, s
 	start_walk(w, t, c->possible_cpus);
 	w->hook_bit = 1 << (e->hook & 7);
 	w->length = e->length;
-	compare_counters(w, t->number, loops);
+	compare_counters(level, w, t->number, loops);
 	if (t->number && !same_entry(t, w->which, c->possible_cpus)) {
 		e->flags |= FLAG_XT_STALE;
 		return 0;

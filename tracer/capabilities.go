@@ -80,8 +80,9 @@ func Examine(ctx context.Context, o Options) (c Capabilities) {
 	if o.BufferSize == 0 {
 		o.BufferSize = 1 << 20
 	}
-	if arguments, err := tracepointArguments(o.BTF); err == nil {
-		c.Reasons = arguments >= 3
+	if spec, err := o.BTF.Kernel(); err == nil {
+		arguments, err := tracepointArguments(spec)
+		c.Reasons = err == nil && arguments >= 3
 	}
 	t, err := Open(ctx, o)
 	if err != nil {

@@ -20,14 +20,18 @@ type layouts struct {
 
 // newLayouts collects the BTF of the kernel and of the named modules; a module
 // that is built in, not loaded, or older than module BTF (5.11) adds nothing.
-func newLayouts(kernel *btf.Spec, modules ...string) *layouts {
+func newLayouts(types *btf.Cache, modules ...string) (*layouts, error) {
+	kernel, err := types.Kernel()
+	if err != nil {
+		return nil, fmt.Errorf("read kernel types: %w", err)
+	}
 	l := &layouts{specs: []*btf.Spec{kernel}}
 	for _, m := range modules {
-		if spec, err := btf.LoadKernelModuleSpec(m); err == nil {
+		if spec, err := types.Module(m); err == nil {
 			l.specs = append(l.specs, spec)
 		}
 	}
-	return l
+	return l, nil
 }
 
 func (l *layouts) structType(name string) (*btf.Struct, error) {

@@ -32,7 +32,12 @@ var errNoCounter = errors.New("the kernel's BTF names no LINUX_MIB_LISTENDROPS")
 // shift when one is added. Their enumeration has no name to ask for, so that the
 // types have to be gone through, 10 to 300 ms.
 func (t *Tracer) findListenCounters() error {
-	for typ, err := range t.options.BTF.All() {
+	spec, err := t.options.BTF.Kernel()
+	if err != nil {
+		return fmt.Errorf("read kernel types: %w", err)
+	}
+	// A copy, which keeps what it has read no longer than this.
+	for typ, err := range spec.Copy().All() {
 		if err != nil {
 			return fmt.Errorf("read kernel types: %w", err)
 		}

@@ -29,8 +29,9 @@ type legacyPrograms struct{ Find, Baseline *ebpf.Program }
 
 // kernelSide is the loaded collection.
 type kernelSide struct {
-	coll *ebpf.Collection
-	spec *ebpf.CollectionSpec // with all programs, maps sized and constants set
+	coll  *ebpf.Collection
+	spec  *ebpf.CollectionSpec      // with all programs, maps sized and constants set
+	types atomic.Pointer[btf.Cache] // renewed by Refresh
 	programs
 	// legacy loads its programs when it is first called: the verifier needs as
 	// long for them as for all the rest.
@@ -68,23 +69,27 @@ func (k *kernelSide) table(name string) *ebpf.Map { return k.coll.Maps[name] }
 // loadWithExpression loads the kernel side, without the expression where the
 // kernel refuses that one: it is long, or of a kind that no verifier follows.
 func loadWithExpression(o *Options) (k *kernelSide, refused, err error) {
-	k, err = load(o, o.BTF)
+	k, err = load(o)
 	if err == nil || o.Expression == nil {
 		return k, nil, err
 	}
 	refused = err
 	o.Snaplen = max(o.Snaplen, o.Expression.Depth())
 	o.Expression = nil
-	k, err = load(o, o.BTF)
+	k, err = load(o)
 	return k, refused, err
 }
 
 // load loads the kernel side as this kernel can take it.
-func load(o *Options, spec *btf.Spec) (*kernelSide, error) {
+func load(o *Options) (*kernelSide, error) {
 	// Kernels before 5.11 charge programs and maps to the user's memlock limit,
 	// other programs' too: before the first probe.
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("raise memlock limit: %w", err)
+	}
+	spec, err := o.BTF.Kernel()
+	if err != nil {
+		return nil, fmt.Errorf("read kernel types: %w", err)
 	}
 	coll, err := bpf.LoadKernel()
 	if err != nil {
@@ -111,24 +116,33 @@ func load(o *Options, spec *btf.Spec) (*kernelSide, error) {
 	}
 	var k *kernelSide
 	for _, name := range emitters {
-		if k, err = loadEmitter(coll, name, spec); err == nil {
+		if k, err = loadEmitter(coll, name, o.BTF); err == nil {
+			// Each takes megabytes, and none is loaded twice.
+			for _, form := range []string{"kfree_skb", "kfree_skb_pages", "kfree_skb_unrolled"} {
+				delete(coll.Programs, form)
+			}
 			return k, nil
 		}
 	}
 	return nil, err
 }
 
+// only copies what the named programs need.
+func only(all *ebpf.CollectionSpec, names ...string) *ebpf.CollectionSpec {
+	part := *all
+	part.Programs = make(map[string]*ebpf.ProgramSpec)
+	for _, name := range names {
+		part.Programs[name] = all.Programs[name]
+	}
+	return part.Copy()
+}
+
 // loadEmitter loads the programs that every plan needs, with one form of the
 // emitter.
-func loadEmitter(all *ebpf.CollectionSpec, emitter string, spec *btf.Spec) (*kernelSide, error) {
-	coll := all.Copy()
-	for name := range coll.Programs {
-		if name != emitter && name != "companion" {
-			delete(coll.Programs, name) // probes are loaded one by one
-		}
-	}
+func loadEmitter(all *ebpf.CollectionSpec, emitter string, types *btf.Cache) (*kernelSide, error) {
+	coll := only(all, emitter, "companion") // probes are loaded one by one
 	loaded, err := ebpf.NewCollectionWithOptions(coll, ebpf.CollectionOptions{
-		Programs: ebpf.ProgramOptions{KernelTypes: spec},
+		Cache: types,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load programs: %w", err)
@@ -137,6 +151,7 @@ func loadEmitter(all *ebpf.CollectionSpec, emitter string, spec *btf.Spec) (*ker
 		Free:      loaded.Programs[emitter],
 		Companion: loaded.Programs["companion"],
 	}}
+	k.types.Store(types)
 	k.legacy = sync.OnceValues(k.loadLegacy)
 	return k, nil
 }
@@ -172,6 +187,7 @@ func setConstants(coll *ebpf.CollectionSpec, o *Options, spec *btf.Spec) error {
 		"snaplen":       o.snaplen(),
 		"xt_capacity":   o.xtCapacity(),
 		"address_shift": addressShift(),
+		"direct_reads":  readsDirectly(coll, spec),
 
 		"conntrack_only": o.Conntrack,
 		"show_resolved":  o.Resolved,
@@ -187,6 +203,23 @@ func setConstants(coll *ebpf.CollectionSpec, o *Options, spec *btf.Spec) error {
 		return fmt.Errorf("constant filter: %w", err)
 	}
 	return nil
+}
+
+// readsDirectly reports whether this kernel gives types to addresses (6.2). Where it
+// does not, no program may name the function: it would be sought in every module.
+func readsDirectly(coll *ebpf.CollectionSpec, spec *btf.Spec) bool {
+	const function = "bpf_rdonly_cast"
+	if spec.TypeByName(function, new(*btf.Func)) == nil {
+		return true
+	}
+	for _, p := range coll.Programs {
+		for i := range p.Instructions {
+			if ins := &p.Instructions[i]; ins.IsKfuncCall() && ins.Reference() == function {
+				*ins = asm.Mov.Reg(asm.R0, asm.R1)
+			}
+		}
+	}
+	return false
 }
 
 // tracepointArguments counts those of skb:kfree_skb: packet and location; the

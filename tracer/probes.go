@@ -168,17 +168,15 @@ func (t *Tracer) keep(prog *ebpf.Program, l link.Link, err error) error {
 // loadProbe loads one program on the maps of the others. fentry programs are
 // bound to their function when they are loaded.
 func (k *kernelSide) loadProbe(name, attachTo string) (*ebpf.Program, error) {
-	spec := k.spec.Copy()
-	program := spec.Programs[name]
+	spec := only(k.spec, name)
 	if attachTo != "" {
-		program.AttachTo = attachTo
+		spec.Programs[name].AttachTo = attachTo
 	}
-	spec.Programs = map[string]*ebpf.ProgramSpec{name: program}
 	replace := make(map[string]*ebpf.Map)
 	for name, m := range k.coll.Maps {
 		replace[name] = m
 	}
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: replace})
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: replace, Cache: k.types.Load()})
 	if err != nil {
 		return nil, fmt.Errorf("load program %s: %w", name, err)
 	}

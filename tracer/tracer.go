@@ -31,8 +31,9 @@ type Options struct {
 	Expression *expression.Program
 	// Symbols of the running kernel.
 	Symbols Symbols
-	// BTF of the running kernel, as btf.LoadKernelSpec gives it.
-	BTF *btf.Spec
+	// BTF of the running kernel and its modules: reading it takes longer than most
+	// else, so it is read once.
+	BTF *btf.Cache
 	// BufferSize of the ring in bytes, rounded up to a power of two pages;
 	// 0 is 16 MiB.
 	BufferSize int
@@ -159,7 +160,10 @@ func (t *Tracer) start(ctx context.Context, o *Options) error {
 }
 
 func (t *Tracer) configure(o *Options) error {
-	l := newLayouts(o.BTF, "nf_tables", "x_tables", "ip_tables", "nf_conntrack")
+	l, err := newLayouts(o.BTF, "nf_tables", "x_tables", "ip_tables", "nf_conntrack")
+	if err != nil {
+		return err
+	}
 	layout, err := kernelLayout(l)
 	if err != nil {
 		return fmt.Errorf("find kernel types: %w", err)
@@ -186,6 +190,8 @@ func (t *Tracer) configure(o *Options) error {
 // Refresh takes notice of modules that were loaded after Open, nf_tables or
 // ip_tables among them: their functions, their types, their call sites.
 func (t *Tracer) Refresh(ctx context.Context, symbols Symbols) error {
+	t.options.BTF = btf.NewCache() // the old one has its own list of modules
+	t.kernel.types.Store(t.options.BTF)
 	o := t.options
 	o.Symbols = symbols
 	t.config.Sites = [16]bpf.KernelSiteRange{}

@@ -44,7 +44,7 @@ func (r *abilities) add(kind, name string, a output.Ability, message, get string
 // seen from outside.
 func capabilities(ctx context.Context) []output.Capability {
 	var r abilities
-	spec, btfErr := r.types()
+	types, btfErr := r.types()
 	symbols, symErr := symbol.Open()
 	if symErr == nil {
 		defer symbols.Close()
@@ -52,7 +52,7 @@ func capabilities(ctx context.Context) []output.Capability {
 	if err := errors.Join(btfErr, symErr); err != nil {
 		r.untried(err)
 	} else {
-		c := tracer.Examine(ctx, tracer.Options{BTF: spec, Symbols: kernelSymbols{symbols.Table()}})
+		c := tracer.Examine(ctx, tracer.Options{BTF: types, Symbols: kernelSymbols{symbols.Table()}})
 		r.tracing(&c)
 		r.methods(&c)
 	}
@@ -61,9 +61,9 @@ func capabilities(ctx context.Context) []output.Capability {
 }
 
 // types looks for the kernel's description of itself.
-func (r *abilities) types() (*btf.Spec, error) {
-	spec, err := btf.LoadKernelSpec()
-	if err != nil {
+func (r *abilities) types() (*btf.Cache, error) {
+	types := btf.NewCache()
+	if _, err := types.Kernel(); err != nil {
 		r.add("kernel", "BTF", output.Cannot, "the kernel does not describe its types: droptrace cannot trace here",
 			"a kernel with CONFIG_DEBUG_INFO_BTF=y, 5.10 or later")
 		return nil, err
@@ -73,7 +73,7 @@ func (r *abilities) types() (*btf.Spec, error) {
 		message += ", and those of modules (" + strings.Join(modules, ", ") + ")"
 	}
 	r.add("kernel", "BTF", output.Can, message, "")
-	return spec, nil
+	return types, nil
 }
 
 // moduleTypes lists the firewall's modules that have BTF of their own.

@@ -83,7 +83,8 @@ func open(ctx context.Context, cfg Config) (source, error) {
 }
 
 func (t *trace) open(ctx context.Context, cfg Config, program *expression.Program) error {
-	spec, err := btf.LoadKernelSpec()
+	types := btf.NewCache()
+	spec, err := types.Kernel()
 	if err != nil {
 		return fmt.Errorf("%w: %w", tracer.ErrNoBTF, err)
 	}
@@ -111,7 +112,7 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 	kernel, _ := t.filter.Kernel()
 	t.tracer, err = tracer.Open(ctx, tracer.Options{
 		Filter: kernel, Symbols: kernelSymbols{t.symbols.Table()}, BufferSize: cfg.BufferSize,
-		Stack: cfg.Stack, Plan: tracer.Plan(cfg.Probes), BTF: spec, Expression: program,
+		Stack: cfg.Stack, Plan: tracer.Plan(cfg.Probes), BTF: types, Expression: program,
 		Snaplen: cfg.Snaplen, Conntrack: cfg.Conntrack, Resolved: cfg.Resolved,
 	})
 	if err != nil {

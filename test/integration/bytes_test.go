@@ -58,9 +58,7 @@ func openTracer(t *testing.T, o tracer.Options) *tracer.Tracer {
 	}
 	t.Cleanup(func() { live.Close() })
 	o.Symbols = symbols{live.Table()}
-	if o.BTF, err = btf.LoadKernelSpec(); err != nil {
-		t.Fatal(err)
-	}
+	o.BTF = btf.NewCache()
 	tr, err := tracer.Open(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)

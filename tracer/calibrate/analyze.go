@@ -55,7 +55,7 @@ func (s *Sample) kind() uint8 {
 	return kindRule
 }
 
-// distance mirrors window_distance of bpf/frame.h.
+// distance mirrors frame_distance of bpf/frame.h.
 func (s *Sample) distance() int {
 	for i := argumentWords; i < distanceWords; i++ {
 		if s.Words[belowWords+i] == s.Event.Location {
