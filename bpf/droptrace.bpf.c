@@ -13,6 +13,7 @@
 #include "ctfail.h"
 #include "expression_packet.h"
 #include "listen.h"
+#include "losses.h"
 #include "members.h"
 #include "netfilter_programs.h"
 #include "packet.h"
@@ -76,6 +77,8 @@ static __always_inline void emit(u32 level, struct scratch *s, u64 *ctx, bool pa
 		err = bpf_ringbuf_output(&events, e, size, 0);
 	}
 	count(err ? COUNT_LOST : COUNT_DELIVERED);
+	if (err)
+		step_count_loss(level);
 }
 
 static __always_inline void start_event(struct scratch *s, u64 *ctx)

@@ -450,6 +450,33 @@ type KernelListenRun struct {
 	}
 }
 
+type KernelLossKey struct {
+	_           structs.HostLayout
+	Location    uint64
+	NetnsCookie uint64
+	Rule        uint64
+	Chain       uint64
+	Table       uint64
+	HookFn      uint64
+	Netns       uint32
+	Reason      uint32
+	Flags       uint32
+	Offset      uint32
+	Type        uint8
+	Hook        uint8
+	Pf          uint8
+	Kind        uint8
+	Method      uint8
+	Candidates  uint8
+	Verdict     uint8
+	CtPresent   uint8
+	Ctinfo      uint8
+	Protocol    uint8
+	Detail      uint8
+	Empty       uint8
+	Pad         uint32
+}
+
 type KernelNote struct {
 	_     structs.HostLayout
 	Time  uint64
@@ -494,9 +521,11 @@ type KernelRuleKey struct {
 }
 
 type KernelScratch struct {
-	_      structs.HostLayout
-	Event  KernelEvent
-	Window struct {
+	_       structs.HostLayout
+	LossKey KernelLossKey
+	One     uint64
+	Event   KernelEvent
+	Window  struct {
 		_     structs.HostLayout
 		Start uint64
 		Words [352]uint64
@@ -649,6 +678,7 @@ const (
 	KernelMapHookNoteRings     = "hook_note_rings"
 	KernelMapKnownChains       = "known_chains"
 	KernelMapListenRuns        = "listen_runs"
+	KernelMapLosses            = "losses"
 	KernelMapNotes             = "notes"
 	KernelMapPendingEvals      = "pending_evals"
 	KernelMapPerCpu            = "per_cpu"
@@ -808,6 +838,7 @@ type KernelMapSpecs struct {
 	HookNoteRings *ebpf.MapSpec `ebpf:"hook_note_rings"`
 	KnownChains   *ebpf.MapSpec `ebpf:"known_chains"`
 	ListenRuns    *ebpf.MapSpec `ebpf:"listen_runs"`
+	Losses        *ebpf.MapSpec `ebpf:"losses"`
 	Notes         *ebpf.MapSpec `ebpf:"notes"`
 	PendingEvals  *ebpf.MapSpec `ebpf:"pending_evals"`
 	PerCpu        *ebpf.MapSpec `ebpf:"per_cpu"`
@@ -871,6 +902,7 @@ type KernelMaps struct {
 	HookNoteRings *ebpf.Map `ebpf:"hook_note_rings"`
 	KnownChains   *ebpf.Map `ebpf:"known_chains"`
 	ListenRuns    *ebpf.Map `ebpf:"listen_runs"`
+	Losses        *ebpf.Map `ebpf:"losses"`
 	Notes         *ebpf.Map `ebpf:"notes"`
 	PendingEvals  *ebpf.Map `ebpf:"pending_evals"`
 	PerCpu        *ebpf.Map `ebpf:"per_cpu"`
@@ -900,6 +932,7 @@ func (m *KernelMaps) Close() error {
 		m.HookNoteRings,
 		m.KnownChains,
 		m.ListenRuns,
+		m.Losses,
 		m.Notes,
 		m.PendingEvals,
 		m.PerCpu,

@@ -40,6 +40,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 #define BPF_ANY 0
+#define BPF_NOEXIST 1
 
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>

@@ -246,6 +246,10 @@ func (s *session) summary() {
 	if s.received == 0 {
 		m.Hidden = s.src.Hidden()
 	}
+	m.Lost = s.src.Losses()
+	for _, p := range m.Lost.Places {
+		s.tally.Lose(p.Drop, p.Count)
+	}
 	s.w.status.End()
 	_ = m.Write(s.t.stderr, s.t.style(s.t.stderr))
 }

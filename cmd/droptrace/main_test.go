@@ -97,6 +97,7 @@ type fake struct {
 
 	mu   sync.Mutex
 	sent int
+	lost *resolve.Drop
 }
 
 func (f *fake) open(_ context.Context, cfg Config) (source, error) {
@@ -186,6 +187,18 @@ func (f *fake) Stats() output.Counts {
 	defer f.mu.Unlock()
 	n := uint64(f.sent)
 	return output.Counts{Seen: n + f.Lost + f.Filtered, FilteredKernel: f.Filtered, Lost: f.Lost, Delivered: n}
+}
+
+func (f *fake) Losses() output.Lost {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.Lost == 0 {
+		return output.Lost{}
+	}
+	if f.lost == nil {
+		f.lost = f.drop(0)
+	}
+	return output.Lost{Places: []output.LostPlace{{Drop: f.lost, Count: f.Lost}}}
 }
 
 func (f *fake) About() string    { return "Linux 6.12, fake" }

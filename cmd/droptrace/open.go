@@ -19,6 +19,9 @@ type source interface {
 	// Stats returns the counters so far. It may be called at any time, also
 	// beside Next and after Close.
 	Stats() output.Counts
+	// Losses tells the drops apart that Stats counts as lost. It may lag behind
+	// until Next has returned io.EOF, and may be called as Stats may.
+	Losses() output.Lost
 	// About says what does the tracing, in few words: "Linux 6.12, fentry".
 	About() string
 	// Hidden says what could hide drops that match: XDP, flowtables and the

@@ -52,6 +52,7 @@ type trace struct {
 	notLost      atomic.Uint64
 	filteredUser atomic.Uint64
 	undecided    atomic.Uint64
+	lost         lostKinds
 	last         atomic.Pointer[tracer.Counts]
 }
 
@@ -175,6 +176,7 @@ func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
 		err := t.tracer.Read(&t.event)
 		switch {
 		case errors.Is(err, ringbuf.ErrFlushed):
+			t.collectLosses(ctx)
 			return nil, io.EOF
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			continue // for maintain
@@ -208,6 +210,15 @@ func (t *trace) resolve(ctx context.Context) *resolve.Drop {
 		return nil
 	}
 	d := t.resolver.Resolve(context.WithoutCancel(ctx), e, t.tracer.Time(e))
+	if !t.matchResolved(d) {
+		t.filteredUser.Add(1)
+		return nil
+	}
+	return d
+}
+
+// matchResolved decides what only the ruleset tells.
+func (t *trace) matchResolved(d *resolve.Drop) bool {
 	var table, chain, state string
 	if d.Rule != nil {
 		table, chain = d.Rule.Table, d.Rule.Chain
@@ -215,11 +226,7 @@ func (t *trace) resolve(ctx context.Context) *resolve.Drop {
 	if d.Conntrack != nil {
 		state = d.Conntrack.State
 	}
-	if !t.filter.MatchResolved(table, chain, state) {
-		t.filteredUser.Add(1)
-		return nil
-	}
-	return d
+	return t.filter.MatchResolved(table, chain, state)
 }
 
 // expressionMatches is what the kernel side does of drops where it can.

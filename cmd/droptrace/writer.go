@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/resolve"
 )
 
 // statusEvery is how often the status line, losses and a reader that went away
@@ -28,7 +29,8 @@ type writer struct {
 
 	pendingShown, pendingFolded uint64 // printed, not yet flushed
 	lost                        uint64 // told so far
-	busy                        bool   // something was printed since the last tick
+	lostPlaces                  map[*resolve.Drop]uint64
+	busy                        bool // something was printed since the last tick
 }
 
 // newWriter decides by the streams what is printed, and how.
@@ -182,12 +184,29 @@ func (w *writer) losses() error {
 		return nil // it stands in the recording
 	}
 	w.prepare()
-	l := output.Loss{Time: time.Now(), Lost: lost - w.lost, Total: lost}
+	l := output.Loss{Time: time.Now(), Lost: lost - w.lost, Total: lost, Places: w.newLosses()}
 	w.lost = lost
 	if err := w.out.Loss(l); err != nil {
 		return err
 	}
 	return w.flush()
+}
+
+// newLosses tells apart what was lost since it last did.
+func (w *writer) newLosses() []output.LossPlace {
+	var out []output.LossPlace
+	for _, p := range w.s.src.Losses().Places {
+		n := p.Count - w.lostPlaces[p.Drop]
+		if n == 0 {
+			continue
+		}
+		if w.lostPlaces == nil {
+			w.lostPlaces = make(map[*resolve.Drop]uint64)
+		}
+		w.lostPlaces[p.Drop] = p.Count
+		out = append(out, output.NewLossPlace(p.Drop, n))
+	}
+	return out
 }
 
 // tick does what is due each second.

@@ -194,7 +194,7 @@ func TestSamplesFollowTheSchema(t *testing.T) {
 			j.Folded(Folded{Scope: ScopeRule, Count: 2, Drop: &s.drop, Last: s.drop.Time})
 			j.Folded(Folded{Scope: ScopeAll, Count: 2, Drop: &s.drop, Last: s.drop.Time})
 		}
-		j.Loss(Loss{Time: sampleTime, Lost: 1, Total: 2})
+		j.Loss(Loss{Time: sampleTime, Lost: 1, Total: 2, Places: []LossPlace{NewLossPlace(&samples()[0].drop, 1)}})
 		j.Notice(Notice{Time: sampleTime, Message: "m", Hints: []string{"h"}})
 	})
 	for _, l := range got {

@@ -26,6 +26,7 @@ func TestSummary(t *testing.T) {
 	for i := range 25 {
 		add(&many, *dropOf(i, 0, sampleTime), 25-i)
 	}
+	many.Lose(dropOf(3, 0, sampleTime), 4000)
 	var b bytes.Buffer
 	for _, s := range []Style{{Width: 80}, {Width: 40, ASCII: true}} {
 		for i, m := range []Summary{
@@ -33,6 +34,7 @@ func TestSummary(t *testing.T) {
 			{
 				Counts: Counts{Seen: 1234567, FilteredKernel: 1000000, Lost: 4567, Delivered: 230000, FilteredUser: 1000,
 					Members: 12, NotLost: 1, MissedNested: 3},
+				Lost: Lost{Places: []LostPlace{{Count: 4000}}, Unasked: 60, NotLost: 6},
 				Shown: 200, Folded: 228000, Unshown: 800, Elapsed: 725 * time.Second, Tally: &many,
 			},
 			{Counts: Counts{Seen: 5, FilteredKernel: 5}, Elapsed: 90 * time.Minute, Tally: &Tally{},
