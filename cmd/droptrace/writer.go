@@ -176,15 +176,16 @@ func (w *writer) notice(n output.Notice) error {
 
 // losses tells in the stream what was lost since it last did.
 func (w *writer) losses() error {
-	lost := w.s.src.Stats().Lost
-	if lost <= w.lost {
-		return nil
-	}
 	if w.s.rec.silent() {
 		return nil // it stands in the recording
 	}
+	lost := max(w.s.src.Stats().Lost, w.lost)
+	places := w.newLosses()
+	if lost == w.lost && len(places) == 0 {
+		return nil
+	}
 	w.prepare()
-	l := output.Loss{Time: time.Now(), Lost: lost - w.lost, Total: lost, Places: w.newLosses()}
+	l := output.Loss{Time: time.Now(), Lost: lost - w.lost, Total: lost, Places: places}
 	w.lost = lost
 	if err := w.out.Loss(l); err != nil {
 		return err

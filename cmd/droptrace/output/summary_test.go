@@ -34,7 +34,7 @@ func TestSummary(t *testing.T) {
 			{
 				Counts: Counts{Seen: 1234567, FilteredKernel: 1000000, Lost: 4567, Delivered: 230000, FilteredUser: 1000,
 					Members: 12, NotLost: 1, MissedNested: 3},
-				Lost: Lost{Places: []LostPlace{{Count: 4000}}, Unasked: 60, NotLost: 6},
+				Lost:  Lost{Places: []LostPlace{{Count: 4000}}, Unasked: 60, NotLost: 6},
 				Shown: 200, Folded: 228000, Unshown: 800, Elapsed: 725 * time.Second, Tally: &many,
 			},
 			{Counts: Counts{Seen: 5, FilteredKernel: 5}, Elapsed: 90 * time.Minute, Tally: &Tally{},
