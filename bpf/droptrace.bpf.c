@@ -18,6 +18,7 @@
 #include "netfilter_programs.h"
 #include "packet.h"
 #include "pages.h"
+#include "synproxy.h"
 #include "track.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -700,6 +700,8 @@ const (
 	KernelProgFentryImmediate  = "fentry_immediate"
 	KernelProgFentryReject     = "fentry_reject"
 	KernelProgFentryRequest    = "fentry_request"
+	KernelProgFentrySynack     = "fentry_synack"
+	KernelProgFentrySynproxy   = "fentry_synproxy"
 	KernelProgFentryXtReject   = "fentry_xt_reject"
 	KernelProgFexitClash       = "fexit_clash"
 	KernelProgFexitDelete      = "fexit_delete"
@@ -720,6 +722,8 @@ const (
 	KernelProgKprobeL4Invalid  = "kprobe_l4_invalid"
 	KernelProgKprobeReject     = "kprobe_reject"
 	KernelProgKprobeRequest    = "kprobe_request"
+	KernelProgKprobeSynack     = "kprobe_synack"
+	KernelProgKprobeSynproxy   = "kprobe_synproxy"
 	KernelProgKprobeXtReject   = "kprobe_xt_reject"
 	KernelProgKretprobeClash   = "kretprobe_clash"
 	KernelProgKretprobeDelete  = "kretprobe_delete"
@@ -791,6 +795,8 @@ type KernelProgramSpecs struct {
 	FentryImmediate  *ebpf.ProgramSpec `ebpf:"fentry_immediate"`
 	FentryReject     *ebpf.ProgramSpec `ebpf:"fentry_reject"`
 	FentryRequest    *ebpf.ProgramSpec `ebpf:"fentry_request"`
+	FentrySynack     *ebpf.ProgramSpec `ebpf:"fentry_synack"`
+	FentrySynproxy   *ebpf.ProgramSpec `ebpf:"fentry_synproxy"`
 	FentryXtReject   *ebpf.ProgramSpec `ebpf:"fentry_xt_reject"`
 	FexitClash       *ebpf.ProgramSpec `ebpf:"fexit_clash"`
 	FexitDelete      *ebpf.ProgramSpec `ebpf:"fexit_delete"`
@@ -811,6 +817,8 @@ type KernelProgramSpecs struct {
 	KprobeL4Invalid  *ebpf.ProgramSpec `ebpf:"kprobe_l4_invalid"`
 	KprobeReject     *ebpf.ProgramSpec `ebpf:"kprobe_reject"`
 	KprobeRequest    *ebpf.ProgramSpec `ebpf:"kprobe_request"`
+	KprobeSynack     *ebpf.ProgramSpec `ebpf:"kprobe_synack"`
+	KprobeSynproxy   *ebpf.ProgramSpec `ebpf:"kprobe_synproxy"`
 	KprobeXtReject   *ebpf.ProgramSpec `ebpf:"kprobe_xt_reject"`
 	KretprobeClash   *ebpf.ProgramSpec `ebpf:"kretprobe_clash"`
 	KretprobeDelete  *ebpf.ProgramSpec `ebpf:"kretprobe_delete"`
@@ -977,6 +985,8 @@ type KernelPrograms struct {
 	FentryImmediate  *ebpf.Program `ebpf:"fentry_immediate"`
 	FentryReject     *ebpf.Program `ebpf:"fentry_reject"`
 	FentryRequest    *ebpf.Program `ebpf:"fentry_request"`
+	FentrySynack     *ebpf.Program `ebpf:"fentry_synack"`
+	FentrySynproxy   *ebpf.Program `ebpf:"fentry_synproxy"`
 	FentryXtReject   *ebpf.Program `ebpf:"fentry_xt_reject"`
 	FexitClash       *ebpf.Program `ebpf:"fexit_clash"`
 	FexitDelete      *ebpf.Program `ebpf:"fexit_delete"`
@@ -997,6 +1007,8 @@ type KernelPrograms struct {
 	KprobeL4Invalid  *ebpf.Program `ebpf:"kprobe_l4_invalid"`
 	KprobeReject     *ebpf.Program `ebpf:"kprobe_reject"`
 	KprobeRequest    *ebpf.Program `ebpf:"kprobe_request"`
+	KprobeSynack     *ebpf.Program `ebpf:"kprobe_synack"`
+	KprobeSynproxy   *ebpf.Program `ebpf:"kprobe_synproxy"`
 	KprobeXtReject   *ebpf.Program `ebpf:"kprobe_xt_reject"`
 	KretprobeClash   *ebpf.Program `ebpf:"kretprobe_clash"`
 	KretprobeDelete  *ebpf.Program `ebpf:"kretprobe_delete"`
@@ -1018,6 +1030,8 @@ func (p *KernelPrograms) Close() error {
 		p.FentryImmediate,
 		p.FentryReject,
 		p.FentryRequest,
+		p.FentrySynack,
+		p.FentrySynproxy,
 		p.FentryXtReject,
 		p.FexitClash,
 		p.FexitDelete,
@@ -1038,6 +1052,8 @@ func (p *KernelPrograms) Close() error {
 		p.KprobeL4Invalid,
 		p.KprobeReject,
 		p.KprobeRequest,
+		p.KprobeSynack,
+		p.KprobeSynproxy,
 		p.KprobeXtReject,
 		p.KretprobeClash,
 		p.KretprobeDelete,

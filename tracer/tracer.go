@@ -48,6 +48,8 @@ type Options struct {
 	Conntrack bool
 	// Resolved adds clashes that the kernel resolved: nothing was lost.
 	Resolved bool
+	// Stolen adds SYNs that synproxy answers: they were not lost.
+	Stolen bool
 	// XTCapacity bounds the legacy entries watched on the whole machine;
 	// 0 is 16,384. Each costs 40 bytes, and 24 more per CPU.
 	XTCapacity int

@@ -246,6 +246,7 @@ func (s *session) summary() {
 	if s.received == 0 {
 		m.Hidden = s.src.Hidden()
 	}
+	m.Beside = s.src.Beside()
 	m.Lost = s.src.Losses()
 	for _, p := range m.Lost.Places {
 		s.tally.Lose(p.Drop, p.Count)

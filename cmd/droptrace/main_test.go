@@ -201,6 +201,7 @@ func (f *fake) Losses() output.Lost {
 	return output.Lost{Places: []output.LostPlace{{Drop: f.lost, Count: f.Lost}}}
 }
 
+func (f *fake) Beside() []string { return nil }
 func (f *fake) About() string    { return "Linux 6.12, fake" }
 func (f *fake) Hidden() []string { return f.Hides }
 

@@ -27,6 +27,9 @@ type source interface {
 	// Hidden says what could hide drops that match: XDP, flowtables and the
 	// like on the interfaces asked for. It is called after Close.
 	Hidden() []string
+	// Beside says what happened to packets that is no drop, and might be taken
+	// for one. It is called after Close.
+	Beside() []string
 	Close() error
 }
 

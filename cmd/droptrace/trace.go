@@ -39,7 +39,10 @@ type trace struct {
 	all                bool
 
 	namespaces []netns.Namespace // asked for, else our own
-	interfaces []string          // asked for by name
+	asked      []netns.Namespace
+	interfaces []string // asked for by name
+
+	synproxyBefore map[uint32]synproxied
 
 	event        event.Event
 	capture      resolve.Capture
@@ -98,6 +101,7 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 	if t.filter, err = parseFilter(cfg.Filter, asked, t.reasons); err != nil {
 		return badUsage(err)
 	}
+	t.asked = asked
 	if t.namespaces = asked; len(asked) == 0 {
 		own, err := netns.Current()
 		if err != nil {
@@ -113,7 +117,7 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 	t.tracer, err = tracer.Open(ctx, tracer.Options{
 		Filter: kernel, Symbols: kernelSymbols{t.symbols.Table()}, BufferSize: cfg.BufferSize,
 		Stack: cfg.Stack, Plan: tracer.Plan(cfg.Probes), BTF: spec, Expression: program,
-		Snaplen: cfg.Snaplen, Conntrack: cfg.Conntrack, Resolved: cfg.Resolved,
+		Snaplen: cfg.Snaplen, Conntrack: cfg.Conntrack, Resolved: cfg.Resolved, Stolen: cfg.All,
 	})
 	if err != nil {
 		return err
@@ -143,6 +147,7 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 	if cfg.Conntrack {
 		return nil // no rule is asked for
 	}
+	t.synproxyBefore = t.synproxies(ctx)
 	if err := t.resolver.Prepare(ctx); err != nil {
 		t.notice("rules of iptables-legacy may stay unknown: " + err.Error())
 	}
@@ -198,7 +203,9 @@ func (t *trace) Capture() *resolve.Capture {
 // resolve returns nil for what nobody asked for.
 func (t *trace) resolve(ctx context.Context) *resolve.Drop {
 	e := &t.event
-	if e.Type != event.Drop && e.Type != event.Listen {
+	switch e.Type {
+	case event.Drop, event.Listen, event.Stolen:
+	default:
 		return nil
 	}
 	if e.Type == event.Drop && !t.all && t.class(e) != symbol.Lost {

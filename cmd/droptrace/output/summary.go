@@ -22,6 +22,8 @@ type Summary struct {
 	Elapsed   time.Duration
 	Tally     *Tally
 	Lost      Lost
+	// Beside says what else happened to packets, and was no drop.
+	Beside []string
 	// Recorded: the drops were read from a file, where nothing can hide.
 	Recorded bool
 	// Hidden says what could hide drops from droptrace; told when nothing
@@ -46,6 +48,9 @@ func (m *Summary) Write(w io.Writer, s Style) error {
 		}
 	}
 	m.counts(&p)
+	for _, b := range m.Beside {
+		p.line(labelIndent, Escape(b, s.ASCII))
+	}
 	if matched == 0 && c.Lost == 0 {
 		m.hidden(&p)
 	}
