@@ -34,6 +34,26 @@ __noinline int step_peek_note(u32 level)
 	return 0;
 }
 
+/*
+ * The rule's handle alone: to look for its chain without bpf_loop would take the
+ * verifier longer than all else. Go finds the rules with that handle.
+ */
+__noinline int step_name_handle(u32 level)
+{
+	struct scratch *s = get_scratch(level);
+	const struct config *c = get_config();
+	struct rule_info *r;
+
+	if (!s || !c || !s->note.rule)
+		return 0;
+	r = &s->event.rule;
+	r->rule_handle = rule_handle(&c->layout, s->note.rule);
+	r->address = s->note.rule;
+	r->method = METHOD_NFT_EXPRESSION;
+	r->kind = r->rule_handle ? RULE_NFT : RULE_NONE;
+	return 0;
+}
+
 static __always_inline void name_thief(u32 level, struct scratch *s, bool loops)
 {
 	s->kind = SITE_OTHER;
@@ -47,7 +67,7 @@ static __always_inline void name_thief(u32 level, struct scratch *s, bool loops)
 	else if (loops)
 		step_attribute_nft(level);
 	else
-		step_attribute_nft_unrolled(level);
+		step_name_handle(level);
 }
 
 static __always_inline void send_stolen(u32 level, struct scratch *s)
