@@ -5,6 +5,7 @@
  * droptrace.bpf.c - the program on kfree_skb. It alone emits drops; the others
  * (netfilter_programs.h, conntrack_programs.h, listen.h) leave notes for it.
  */
+#include "arrivals.h"
 #include "asked.h"
 #include "attribute.h"
 #include "calibrate.h"

@@ -13,6 +13,22 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type KernelArrival struct {
+	_         structs.HostLayout
+	Packets   uint64
+	Undecided uint64
+	Name      [16]int8
+}
+
+type KernelArrivalKey struct {
+	_           structs.HostLayout
+	NetnsCookie uint64
+	Netns       uint32
+	Ifindex     uint32
+	Sent        uint32
+	Pad         uint32
+}
+
 type KernelCalibration struct {
 	_       structs.HostLayout
 	Event   KernelEvent
@@ -665,6 +681,7 @@ type KernelXtWatched struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	KernelMapArrivals          = "arrivals"
 	KernelMapCalibrations      = "calibrations"
 	KernelMapCounts            = "counts"
 	KernelMapCpuAnchors        = "cpu_anchors"
@@ -730,6 +747,8 @@ const (
 	KernelProgKretprobeEarly   = "kretprobe_early"
 	KernelProgKretprobeEval    = "kretprobe_eval"
 	KernelProgKretprobeRequest = "kretprobe_request"
+	KernelProgPacketArrived    = "packet_arrived"
+	KernelProgPacketSent       = "packet_sent"
 	KernelProgXtBaseline       = "xt_baseline"
 	KernelProgXtFind           = "xt_find"
 	KernelVarAddressShift      = "address_shift"
@@ -825,6 +844,8 @@ type KernelProgramSpecs struct {
 	KretprobeEarly   *ebpf.ProgramSpec `ebpf:"kretprobe_early"`
 	KretprobeEval    *ebpf.ProgramSpec `ebpf:"kretprobe_eval"`
 	KretprobeRequest *ebpf.ProgramSpec `ebpf:"kretprobe_request"`
+	PacketArrived    *ebpf.ProgramSpec `ebpf:"packet_arrived"`
+	PacketSent       *ebpf.ProgramSpec `ebpf:"packet_sent"`
 	XtBaseline       *ebpf.ProgramSpec `ebpf:"xt_baseline"`
 	XtFind           *ebpf.ProgramSpec `ebpf:"xt_find"`
 }
@@ -833,6 +854,7 @@ type KernelProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type KernelMapSpecs struct {
+	Arrivals      *ebpf.MapSpec `ebpf:"arrivals"`
 	Calibrations  *ebpf.MapSpec `ebpf:"calibrations"`
 	Counts        *ebpf.MapSpec `ebpf:"counts"`
 	CpuAnchors    *ebpf.MapSpec `ebpf:"cpu_anchors"`
@@ -897,6 +919,7 @@ func (o *KernelObjects) Close() error {
 //
 // It can be passed to LoadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type KernelMaps struct {
+	Arrivals      *ebpf.Map `ebpf:"arrivals"`
 	Calibrations  *ebpf.Map `ebpf:"calibrations"`
 	Counts        *ebpf.Map `ebpf:"counts"`
 	CpuAnchors    *ebpf.Map `ebpf:"cpu_anchors"`
@@ -927,6 +950,7 @@ type KernelMaps struct {
 
 func (m *KernelMaps) Close() error {
 	return _KernelClose(
+		m.Arrivals,
 		m.Calibrations,
 		m.Counts,
 		m.CpuAnchors,
@@ -1015,6 +1039,8 @@ type KernelPrograms struct {
 	KretprobeEarly   *ebpf.Program `ebpf:"kretprobe_early"`
 	KretprobeEval    *ebpf.Program `ebpf:"kretprobe_eval"`
 	KretprobeRequest *ebpf.Program `ebpf:"kretprobe_request"`
+	PacketArrived    *ebpf.Program `ebpf:"packet_arrived"`
+	PacketSent       *ebpf.Program `ebpf:"packet_sent"`
 	XtBaseline       *ebpf.Program `ebpf:"xt_baseline"`
 	XtFind           *ebpf.Program `ebpf:"xt_find"`
 }
@@ -1060,6 +1086,8 @@ func (p *KernelPrograms) Close() error {
 		p.KretprobeEarly,
 		p.KretprobeEval,
 		p.KretprobeRequest,
+		p.PacketArrived,
+		p.PacketSent,
 		p.XtBaseline,
 		p.XtFind,
 	)

@@ -42,6 +42,7 @@ type trace struct {
 	asked      []netns.Namespace
 	interfaces []string // asked for by name
 
+	arrivals       arrivals
 	synproxyBefore map[uint32]synproxied
 
 	event        event.Event
@@ -118,6 +119,7 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 		Filter: kernel, Symbols: kernelSymbols{t.symbols.Table()}, BufferSize: cfg.BufferSize,
 		Stack: cfg.Stack, Plan: tracer.Plan(cfg.Probes), BTF: spec, Expression: program,
 		Snaplen: cfg.Snaplen, Conntrack: cfg.Conntrack, Resolved: cfg.Resolved, Stolen: cfg.All,
+		Arrivals: cfg.Arrivals,
 	})
 	if err != nil {
 		return err
@@ -126,6 +128,9 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 		t.notice("the expression looks at hardware addresses: packets that this host sends have none yet when netfilter drops them, and those of tunnels never")
 	}
 	t.expression, t.expressionInKernel = program, t.tracer.ExpressionInKernel()
+	if t.arrivals.asked = cfg.Arrivals; cfg.Arrivals {
+		t.arrivals.leftOut = t.notOfArrivals(&cfg.Filter)
+	}
 	t.tellNotices()
 	if errors.Is(err, symbol.ErrNoReasons) {
 		t.notice(err.Error())
@@ -327,6 +332,7 @@ func (t *trace) Close() error {
 	var err error
 	if t.tracer != nil {
 		t.Stats()
+		t.Arrivals()
 		err = t.tracer.Close()
 	}
 	if t.resolver != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -77,7 +78,7 @@ func (w *writer) run() error {
 		w.s.q.take(&b, time.Now())
 		done, err := w.print(&b)
 		if err == nil && (b.last || done) {
-			err = w.losses()
+			err = errors.Join(w.losses(), w.arrivals())
 		}
 		switch {
 		case err != nil:
@@ -193,6 +194,20 @@ func (w *writer) losses() error {
 	return w.flush()
 }
 
+// arrivals closes a stream that programs read.
+func (w *writer) arrivals() error {
+	out, ok := w.out.(arrivalsPrinter)
+	a := w.s.src.Arrivals()
+	if !ok || a == nil || w.s.rec.silent() {
+		return nil
+	}
+	w.prepare()
+	if err := out.Arrivals(*a); err != nil {
+		return err
+	}
+	return w.flush()
+}
+
 // newLosses tells apart what was lost since it last did.
 func (w *writer) newLosses() []output.LossPlace {
 	var out []output.LossPlace
@@ -225,7 +240,7 @@ func (w *writer) tick() error {
 		c := w.s.src.Stats()
 		columns, _ := width(w.s.t.stderr)
 		w.status.SetWidth(columns)
-		w.status.Show(time.Since(w.s.start), c.Seen, c.Delivered-min(c.FilteredUser, c.Delivered))
+		w.status.Show(time.Since(w.s.start), c.Seen, c.Delivered-min(c.FilteredUser, c.Delivered), w.s.src.Arrivals())
 	}
 	w.busy = false
 	return nil

@@ -13,9 +13,10 @@ import (
 
 // The types of record besides "drop".
 const (
-	typeLoss   = "loss"
-	typeNotice = "notice"
-	typeFolded = "folded"
+	typeLoss     = "loss"
+	typeNotice   = "notice"
+	typeArrivals = "arrivals"
+	typeFolded   = "folded"
 )
 
 // Loss is a record of drops that were counted in the kernel and could not be

@@ -22,6 +22,7 @@ type Summary struct {
 	Elapsed   time.Duration
 	Tally     *Tally
 	Lost      Lost
+	Arrivals  *Arrivals // nil: not asked for
 	// Beside says what else happened to packets, and was no drop.
 	Beside []string
 	// Recorded: the drops were read from a file, where nothing can hide.
@@ -50,6 +51,9 @@ func (m *Summary) Write(w io.Writer, s Style) error {
 	m.counts(&p)
 	for _, b := range m.Beside {
 		p.line(labelIndent, Escape(b, s.ASCII))
+	}
+	if m.Arrivals != nil {
+		m.Arrivals.write(&p)
 	}
 	if matched == 0 && c.Lost == 0 {
 		m.hidden(&p)
@@ -166,11 +170,15 @@ func (m *Summary) hidden(p *summaryPrinter) {
 		p.line(0, "nothing matched")
 		return
 	}
+	none := "nothing matched"
+	if m.Arrivals != nil {
+		none = "no drop matched"
+	}
 	if len(m.Hidden) == 0 {
-		p.line(0, "nothing matched; no XDP, tc filter or IPVS that could hide drops was found")
+		p.line(0, none+"; no XDP, tc filter or IPVS that could hide drops was found")
 		return
 	}
-	p.line(0, "nothing matched; what could hide drops:")
+	p.line(0, none+"; what could hide drops:")
 	for _, h := range m.Hidden {
 		p.line(labelIndent, Escape(h, p.s.ASCII))
 	}

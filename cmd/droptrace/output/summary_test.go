@@ -27,6 +27,7 @@ func TestSummary(t *testing.T) {
 		add(&many, *dropOf(i, 0, sampleTime), 25-i)
 	}
 	many.Lose(dropOf(3, 0, sampleTime), 4000)
+	own := resolve.Netns{Inode: 4026531840, Own: true}
 	var b bytes.Buffer
 	for _, s := range []Style{{Width: 80}, {Width: 40, ASCII: true}} {
 		for i, m := range []Summary{
@@ -40,6 +41,14 @@ func TestSummary(t *testing.T) {
 			{Counts: Counts{Seen: 5, FilteredKernel: 5}, Elapsed: 90 * time.Minute, Tally: &Tally{},
 				Hidden: []string{"eth0 has an XDP program (xdp_filter)", "flowtable ft in inet filter: forwarded packets pass by the hooks"}},
 			{Elapsed: 400 * time.Millisecond, Tally: &Tally{}},
+			{Elapsed: time.Second, Tally: &Tally{}, Arrivals: &Arrivals{Arrived: 1204, Interfaces: []ArrivalPlace{{Netns: own, Index: 2, Name: "eth0", Arrived: 1204}}}},
+			{Elapsed: time.Second, Tally: &Tally{}, Beside: []string{"synproxy answered 5 SYNs"}, Arrivals: &Arrivals{
+				Arrived: 1204, Sent: 7, Undecided: 1, LeftOut: []string{"--hook", "--netfilter"}, Interfaces: []ArrivalPlace{
+					{Netns: own, Index: 2, Name: "eth0", Arrived: 1200, Sent: 7},
+					{Netns: resolve.Netns{Inode: 1, Name: "web"}, Index: 3, Name: "eth\x1b0", Arrived: 3}, {Arrived: 1},
+				},
+			}},
+			{Elapsed: time.Second, Tally: &Tally{}, Arrivals: &Arrivals{}},
 		} {
 			fmt.Fprintf(&b, "# %d at %d\n", i, s.Width)
 			if err := m.Write(&b, s); err != nil {
@@ -76,15 +85,15 @@ func TestTallyIsBoundedAndExact(t *testing.T) {
 func TestStatusIsErasedBeforeOutput(t *testing.T) {
 	var b bytes.Buffer
 	s := NewStatus(&b, Style{Width: 30})
-	s.Erase()                               // nothing there yet
-	s.Show(12500*time.Millisecond, 3401, 2) // too long for one line
+	s.Erase()                                    // nothing there yet
+	s.Show(12500*time.Millisecond, 3401, 2, nil) // too long for one line
 	s.Erase()
 	s.Erase()
 	if got, want := b.String(), clearLine+"12 s · 3,401 packets"+clearLine; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	var none *Status
-	none.Show(0, 0, 0)
+	none.Show(0, 0, 0, nil)
 	none.Erase()
 	none.SetWidth(1)
 	none.End()
