@@ -29,7 +29,7 @@ type lostKinds struct {
 // can be gone later.
 func (t *trace) collectLosses(ctx context.Context) {
 	c, err := t.tracer.Counts()
-	if err != nil || c.Lost == t.lost.seen || !t.losersKnown() {
+	if err != nil || c.Lost == t.lost.seen || !t.lostAlike() {
 		return
 	}
 	t.lost.seen = c.Lost
@@ -53,9 +53,9 @@ func (t *trace) collectLosses(ctx context.Context) {
 	}
 }
 
-// losersKnown reports whether the kernel side has decided all that depends on the
+// lostAlike reports whether the kernel side has decided all that depends on the
 // packet: the first of a kind then speaks for the others.
-func (t *trace) losersKnown() bool {
+func (t *trace) lostAlike() bool {
 	return t.filter.FitsKernel() && (t.expression == nil || t.expressionInKernel)
 }
 
@@ -69,9 +69,12 @@ func (t *trace) lostKind(ctx context.Context, e *event.Event) *lostKind {
 	}
 	if d.Attribution.Certainty != resolve.Certain {
 		// What was found by evaluating the rules holds for this packet alone.
+		if d.Attribution.Method == "replay" {
+			d.Cause, d.Verdict = "rule", "drop"
+		}
 		d.Rule = nil
 		d.Attribution = resolve.Attribution{
-			Certainty: resolve.Unknown, Note: "they were lost before it could be looked for",
+			Certainty: resolve.Unknown, Note: "their records were lost",
 		}
 	}
 	return &lostKind{drop: d}
