@@ -39,11 +39,10 @@ type trace struct {
 	all                bool
 
 	namespaces []netns.Namespace // asked for, else our own
-	asked      []netns.Namespace
-	interfaces []string // asked for by name
+	interfaces []string          // asked for by name
 
 	arrivals       arrivals
-	synproxyBefore map[uint32]synproxied
+	synproxyBefore map[uint32]link.Synproxy
 
 	event        event.Event
 	capture      resolve.Capture
@@ -102,7 +101,6 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 	if t.filter, err = parseFilter(cfg.Filter, asked, t.reasons); err != nil {
 		return badUsage(err)
 	}
-	t.asked = asked
 	if t.namespaces = asked; len(asked) == 0 {
 		own, err := netns.Current()
 		if err != nil {
@@ -152,7 +150,7 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 	if cfg.Conntrack {
 		return nil // no rule is asked for
 	}
-	t.synproxyBefore = t.synproxies(ctx)
+	t.synproxyBefore = t.synproxies()
 	if err := t.resolver.Prepare(ctx); err != nil {
 		t.notice("rules of iptables-legacy may stay unknown: " + err.Error())
 	}
