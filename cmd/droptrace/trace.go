@@ -184,6 +184,7 @@ func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
 		err := t.tracer.Read(&t.event)
 		switch {
 		case errors.Is(err, ringbuf.ErrFlushed):
+			t.lost.seen = 0 // a run may have been between its two counts
 			t.collectLosses(ctx)
 			return nil, io.EOF
 		case errors.Is(err, os.ErrDeadlineExceeded):
