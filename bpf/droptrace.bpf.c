@@ -5,6 +5,7 @@
  * droptrace.bpf.c - the program on kfree_skb. It alone emits drops; the others
  * (netfilter_programs.h, conntrack_programs.h, listen.h) leave notes for it.
  */
+#include "arrivals.h"
 #include "asked.h"
 #include "attribute.h"
 #include "calibrate.h"
@@ -13,10 +14,12 @@
 #include "ctfail.h"
 #include "expression_packet.h"
 #include "listen.h"
+#include "losses.h"
 #include "members.h"
 #include "netfilter_programs.h"
 #include "packet.h"
 #include "pages.h"
+#include "synproxy.h"
 #include "track.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
@@ -76,6 +79,8 @@ static __always_inline void emit(u32 level, struct scratch *s, u64 *ctx, bool pa
 		err = bpf_ringbuf_output(&events, e, size, 0);
 	}
 	count(err ? COUNT_LOST : COUNT_DELIVERED);
+	if (err)
+		step_count_loss(level);
 }
 
 static __always_inline void start_event(struct scratch *s, u64 *ctx)

@@ -13,6 +13,22 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type KernelArrival struct {
+	_         structs.HostLayout
+	Packets   uint64
+	Undecided uint64
+	Name      [16]int8
+}
+
+type KernelArrivalKey struct {
+	_           structs.HostLayout
+	NetnsCookie uint64
+	Netns       uint32
+	Ifindex     uint32
+	Sent        uint32
+	Pad         uint32
+}
+
 type KernelCalibration struct {
 	_       structs.HostLayout
 	Event   KernelEvent
@@ -474,6 +490,33 @@ type KernelListenRun struct {
 	}
 }
 
+type KernelLossKey struct {
+	_           structs.HostLayout
+	Location    uint64
+	NetnsCookie uint64
+	Rule        uint64
+	Chain       uint64
+	Table       uint64
+	HookFn      uint64
+	Netns       uint32
+	Reason      uint32
+	Flags       uint32
+	Offset      uint32
+	Type        uint8
+	Hook        uint8
+	Pf          uint8
+	Kind        uint8
+	Method      uint8
+	Candidates  uint8
+	Verdict     uint8
+	CtPresent   uint8
+	Ctinfo      uint8
+	Protocol    uint8
+	Detail      uint8
+	Empty       uint8
+	Pad         uint32
+}
+
 type KernelNote struct {
 	_     structs.HostLayout
 	Time  uint64
@@ -518,9 +561,11 @@ type KernelRuleKey struct {
 }
 
 type KernelScratch struct {
-	_      structs.HostLayout
-	Event  KernelEvent
-	Window struct {
+	_       structs.HostLayout
+	LossKey KernelLossKey
+	One     uint64
+	Event   KernelEvent
+	Window  struct {
 		_     structs.HostLayout
 		Start uint64
 		Words [352]uint64
@@ -667,6 +712,7 @@ type KernelXtWatched struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	KernelMapArrivals          = "arrivals"
 	KernelMapCalibrations      = "calibrations"
 	KernelMapCounts            = "counts"
 	KernelMapCpuAnchors        = "cpu_anchors"
@@ -682,6 +728,7 @@ const (
 	KernelMapHookNoteRings     = "hook_note_rings"
 	KernelMapKnownChains       = "known_chains"
 	KernelMapListenRuns        = "listen_runs"
+	KernelMapLosses            = "losses"
 	KernelMapNotes             = "notes"
 	KernelMapPendingEvals      = "pending_evals"
 	KernelMapPerCpu            = "per_cpu"
@@ -704,6 +751,8 @@ const (
 	KernelProgFentryImmediate  = "fentry_immediate"
 	KernelProgFentryReject     = "fentry_reject"
 	KernelProgFentryRequest    = "fentry_request"
+	KernelProgFentrySynack     = "fentry_synack"
+	KernelProgFentrySynproxy   = "fentry_synproxy"
 	KernelProgFentryXtReject   = "fentry_xt_reject"
 	KernelProgFexitClash       = "fexit_clash"
 	KernelProgFexitDelete      = "fexit_delete"
@@ -724,12 +773,16 @@ const (
 	KernelProgKprobeL4Invalid  = "kprobe_l4_invalid"
 	KernelProgKprobeReject     = "kprobe_reject"
 	KernelProgKprobeRequest    = "kprobe_request"
+	KernelProgKprobeSynack     = "kprobe_synack"
+	KernelProgKprobeSynproxy   = "kprobe_synproxy"
 	KernelProgKprobeXtReject   = "kprobe_xt_reject"
 	KernelProgKretprobeClash   = "kretprobe_clash"
 	KernelProgKretprobeDelete  = "kretprobe_delete"
 	KernelProgKretprobeEarly   = "kretprobe_early"
 	KernelProgKretprobeEval    = "kretprobe_eval"
 	KernelProgKretprobeRequest = "kretprobe_request"
+	KernelProgPacketArrived    = "packet_arrived"
+	KernelProgPacketSent       = "packet_sent"
 	KernelProgXtBaseline       = "xt_baseline"
 	KernelProgXtFind           = "xt_find"
 	KernelVarAddressShift      = "address_shift"
@@ -798,6 +851,8 @@ type KernelProgramSpecs struct {
 	FentryImmediate  *ebpf.ProgramSpec `ebpf:"fentry_immediate"`
 	FentryReject     *ebpf.ProgramSpec `ebpf:"fentry_reject"`
 	FentryRequest    *ebpf.ProgramSpec `ebpf:"fentry_request"`
+	FentrySynack     *ebpf.ProgramSpec `ebpf:"fentry_synack"`
+	FentrySynproxy   *ebpf.ProgramSpec `ebpf:"fentry_synproxy"`
 	FentryXtReject   *ebpf.ProgramSpec `ebpf:"fentry_xt_reject"`
 	FexitClash       *ebpf.ProgramSpec `ebpf:"fexit_clash"`
 	FexitDelete      *ebpf.ProgramSpec `ebpf:"fexit_delete"`
@@ -818,12 +873,16 @@ type KernelProgramSpecs struct {
 	KprobeL4Invalid  *ebpf.ProgramSpec `ebpf:"kprobe_l4_invalid"`
 	KprobeReject     *ebpf.ProgramSpec `ebpf:"kprobe_reject"`
 	KprobeRequest    *ebpf.ProgramSpec `ebpf:"kprobe_request"`
+	KprobeSynack     *ebpf.ProgramSpec `ebpf:"kprobe_synack"`
+	KprobeSynproxy   *ebpf.ProgramSpec `ebpf:"kprobe_synproxy"`
 	KprobeXtReject   *ebpf.ProgramSpec `ebpf:"kprobe_xt_reject"`
 	KretprobeClash   *ebpf.ProgramSpec `ebpf:"kretprobe_clash"`
 	KretprobeDelete  *ebpf.ProgramSpec `ebpf:"kretprobe_delete"`
 	KretprobeEarly   *ebpf.ProgramSpec `ebpf:"kretprobe_early"`
 	KretprobeEval    *ebpf.ProgramSpec `ebpf:"kretprobe_eval"`
 	KretprobeRequest *ebpf.ProgramSpec `ebpf:"kretprobe_request"`
+	PacketArrived    *ebpf.ProgramSpec `ebpf:"packet_arrived"`
+	PacketSent       *ebpf.ProgramSpec `ebpf:"packet_sent"`
 	XtBaseline       *ebpf.ProgramSpec `ebpf:"xt_baseline"`
 	XtFind           *ebpf.ProgramSpec `ebpf:"xt_find"`
 }
@@ -832,6 +891,7 @@ type KernelProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type KernelMapSpecs struct {
+	Arrivals      *ebpf.MapSpec `ebpf:"arrivals"`
 	Calibrations  *ebpf.MapSpec `ebpf:"calibrations"`
 	Counts        *ebpf.MapSpec `ebpf:"counts"`
 	CpuAnchors    *ebpf.MapSpec `ebpf:"cpu_anchors"`
@@ -847,6 +907,7 @@ type KernelMapSpecs struct {
 	HookNoteRings *ebpf.MapSpec `ebpf:"hook_note_rings"`
 	KnownChains   *ebpf.MapSpec `ebpf:"known_chains"`
 	ListenRuns    *ebpf.MapSpec `ebpf:"listen_runs"`
+	Losses        *ebpf.MapSpec `ebpf:"losses"`
 	Notes         *ebpf.MapSpec `ebpf:"notes"`
 	PendingEvals  *ebpf.MapSpec `ebpf:"pending_evals"`
 	PerCpu        *ebpf.MapSpec `ebpf:"per_cpu"`
@@ -901,6 +962,7 @@ func (o *KernelObjects) Close() error {
 //
 // It can be passed to LoadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type KernelMaps struct {
+	Arrivals      *ebpf.Map `ebpf:"arrivals"`
 	Calibrations  *ebpf.Map `ebpf:"calibrations"`
 	Counts        *ebpf.Map `ebpf:"counts"`
 	CpuAnchors    *ebpf.Map `ebpf:"cpu_anchors"`
@@ -916,6 +978,7 @@ type KernelMaps struct {
 	HookNoteRings *ebpf.Map `ebpf:"hook_note_rings"`
 	KnownChains   *ebpf.Map `ebpf:"known_chains"`
 	ListenRuns    *ebpf.Map `ebpf:"listen_runs"`
+	Losses        *ebpf.Map `ebpf:"losses"`
 	Notes         *ebpf.Map `ebpf:"notes"`
 	PendingEvals  *ebpf.Map `ebpf:"pending_evals"`
 	PerCpu        *ebpf.Map `ebpf:"per_cpu"`
@@ -933,6 +996,7 @@ type KernelMaps struct {
 
 func (m *KernelMaps) Close() error {
 	return _KernelClose(
+		m.Arrivals,
 		m.Calibrations,
 		m.Counts,
 		m.CpuAnchors,
@@ -948,6 +1012,7 @@ func (m *KernelMaps) Close() error {
 		m.HookNoteRings,
 		m.KnownChains,
 		m.ListenRuns,
+		m.Losses,
 		m.Notes,
 		m.PendingEvals,
 		m.PerCpu,
@@ -996,6 +1061,8 @@ type KernelPrograms struct {
 	FentryImmediate  *ebpf.Program `ebpf:"fentry_immediate"`
 	FentryReject     *ebpf.Program `ebpf:"fentry_reject"`
 	FentryRequest    *ebpf.Program `ebpf:"fentry_request"`
+	FentrySynack     *ebpf.Program `ebpf:"fentry_synack"`
+	FentrySynproxy   *ebpf.Program `ebpf:"fentry_synproxy"`
 	FentryXtReject   *ebpf.Program `ebpf:"fentry_xt_reject"`
 	FexitClash       *ebpf.Program `ebpf:"fexit_clash"`
 	FexitDelete      *ebpf.Program `ebpf:"fexit_delete"`
@@ -1016,12 +1083,16 @@ type KernelPrograms struct {
 	KprobeL4Invalid  *ebpf.Program `ebpf:"kprobe_l4_invalid"`
 	KprobeReject     *ebpf.Program `ebpf:"kprobe_reject"`
 	KprobeRequest    *ebpf.Program `ebpf:"kprobe_request"`
+	KprobeSynack     *ebpf.Program `ebpf:"kprobe_synack"`
+	KprobeSynproxy   *ebpf.Program `ebpf:"kprobe_synproxy"`
 	KprobeXtReject   *ebpf.Program `ebpf:"kprobe_xt_reject"`
 	KretprobeClash   *ebpf.Program `ebpf:"kretprobe_clash"`
 	KretprobeDelete  *ebpf.Program `ebpf:"kretprobe_delete"`
 	KretprobeEarly   *ebpf.Program `ebpf:"kretprobe_early"`
 	KretprobeEval    *ebpf.Program `ebpf:"kretprobe_eval"`
 	KretprobeRequest *ebpf.Program `ebpf:"kretprobe_request"`
+	PacketArrived    *ebpf.Program `ebpf:"packet_arrived"`
+	PacketSent       *ebpf.Program `ebpf:"packet_sent"`
 	XtBaseline       *ebpf.Program `ebpf:"xt_baseline"`
 	XtFind           *ebpf.Program `ebpf:"xt_find"`
 }
@@ -1037,6 +1108,8 @@ func (p *KernelPrograms) Close() error {
 		p.FentryImmediate,
 		p.FentryReject,
 		p.FentryRequest,
+		p.FentrySynack,
+		p.FentrySynproxy,
 		p.FentryXtReject,
 		p.FexitClash,
 		p.FexitDelete,
@@ -1057,12 +1130,16 @@ func (p *KernelPrograms) Close() error {
 		p.KprobeL4Invalid,
 		p.KprobeReject,
 		p.KprobeRequest,
+		p.KprobeSynack,
+		p.KprobeSynproxy,
 		p.KprobeXtReject,
 		p.KretprobeClash,
 		p.KretprobeDelete,
 		p.KretprobeEarly,
 		p.KretprobeEval,
 		p.KretprobeRequest,
+		p.PacketArrived,
+		p.PacketSent,
 		p.XtBaseline,
 		p.XtFind,
 	)

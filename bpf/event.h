@@ -25,6 +25,7 @@ enum event_type {
 	EVENT_CALIBRATION = 2,
 	EVENT_CONNTRACK = 3, /* a conntrack failure that lost no packet, or not yet */
 	EVENT_LISTEN = 4,    /* a SYN that a listening socket refused: a drop, too */
+	EVENT_STOLEN = 5,    /* a SYN that synproxy answered: not lost */
 };
 
 /* Facts about the record itself. */

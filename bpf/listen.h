@@ -11,6 +11,7 @@
 #define DROPTRACE_LISTEN_H
 
 #include "ctprobe.h"
+#include "losses.h"
 
 struct mib_counters {
 	u64 drops;
@@ -90,12 +91,14 @@ __noinline int step_refused(u32 kind)
 	e->listen.limit = READ(sk, sk_max_ack_backlog);
 	read_skb_slow(e, r->skb);
 	set_net(e, READ(sk, __sk_common.skc_net.net));
-	if (!step_filter(level))
+	if (!step_filter(level)) {
 		count(COUNT_FILTERED);
-	else if (bpf_ringbuf_output(&events, e, EVENT_NO_STACK, 0))
+	} else if (bpf_ringbuf_output(&events, e, EVENT_NO_STACK, 0)) {
 		count(COUNT_LOST);
-	else
+		step_count_loss(level);
+	} else {
 		count(COUNT_DELIVERED);
+	}
 	end_record(level);
 	return 0;
 }

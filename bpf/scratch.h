@@ -7,6 +7,7 @@
 
 #include "filter.h"
 #include "frame.h"
+#include "loss_key.h"
 #include "notes.h"
 #include "xtables.h"
 
@@ -31,6 +32,8 @@ struct calibration {
  * nothing but numbers on 5.10.
  */
 struct scratch {
+	struct loss_key loss_key;
+	u64 one; /* with the event behind it a value of losses */
 	struct event event;
 	struct window window;
 	struct hook_scan scan;

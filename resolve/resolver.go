@@ -202,6 +202,13 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time) *D
 		r.resolveHook(e, d)
 	}
 	r.resolveCause(ctx, n, e, d)
+	if e.Type == event.Stolen {
+		resolveStolen(e, d)
+		if r.NoWhy {
+			d.Why = nil
+		}
+		return d
+	}
 	r.dropFailure(ctx, n, e, d)
 	r.replayed(ctx, n, e, d)
 	if e.Flags&event.Sender != 0 && d.Hook == "output" {

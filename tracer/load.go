@@ -246,6 +246,9 @@ func sizeMaps(coll *ebpf.CollectionSpec, o *Options) error {
 		return fmt.Errorf("count possible CPUs: %w", err)
 	}
 	coll.Maps["events"].MaxEntries = o.bufferSize()
+	if !o.Arrivals {
+		coll.Maps["arrivals"].MaxEntries = 1
+	}
 	coll.Maps["xt_watch"].MaxEntries = o.xtCapacity()
 	coll.Maps["xt_values"].MaxEntries = o.xtCapacity() * uint32(cpus)
 	if n := o.snaplen(); n > 0 {

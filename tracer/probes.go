@@ -65,6 +65,7 @@ func (t *Tracer) attachProbes(plan Plan, symbols Symbols) (string, error) {
 		return conntrack, err
 	}
 	t.attachListen(plan, symbols)
+	t.attachSynproxy(plan, symbols)
 	return t.attachDropProbes(plan, symbols)
 }
 

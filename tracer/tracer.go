@@ -49,6 +49,10 @@ type Options struct {
 	Conntrack bool
 	// Resolved adds clashes that the kernel resolved: nothing was lost.
 	Resolved bool
+	// Stolen adds SYNs that synproxy answers: they were not lost.
+	Stolen bool
+	// Arrivals counts packets that match, dropped or not: each packet pays for it.
+	Arrivals bool
 	// XTCapacity bounds the legacy entries watched on the whole machine;
 	// 0 is 16,384. Each costs 40 bytes, and 24 more per CPU.
 	XTCapacity int
@@ -156,7 +160,10 @@ func (t *Tracer) start(ctx context.Context, o *Options) error {
 		return err
 	}
 	t.config.Ready = 1
-	return t.writeConfig()
+	if err := t.writeConfig(); err != nil || !o.Arrivals {
+		return err
+	}
+	return t.attachArrivals()
 }
 
 func (t *Tracer) configure(o *Options) error {

@@ -50,6 +50,7 @@ func liveFlags() []cli.Flag {
 	flags = append(flags, recordingFlags()...)
 	text(tracerFlags, "`PLAN` auto, fentry, kprobe or tracepoint", "probes")
 	text(tracerFlags, "`SIZE` the buffer in the kernel: 8M", "buffer-size")
+	on(tracerFlags, "count matching packets that came, dropped or not", "arrivals")
 	on(tracerFlags, "also what the kernel frees without losing a packet", "all")
 	on("", "print the version and end", "version")
 	return flags
@@ -115,6 +116,7 @@ type options struct {
 func readOptions(c *cli.Context) (options, error) {
 	o := options{quiet: c.Bool("quiet"), cfg: Config{
 		All: c.Bool("all"), Stack: c.Bool("stack"), NoWhy: c.Bool("no-why"),
+		Arrivals: c.Bool("arrivals"),
 	}}
 	o.cfg.Filter.Netfilter = c.Bool("netfilter")
 	for _, f := range filters(&o.cfg.Filter) {

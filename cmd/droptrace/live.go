@@ -246,8 +246,19 @@ func (s *session) summary() {
 	if s.received == 0 {
 		m.Hidden = s.src.Hidden()
 	}
+	m.Arrivals = s.src.Arrivals()
+	m.Beside = s.src.Beside()
+	m.Lost = s.src.Losses()
+	for _, p := range m.Lost.Places {
+		s.tally.Lose(p.Drop, p.Count)
+	}
 	s.w.status.End()
 	_ = m.Write(s.t.stderr, s.t.style(s.t.stderr))
+}
+
+// arrivalsPrinter is a printer that has a record for arrivals.
+type arrivalsPrinter interface {
+	Arrivals(output.Arrivals) error
 }
 
 // printer is a format of standard output.

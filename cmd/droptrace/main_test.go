@@ -83,6 +83,7 @@ type fake struct {
 	Flows     int           // the drops are of so many flows in turn
 	Lost      uint64
 	Filtered  uint64
+	Arrived   uint64
 	End       bool   // the source ends by itself after its drops
 	OpenError string // open fails
 	Usage     bool   // and the command line is to blame
@@ -97,6 +98,7 @@ type fake struct {
 
 	mu   sync.Mutex
 	sent int
+	lost *resolve.Drop
 }
 
 func (f *fake) open(_ context.Context, cfg Config) (source, error) {
@@ -188,6 +190,25 @@ func (f *fake) Stats() output.Counts {
 	return output.Counts{Seen: n + f.Lost + f.Filtered, FilteredKernel: f.Filtered, Lost: f.Lost, Delivered: n}
 }
 
+func (f *fake) Losses() output.Lost {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.Lost == 0 {
+		return output.Lost{}
+	}
+	if f.lost == nil {
+		f.lost = f.drop(0)
+	}
+	return output.Lost{Places: []output.LostPlace{{Drop: f.lost, Count: f.Lost}}}
+}
+
+func (f *fake) Arrivals() *output.Arrivals {
+	if f.Arrived == 0 {
+		return nil
+	}
+	return &output.Arrivals{Arrived: f.Arrived, Interfaces: []output.ArrivalPlace{{Index: 2, Name: "eth0", Arrived: f.Arrived}}}
+}
+func (f *fake) Beside() []string { return nil }
 func (f *fake) About() string    { return "Linux 6.12, fake" }
 func (f *fake) Hidden() []string { return f.Hides }
 

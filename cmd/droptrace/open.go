@@ -19,11 +19,20 @@ type source interface {
 	// Stats returns the counters so far. It may be called at any time, also
 	// beside Next and after Close.
 	Stats() output.Counts
+	// Losses tells the drops apart that Stats counts as lost. It may lag behind
+	// until Next has returned io.EOF, and may be called as Stats may.
+	Losses() output.Lost
 	// About says what does the tracing, in few words: "Linux 6.12, fentry".
 	About() string
 	// Hidden says what could hide drops that match: XDP, flowtables and the
 	// like on the interfaces asked for. It is called after Close.
 	Hidden() []string
+	// Arrivals counts packets that match and were not dropped, too: nil where that
+	// was not asked for. It may be called as Stats may.
+	Arrivals() *output.Arrivals
+	// Beside says what happened to packets that is no drop, and might be taken
+	// for one. It is called after Close.
+	Beside() []string
 	Close() error
 }
 
@@ -52,6 +61,7 @@ type Config struct {
 	Stack      bool   // with the kernel stack
 	NoWhy      bool   // no diagnosis
 	Snaplen    int    // bytes of each packet wanted; 0: none
+	Arrivals   bool   // count packets that match, dropped or not
 	Conntrack  bool   // only conntrack failures: the source is a failureSource
 	Resolved   bool   // with Conntrack: clashes that lost nothing, too
 	// Notify takes what the user has to know. It may be called from any

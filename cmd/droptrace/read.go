@@ -68,7 +68,7 @@ func filesFirst(args []string) (files []string, text string) {
 
 // readFlags are those of the live command that need no tracing.
 func readFlags() []cli.Flag {
-	apart := []string{"read", "duration", "stack", "schema", "probes", "buffer-size", "all", "version"}
+	apart := []string{"read", "duration", "stack", "schema", "probes", "buffer-size", "all", "arrivals", "version"}
 	flags := slices.DeleteFunc(liveFlags(), func(f cli.Flag) bool { return slices.Contains(apart, f.Names()[0]) })
 	return append(flags, correlateFlags()...)
 }

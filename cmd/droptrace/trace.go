@@ -41,6 +41,9 @@ type trace struct {
 	namespaces []netns.Namespace // asked for, else our own
 	interfaces []string          // asked for by name
 
+	arrivals       arrivals
+	synproxyBefore map[uint32]link.Synproxy
+
 	event        event.Event
 	capture      resolve.Capture
 	started      bool
@@ -52,6 +55,7 @@ type trace struct {
 	notLost      atomic.Uint64
 	filteredUser atomic.Uint64
 	undecided    atomic.Uint64
+	lost         lostKinds
 	last         atomic.Pointer[tracer.Counts]
 }
 
@@ -113,7 +117,8 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 	t.tracer, err = tracer.Open(ctx, tracer.Options{
 		Filter: kernel, Symbols: kernelSymbols{t.symbols.Table()}, BufferSize: cfg.BufferSize,
 		Stack: cfg.Stack, Plan: tracer.Plan(cfg.Probes), BTF: types, Expression: program,
-		Snaplen: cfg.Snaplen, Conntrack: cfg.Conntrack, Resolved: cfg.Resolved,
+		Snaplen: cfg.Snaplen, Conntrack: cfg.Conntrack, Resolved: cfg.Resolved, Stolen: cfg.All,
+		Arrivals: cfg.Arrivals,
 	})
 	if err != nil {
 		return err
@@ -122,6 +127,9 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 		t.notice("the expression looks at hardware addresses: packets that this host sends have none yet when netfilter drops them, and those of tunnels never")
 	}
 	t.expression, t.expressionInKernel = program, t.tracer.ExpressionInKernel()
+	if t.arrivals.asked = cfg.Arrivals; cfg.Arrivals {
+		t.arrivals.leftOut = t.notOfArrivals(&cfg.Filter)
+	}
 	t.tellNotices()
 	if errors.Is(err, symbol.ErrNoReasons) {
 		t.notice(err.Error())
@@ -143,6 +151,7 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 	if cfg.Conntrack {
 		return nil // no rule is asked for
 	}
+	t.synproxyBefore = t.synproxies()
 	if err := t.resolver.Prepare(ctx); err != nil {
 		t.notice("rules of iptables-legacy may stay unknown: " + err.Error())
 	}
@@ -176,6 +185,8 @@ func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
 		err := t.tracer.Read(&t.event)
 		switch {
 		case errors.Is(err, ringbuf.ErrFlushed):
+			t.lost.seen = 0 // a run may have been between its two counts
+			t.collectLosses(ctx)
 			return nil, io.EOF
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			continue // for maintain
@@ -197,7 +208,9 @@ func (t *trace) Capture() *resolve.Capture {
 // resolve returns nil for what nobody asked for.
 func (t *trace) resolve(ctx context.Context) *resolve.Drop {
 	e := &t.event
-	if e.Type != event.Drop && e.Type != event.Listen {
+	switch e.Type {
+	case event.Drop, event.Listen, event.Stolen:
+	default:
 		return nil
 	}
 	if e.Type == event.Drop && !t.all && t.class(e) != symbol.Lost {
@@ -209,6 +222,15 @@ func (t *trace) resolve(ctx context.Context) *resolve.Drop {
 		return nil
 	}
 	d := t.resolver.Resolve(context.WithoutCancel(ctx), e, t.tracer.Time(e))
+	if !t.matchResolved(d) {
+		t.filteredUser.Add(1)
+		return nil
+	}
+	return d
+}
+
+// matchResolved decides what only the ruleset tells.
+func (t *trace) matchResolved(d *resolve.Drop) bool {
 	var table, chain, state string
 	if d.Rule != nil {
 		table, chain = d.Rule.Table, d.Rule.Chain
@@ -216,11 +238,7 @@ func (t *trace) resolve(ctx context.Context) *resolve.Drop {
 	if d.Conntrack != nil {
 		state = d.Conntrack.State
 	}
-	if !t.filter.MatchResolved(table, chain, state) {
-		t.filteredUser.Add(1)
-		return nil
-	}
-	return d
+	return t.filter.MatchResolved(table, chain, state)
 }
 
 // expressionMatches is what the kernel side does of drops where it can.
@@ -314,6 +332,7 @@ func (t *trace) Close() error {
 	var err error
 	if t.tracer != nil {
 		t.Stats()
+		t.Arrivals()
 		err = t.tracer.Close()
 	}
 	if t.resolver != nil {

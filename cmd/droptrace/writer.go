@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/resolve"
 )
 
 // statusEvery is how often the status line, losses and a reader that went away
@@ -28,7 +30,8 @@ type writer struct {
 
 	pendingShown, pendingFolded uint64 // printed, not yet flushed
 	lost                        uint64 // told so far
-	busy                        bool   // something was printed since the last tick
+	lostPlaces                  map[*resolve.Drop]uint64
+	busy                        bool // something was printed since the last tick
 }
 
 // newWriter decides by the streams what is printed, and how.
@@ -75,7 +78,7 @@ func (w *writer) run() error {
 		w.s.q.take(&b, time.Now())
 		done, err := w.print(&b)
 		if err == nil && (b.last || done) {
-			err = w.losses()
+			err = errors.Join(w.losses(), w.arrivals())
 		}
 		switch {
 		case err != nil:
@@ -174,20 +177,52 @@ func (w *writer) notice(n output.Notice) error {
 
 // losses tells in the stream what was lost since it last did.
 func (w *writer) losses() error {
-	lost := w.s.src.Stats().Lost
-	if lost <= w.lost {
-		return nil
-	}
 	if w.s.rec.silent() {
 		return nil // it stands in the recording
 	}
+	lost := max(w.s.src.Stats().Lost, w.lost)
+	places := w.newLosses()
+	if lost == w.lost && len(places) == 0 {
+		return nil
+	}
 	w.prepare()
-	l := output.Loss{Time: time.Now(), Lost: lost - w.lost, Total: lost}
+	l := output.Loss{Time: time.Now(), Lost: lost - w.lost, Total: lost, Places: places}
 	w.lost = lost
 	if err := w.out.Loss(l); err != nil {
 		return err
 	}
 	return w.flush()
+}
+
+// arrivals closes a stream that programs read.
+func (w *writer) arrivals() error {
+	out, ok := w.out.(arrivalsPrinter)
+	a := w.s.src.Arrivals()
+	if !ok || a == nil || w.s.rec.silent() {
+		return nil
+	}
+	w.prepare()
+	if err := out.Arrivals(*a); err != nil {
+		return err
+	}
+	return w.flush()
+}
+
+// newLosses tells apart what was lost since it last did.
+func (w *writer) newLosses() []output.LossPlace {
+	var out []output.LossPlace
+	for _, p := range w.s.src.Losses().Places {
+		n := p.Count - w.lostPlaces[p.Drop]
+		if n == 0 {
+			continue
+		}
+		if w.lostPlaces == nil {
+			w.lostPlaces = make(map[*resolve.Drop]uint64)
+		}
+		w.lostPlaces[p.Drop] = p.Count
+		out = append(out, output.NewLossPlace(p.Drop, n))
+	}
+	return out
 }
 
 // tick does what is due each second.
@@ -205,7 +240,7 @@ func (w *writer) tick() error {
 		c := w.s.src.Stats()
 		columns, _ := width(w.s.t.stderr)
 		w.status.SetWidth(columns)
-		w.status.Show(time.Since(w.s.start), c.Seen, c.Delivered-min(c.FilteredUser, c.Delivered))
+		w.status.Show(time.Since(w.s.start), c.Seen, c.Delivered-min(c.FilteredUser, c.Delivered), w.s.src.Arrivals())
 	}
 	w.busy = false
 	return nil

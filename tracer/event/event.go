@@ -32,6 +32,8 @@ const (
 	ConntrackFailure Type = 3
 	// Listen is a SYN that a listening socket refused: a drop, too.
 	Listen Type = 4
+	// Stolen is a SYN that synproxy answered: it was not lost.
+	Stolen Type = 5
 )
 
 // Flag holds facts about the record itself.

@@ -95,7 +95,18 @@ type KernelMark struct{ Value, Mask uint32 }
 // it, or needs the ruleset: the kernel then lets more through, never less, and
 // MatchEvent and MatchResolved decide.
 func (f *Filter) Kernel() (k Kernel, exact bool) {
-	exact = len(f.spec.Table) == 0 && len(f.spec.Chain) == 0 && len(f.states) == 0
+	k, fits := f.kernel()
+	return k, fits && len(f.spec.Table) == 0 && len(f.spec.Chain) == 0 && len(f.states) == 0
+}
+
+// FitsKernel reports whether the kernel decides all that MatchEvent does.
+func (f *Filter) FitsKernel() bool {
+	_, fits := f.kernel()
+	return fits
+}
+
+func (f *Filter) kernel() (k Kernel, exact bool) {
+	exact = true
 	for s := range sides {
 		exact = k.addPorts(f.ports[s], s) && exact
 		exact = k.addPrefixes(f.hosts[s], s) && exact

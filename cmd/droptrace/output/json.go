@@ -50,6 +50,7 @@ func (j *JSON) Loss(l Loss) error {
 	o.head(l.Type, l.Schema, l.Time)
 	o.uint("lost", l.Lost)
 	o.uint("total", l.Total)
+	o.lossPlaces(l.Places)
 	j.buf = append(o.end(), '\n')
 	return j.spill()
 }

@@ -129,11 +129,14 @@ func lines(t *testing.T, print func(*JSON)) []string {
 
 func TestOtherRecords(t *testing.T) {
 	loss := Loss{Type: "loss", Schema: resolve.Schema, Time: sampleTime, Lost: 3, Total: 7}
+	lostRule := ruleDrop()
+	loss.Places = []LossPlace{NewLossPlace(&lostRule, 2), {Lost: 1, Verdict: "drop", Cause: "hook", Function: "nf_confirm"}}
 	notice := Notice{Type: "notice", Schema: resolve.Schema, Time: sampleTime, Message: "no BTF", Hints: []string{"a", "b"}}
 	d := ruleDrop()
 	got := lines(t, func(j *JSON) {
-		j.Loss(Loss{Time: sampleTime, Lost: 3, Total: 7})
+		j.Loss(Loss{Time: sampleTime, Lost: 3, Total: 7, Places: loss.Places})
 		j.Notice(Notice{Time: sampleTime, Message: "no BTF", Hints: []string{"a", "b"}})
+		j.Arrivals(sampleArrivals())
 		if shown, err := j.Folded(Folded{Scope: ScopeFlow, Count: 5, Drop: &d}); shown != 1 || err != nil {
 			t.Errorf("flow: shown %d, %v", shown, err)
 		}
@@ -148,7 +151,7 @@ func TestOtherRecords(t *testing.T) {
 		Netns: &d.Netns, Hook: "input", Verdict: "drop", Cause: "rule",
 		Reason: "NETFILTER_DROP", Location: "nft_do_chain+0x3e8", Rule: d.Rule,
 	}
-	for i, want := range []any{loss, notice, repeated, folded} {
+	for i, want := range []any{loss, notice, sampleArrivals(), repeated, folded} {
 		sameJSON(t, []byte(got[i]), want)
 	}
 	if d.Repeats != 0 {

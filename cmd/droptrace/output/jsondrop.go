@@ -70,6 +70,32 @@ func appendFolded(dst []byte, r *foldedRecord) []byte {
 	return o.end()
 }
 
+func (o *object) lossPlaces(places []LossPlace) {
+	if len(places) == 0 {
+		return
+	}
+	o.key("places")
+	for i := range places {
+		p := &places[i]
+		in := object{b: append(o.b, ",["[b2i(i == 0)], '{')}
+		in.uint("lost", p.Lost)
+		in.key("netns")
+		in.b = appendNetns(in.b, &p.Netns)
+		in.textOpt("hook", p.Hook)
+		in.text("verdict", p.Verdict)
+		in.text("cause", p.Cause)
+		in.textOpt("reason", p.Reason)
+		in.textOpt("location", p.Location)
+		in.textOpt("function", p.Function)
+		if p.Rule != nil {
+			in.key("rule")
+			in.b = appendRule(in.b, p.Rule)
+		}
+		o.b = in.end()
+	}
+	o.b = append(o.b, ']')
+}
+
 // addr writes an empty string for no address, as netip.Addr.MarshalText does.
 func (o *object) addr(k string, a netip.Addr) {
 	o.key(k)

@@ -13,9 +13,10 @@ import (
 
 // The types of record besides "drop".
 const (
-	typeLoss   = "loss"
-	typeNotice = "notice"
-	typeFolded = "folded"
+	typeLoss     = "loss"
+	typeNotice   = "notice"
+	typeArrivals = "arrivals"
+	typeFolded   = "folded"
 )
 
 // Loss is a record of drops that were counted in the kernel and could not be
@@ -26,6 +27,9 @@ type Loss struct {
 	Time   time.Time `json:"time"`
 	Lost   uint64    `json:"lost"`  // since the last loss record
 	Total  uint64    `json:"total"` // since the start
+	// Places tells them apart, as far as they were when this was written: what is
+	// missing here comes with the next record, or is not known.
+	Places []LossPlace `json:"places,omitempty"`
 }
 
 // Notice is something that the reader of the stream has to know to judge it,

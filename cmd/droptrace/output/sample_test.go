@@ -54,6 +54,15 @@ func with(change func(*resolve.Drop)) resolve.Drop {
 }
 
 // samples has one drop of every kind.
+func sampleArrivals() Arrivals {
+	return Arrivals{
+		Type: "arrivals", Schema: resolve.Schema, Time: sampleTime, Arrived: 3, Sent: 2, Undecided: 1, LeftOut: []string{"--hook"},
+		Interfaces: []ArrivalPlace{
+			{Netns: resolve.Netns{Inode: 1, Name: "web"}, Index: 2, Name: "eth0", Arrived: 3}, {Sent: 2},
+		},
+	}
+}
+
 func samples() []sample {
 	return append(ruleSamples(), otherSamples()...)
 }

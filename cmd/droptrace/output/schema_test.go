@@ -37,7 +37,8 @@ func TestSchemaHasEveryField(t *testing.T) {
 	for name, typ := range map[string]reflect.Type{
 		"drop": reflect.TypeFor[resolve.Drop](), "folded": reflect.TypeFor[foldedRecord](),
 		"loss": reflect.TypeFor[Loss](), "notice": reflect.TypeFor[Notice](),
-		"doctor": reflect.TypeFor[Examination](), "explanation": reflect.TypeFor[Explanation](),
+		"arrivals": reflect.TypeFor[Arrivals](),
+		"doctor":   reflect.TypeFor[Examination](), "explanation": reflect.TypeFor[Explanation](),
 		"replayed": reflect.TypeFor[ReplayedDrop](), "replayed_summary": reflect.TypeFor[ReplayedSummary](),
 		"correlation":       reflect.TypeFor[correlationRecord](),
 		"conntrack_failure": reflect.TypeFor[resolve.ConntrackFailure](),
@@ -194,7 +195,8 @@ func TestSamplesFollowTheSchema(t *testing.T) {
 			j.Folded(Folded{Scope: ScopeRule, Count: 2, Drop: &s.drop, Last: s.drop.Time})
 			j.Folded(Folded{Scope: ScopeAll, Count: 2, Drop: &s.drop, Last: s.drop.Time})
 		}
-		j.Loss(Loss{Time: sampleTime, Lost: 1, Total: 2})
+		j.Loss(Loss{Time: sampleTime, Lost: 1, Total: 2, Places: []LossPlace{NewLossPlace(&samples()[0].drop, 1)}})
+		j.Arrivals(sampleArrivals())
 		j.Notice(Notice{Time: sampleTime, Message: "m", Hints: []string{"h"}})
 	})
 	for _, l := range got {

@@ -28,12 +28,15 @@ func (s *Status) SetWidth(columns int) {
 
 // Show writes the line anew. A terminal that cannot be written is no reason to
 // stop: the error is left to the output itself.
-func (s *Status) Show(elapsed time.Duration, dropped, matched uint64) {
+func (s *Status) Show(elapsed time.Duration, dropped, matched uint64, a *Arrivals) {
 	if s == nil {
 		return
 	}
 	text := seconds(elapsed.Truncate(time.Second)) + s.style.sep() +
 		plural(dropped, "packet dropped", "packets dropped") + s.style.sep() + count(matched) + " matched"
+	if a != nil {
+		text += s.style.sep() + count(a.Arrived) + " arrived, " + count(a.Sent) + " sent"
+	}
 	if s.style.Width > 0 { // a line that wraps could not be erased
 		text, _ = cut(text, s.style.Width-1, 0, false)
 	}

@@ -21,6 +21,10 @@ type Summary struct {
 	Unshown   uint64 // drops that came after the end, or that nobody read
 	Elapsed   time.Duration
 	Tally     *Tally
+	Lost      Lost
+	Arrivals  *Arrivals // nil: not asked for
+	// Beside says what else happened to packets, and was no drop.
+	Beside []string
 	// Recorded: the drops were read from a file, where nothing can hide.
 	Recorded bool
 	// Hidden says what could hide drops from droptrace; told when nothing
@@ -37,7 +41,7 @@ func (m *Summary) Write(w io.Writer, s Style) error {
 		glued(plural(c.Seen, "drop seen", "drops seen")), m.matched(s),
 		glued(count(c.Lost) + " lost"), glued(seconds(m.Elapsed)),
 	}, s.sep()))
-	if m.Tally != nil && matched > 0 {
+	if m.Tally != nil && len(m.Tally.places) > 0 {
 		p.totals(m.Tally.byPlace(s))
 		if r := m.Tally.byReason(s); len(m.Tally.reasons) > 1 || r[0].name != "NETFILTER_DROP" {
 			p.line(labelIndent, "by reason")
@@ -45,7 +49,13 @@ func (m *Summary) Write(w io.Writer, s Style) error {
 		}
 	}
 	m.counts(&p)
-	if matched == 0 {
+	for _, b := range m.Beside {
+		p.line(labelIndent, Escape(b, s.ASCII))
+	}
+	if m.Arrivals != nil {
+		m.Arrivals.write(&p)
+	}
+	if matched == 0 && c.Lost == 0 {
 		m.hidden(&p)
 	}
 	_, err := w.Write(p.b)
@@ -114,6 +124,7 @@ func (m *Summary) counts(p *summaryPrinter) {
 		}
 		p.line(labelIndent, strings.Join(parts, " + "))
 	}
+	m.losses(p)
 	if c.Undecided > 0 {
 		p.line(labelIndent, "of those filtered, "+plural(c.Undecided, "drop", "drops")+
 			" may match: the expression looks at bytes of theirs that could not be read")
@@ -133,17 +144,41 @@ func (m *Summary) counts(p *summaryPrinter) {
 	}
 }
 
+// losses says which of the lost drops are in none of the totals.
+func (m *Summary) losses(p *summaryPrinter) {
+	if m.Recorded {
+		return
+	}
+	var parts []string
+	if n := m.Lost.Unasked; n > 0 {
+		parts = append(parts, count(n)+" did not match")
+	}
+	if n := m.Lost.NotLost; n > 0 {
+		parts = append(parts, count(n)+" lost no packet")
+	}
+	if n := m.Counts.Lost - min(m.Lost.known(), m.Counts.Lost); n > 0 {
+		parts = append(parts, count(n)+" are not told apart")
+	}
+	if len(parts) > 0 {
+		p.line(labelIndent, "of the "+count(m.Counts.Lost)+" lost, "+strings.Join(parts, ", "))
+	}
+}
+
 // hidden answers silence: what droptrace cannot see may still drop packets.
 func (m *Summary) hidden(p *summaryPrinter) {
 	if m.Recorded {
 		p.line(0, "nothing matched")
 		return
 	}
+	none := "nothing matched"
+	if m.Arrivals != nil {
+		none = "no drop matched"
+	}
 	if len(m.Hidden) == 0 {
-		p.line(0, "nothing matched; no XDP, tc filter or IPVS that could hide drops was found")
+		p.line(0, none+"; no XDP, tc filter or IPVS that could hide drops was found")
 		return
 	}
-	p.line(0, "nothing matched; what could hide drops:")
+	p.line(0, none+"; what could hide drops:")
 	for _, h := range m.Hidden {
 		p.line(labelIndent, Escape(h, p.s.ASCII))
 	}

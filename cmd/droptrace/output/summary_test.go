@@ -26,6 +26,8 @@ func TestSummary(t *testing.T) {
 	for i := range 25 {
 		add(&many, *dropOf(i, 0, sampleTime), 25-i)
 	}
+	many.Lose(dropOf(3, 0, sampleTime), 4000)
+	own := resolve.Netns{Inode: 4026531840, Own: true}
 	var b bytes.Buffer
 	for _, s := range []Style{{Width: 80}, {Width: 40, ASCII: true}} {
 		for i, m := range []Summary{
@@ -33,11 +35,20 @@ func TestSummary(t *testing.T) {
 			{
 				Counts: Counts{Seen: 1234567, FilteredKernel: 1000000, Lost: 4567, Delivered: 230000, FilteredUser: 1000,
 					Members: 12, NotLost: 1, MissedNested: 3},
+				Lost:  Lost{Places: []LostPlace{{Count: 4000}}, Unasked: 60, NotLost: 6},
 				Shown: 200, Folded: 228000, Unshown: 800, Elapsed: 725 * time.Second, Tally: &many,
 			},
 			{Counts: Counts{Seen: 5, FilteredKernel: 5}, Elapsed: 90 * time.Minute, Tally: &Tally{},
 				Hidden: []string{"eth0 has an XDP program (xdp_filter)", "flowtable ft in inet filter: forwarded packets pass by the hooks"}},
 			{Elapsed: 400 * time.Millisecond, Tally: &Tally{}},
+			{Elapsed: time.Second, Tally: &Tally{}, Arrivals: &Arrivals{Arrived: 1204, Interfaces: []ArrivalPlace{{Netns: own, Index: 2, Name: "eth0", Arrived: 1204}}}},
+			{Elapsed: time.Second, Tally: &Tally{}, Beside: []string{"synproxy answered 5 SYNs"}, Arrivals: &Arrivals{
+				Arrived: 1204, Sent: 7, Undecided: 1, LeftOut: []string{"--hook", "--netfilter"}, Interfaces: []ArrivalPlace{
+					{Netns: own, Index: 2, Name: "eth0", Arrived: 1200, Sent: 7},
+					{Netns: resolve.Netns{Inode: 1, Name: "web"}, Index: 3, Name: "eth\x1b0", Arrived: 3}, {Arrived: 1},
+				},
+			}},
+			{Elapsed: time.Second, Tally: &Tally{}, Arrivals: &Arrivals{}},
 		} {
 			fmt.Fprintf(&b, "# %d at %d\n", i, s.Width)
 			if err := m.Write(&b, s); err != nil {
@@ -74,15 +85,15 @@ func TestTallyIsBoundedAndExact(t *testing.T) {
 func TestStatusIsErasedBeforeOutput(t *testing.T) {
 	var b bytes.Buffer
 	s := NewStatus(&b, Style{Width: 30})
-	s.Erase()                               // nothing there yet
-	s.Show(12500*time.Millisecond, 3401, 2) // too long for one line
+	s.Erase()                                    // nothing there yet
+	s.Show(12500*time.Millisecond, 3401, 2, nil) // too long for one line
 	s.Erase()
 	s.Erase()
 	if got, want := b.String(), clearLine+"12 s · 3,401 packets"+clearLine; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	var none *Status
-	none.Show(0, 0, 0)
+	none.Show(0, 0, 0, nil)
 	none.Erase()
 	none.SetWidth(1)
 	none.End()

@@ -23,21 +23,27 @@ type Tally struct {
 type placeTotal struct {
 	drop  *resolve.Drop // the first of them, for its names
 	count uint64
+	lost  uint64 // of them: no record of them came through
 }
 
 // Add counts d with its repeats.
-func (t *Tally) Add(d *resolve.Drop) {
+func (t *Tally) Add(d *resolve.Drop) { t.add(d, 1+d.Repeats, 0) }
+
+// Lose counts n drops like d that were lost.
+func (t *Tally) Lose(d *resolve.Drop, n uint64) { t.add(d, n, n) }
+
+func (t *Tally) add(d *resolve.Drop, n, lost uint64) {
 	if t.places == nil {
 		t.places, t.reasons = make(map[ruleKey]*placeTotal), make(map[string]uint64)
 	}
-	n := 1 + d.Repeats
 	k := ruleKeyOf(d)
 	k.verdict, k.hook = "", "" // one rule is one line, wherever it is reached from
 	switch p := t.places[k]; {
 	case p != nil:
 		p.count += n
+		p.lost += lost
 	case len(t.places) < maxTally:
-		t.places[k] = &placeTotal{drop: d, count: n}
+		t.places[k] = &placeTotal{drop: d, count: n, lost: lost}
 	default:
 		t.otherPlaces += n
 	}
@@ -62,6 +68,9 @@ func (t *Tally) byPlace(s Style) []total {
 		l := total{count: p.count, name: s.short(p.drop)}
 		if ns := netnsName(&p.drop.Netns, s.ASCII); ns != "" {
 			l.name += s.sep() + ns
+		}
+		if p.lost > 0 {
+			l.name += s.sep() + glued(count(p.lost)+" of them lost, not shown")
 		}
 		switch {
 		case p.drop.Rule != nil:

@@ -82,6 +82,9 @@ func (t *Tcpdump) Folded(f Folded) (shown uint64, err error) {
 
 // Loss prints where they are missing how many drops were lost.
 func (t *Tcpdump) Loss(l Loss) error {
+	if l.Lost == 0 {
+		return nil // only Places are new
+	}
 	return t.remark(l.Time, plural(l.Lost, "drop", "drops")+" lost here, counted but not shown")
 }
 

@@ -131,6 +131,9 @@ func (t *Text) more(n uint64, what string, span time.Duration, facts ...string) 
 
 // Loss prints, in the place where they are missing, how many drops were lost.
 func (t *Text) Loss(l Loss) error {
+	if l.Lost == 0 {
+		return nil // only Places are new
+	}
 	t.last = flowKey{}
 	text := "-- " + plural(l.Lost, "drop", "drops") + " lost here, counted but not shown: " +
 		"a narrower filter or a larger --buffer-size keeps them"

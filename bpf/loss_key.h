@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * loss_key.h - what two drops have in common that Go would call by one name.
+ */
+#ifndef DROPTRACE_LOSS_KEY_H
+#define DROPTRACE_LOSS_KEY_H
+
+#include "event.h"
+
+/* Flags that Go asks for on its way from a record to rule, policy or hook. */
+#define LOSS_FLAGS                                                                                 \
+	(FLAG_HOOK_PROBE | FLAG_HOOK_FRAME | FLAG_XT_TRACKED | FLAG_XT_STALE |                     \
+	 FLAG_XT_UNTRACKED | FLAG_XT_CAPPED | FLAG_NFT_HERE | FLAG_NFT_POLICY | FLAG_CONNTRACK |   \
+	 FLAG_UNCALIBRATED | FLAG_EVAL_UNSEEN)
+
+struct loss_key {
+	u64 location;
+	u64 netns_cookie;
+	u64 rule;  /* nft: handle; x_tables: the table blob's address */
+	u64 chain; /* nft: handle */
+	u64 table; /* nft: handle */
+	u64 hook_fn;
+	u32 netns;
+	u32 reason;
+	u32 flags;
+	u32 offset; /* x_tables: of the entry */
+	u8 type;
+	u8 hook;
+	u8 pf;
+	u8 kind; /* enum rule_kind */
+	u8 method;
+	u8 candidates;
+	u8 verdict;
+	u8 ct_present;
+	u8 ctinfo;
+	/* Outside of netfilter: they tell whether the free lost a packet. */
+	u8 protocol;
+	u8 detail; /* TCP: flags; ICMP: type; a listening socket's: listen.kind */
+	u8 empty;  /* TCP: no payload */
+	u32 pad;
+};
+
+#endif

@@ -1,0 +1,126 @@
+package output
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/droptrace/droptrace/resolve"
+)
+
+// maxArrivalPlaces is how many interfaces the closing words name.
+const maxArrivalPlaces = 8
+
+// Arrivals counts packets that matched and came or went, dropped or not.
+type Arrivals struct {
+	Type       string         `json:"type"`
+	Schema     int            `json:"schema"`
+	Time       time.Time      `json:"time"`
+	Arrived    uint64         `json:"arrived"`
+	Sent       uint64         `json:"sent"`
+	Interfaces []ArrivalPlace `json:"interfaces,omitempty"`
+	// Undecided may have matched: the expression looks at bytes of theirs that
+	// could not be read.
+	Undecided uint64 `json:"undecided,omitempty"`
+	// LeftOut are the flags that say nothing about packets that are alive.
+	LeftOut []string `json:"left_out,omitempty"`
+}
+
+// ArrivalPlace is one interface.
+type ArrivalPlace struct {
+	Netns   resolve.Netns `json:"netns"`
+	Index   uint32        `json:"index"`
+	Name    string        `json:"name"`
+	Arrived uint64        `json:"arrived,omitempty"`
+	Sent    uint64        `json:"sent,omitempty"`
+}
+
+// Sort puts the busiest first.
+func (a *Arrivals) Sort() {
+	slices.SortFunc(a.Interfaces, func(x, y ArrivalPlace) int {
+		return cmp.Or(cmp.Compare(y.Arrived+y.Sent, x.Arrived+x.Sent), cmp.Compare(x.Name, y.Name),
+			cmp.Compare(x.Netns.Inode, y.Netns.Inode), cmp.Compare(x.Index, y.Index))
+	})
+}
+
+// write tells nothing dropped from nothing there.
+func (a *Arrivals) write(p *summaryPrinter) {
+	for _, side := range []struct {
+		total uint64
+		words string
+		of    func(*ArrivalPlace) uint64
+	}{
+		{a.Arrived, "arrived", func(i *ArrivalPlace) uint64 { return i.Arrived }},
+		{a.Sent, "sent", func(i *ArrivalPlace) uint64 { return i.Sent }},
+	} {
+		if side.total == 0 {
+			p.line(0, "no matching packet "+side.words)
+			continue
+		}
+		p.line(0, glued(plural(side.total, "matching packet", "matching packets")+" "+side.words)+a.places(p.s, side.of))
+	}
+	if a.Undecided > 0 {
+		p.line(labelIndent, plural(a.Undecided, "packet", "packets")+
+			" more may match: the expression looks at bytes of theirs that could not be read")
+	}
+	if len(a.LeftOut) > 0 {
+		p.line(labelIndent, "counted without "+strings.Join(a.LeftOut, ", ")+": only drops have these")
+	}
+}
+
+func (a *Arrivals) places(s Style, of func(*ArrivalPlace) uint64) string {
+	var parts []string
+	for i := range a.Interfaces {
+		place := &a.Interfaces[i]
+		n := of(place)
+		if n == 0 {
+			continue
+		}
+		if len(parts) == maxArrivalPlaces {
+			parts = append(parts, "others")
+			break
+		}
+		name := "interfaces beyond those counted apart"
+		if place.Index != 0 {
+			name = Escape(place.Name, s.ASCII)
+		}
+		if ns := netnsName(&place.Netns, s.ASCII); ns != "" && place.Index != 0 {
+			name += " (" + ns + ")"
+		}
+		parts = append(parts, glued(count(n)+" on "+name))
+	}
+	if len(parts) == 1 {
+		_, name, _ := strings.Cut(parts[0], string(glue)+"on"+string(glue))
+		return " on " + name
+	}
+	return s.sep() + strings.Join(parts, ", ")
+}
+
+// Arrivals prints an arrivals record.
+func (j *JSON) Arrivals(a Arrivals) error {
+	a.Type, a.Schema = typeArrivals, resolve.Schema
+	o := object{b: append(j.buf, '{')}
+	o.head(a.Type, a.Schema, a.Time)
+	o.uint("arrived", a.Arrived)
+	o.uint("sent", a.Sent)
+	if len(a.Interfaces) > 0 {
+		o.key("interfaces")
+		for i := range a.Interfaces {
+			place := &a.Interfaces[i]
+			in := object{b: append(o.b, ",["[b2i(i == 0)], '{')}
+			in.key("netns")
+			in.b = appendNetns(in.b, &place.Netns)
+			in.uint("index", uint64(place.Index))
+			in.text("name", place.Name)
+			in.uintOpt("arrived", place.Arrived)
+			in.uintOpt("sent", place.Sent)
+			o.b = in.end()
+		}
+		o.b = append(o.b, ']')
+	}
+	o.uintOpt("undecided", a.Undecided)
+	o.list("left_out", a.LeftOut)
+	j.buf = append(o.end(), '\n')
+	return j.spill()
+}
