@@ -35,6 +35,9 @@ func (d *diagnosis) nothingAccepts() []Why {
 	default:
 		w.Message = then
 	}
+	if d.f.HasFragment {
+		w.Message += "; it is the first fragment of a larger packet, and a rule with a port holds for no other"
+	}
 	if r, text := d.inDoubt(); r != nil {
 		w.Message += fmt.Sprintf("; %s accepts it only with %s, which did not hold", d.ruleName(r), text)
 		wanted = false

@@ -3,14 +3,16 @@ package diagnose
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/tracer/packet"
 )
 
 // established tells packets of open connections that nothing lets through.
 func (d *diagnosis) established() []Why {
-	if !d.inConnection() {
+	if !d.inConnection() && !d.underWay() {
 		return nil
 	}
 	if w := d.acceptBelow(); len(w) > 0 && w[0].Code == EstablishedBelowDrop {
@@ -20,7 +22,7 @@ func (d *diagnosis) established() []Why {
 		return nil
 	}
 	for _, r := range reachable(d.c.Place.Base) {
-		if s := shapeOf(r); stateMatchOf(r) != nil && s.is(ruleset.Accept) && d.stateHolds(&s) {
+		if s := shapeOf(r); stateMatchOf(r) != nil && s.is(ruleset.Accept) && (d.state == 0 || d.stateHolds(&s)) {
 			return nil // there is one: it asks for something else
 		}
 		if acceptsState(r) {
@@ -38,10 +40,21 @@ func (d *diagnosis) established() []Why {
 	return []Why{w}
 }
 
+// underWay reports whether TCP's flags alone tell that others went before: where no
+// rule asks for the state, conntrack gives none.
+func (d *diagnosis) underWay() bool {
+	const conntrack = -200 // NF_IP_PRI_CONNTRACK: before it nothing has a state
+	base := d.c.Place.Base
+	late := base.Hook == "input" || base.Hook == "forward" || base.Priority > conntrack
+	return d.state == 0 && late && d.f.HasTCP && d.f.TCP.Flags&packet.ACK != 0
+}
+
 // connection tells what the packet is to its connection.
 func (d *diagnosis) connection() string {
 	ct := &d.c.Packet.Conntrack
 	switch {
+	case ct.State == 0:
+		return "its TCP flags (" + strings.Join(d.f.TCP.Flags.Names(), ", ") + ") are of a connection under way"
 	case ct.State == ruleset.CTRelated && d.f.HasICMP && d.f.HasInner:
 		return fmt.Sprintf("it is an ICMP error (type %d, code %d) about an open connection", d.f.ICMP.Type, d.f.ICMP.Code)
 	case ct.State == ruleset.CTRelated:
@@ -82,7 +95,11 @@ func (d *diagnosis) fixFirst(s spec) string {
 	default:
 		return ""
 	}
-	if !d.accepts(d.inserted(d.c.Rulesets, base, 0, s.rule(base)).rulesets, &d.c.Packet) {
+	p := d.c.Packet
+	if p.Conntrack.State == 0 { // the rule has conntrack give one
+		p.Conntrack.State = ruleset.CTEstablished
+	}
+	if !d.accepts(d.inserted(d.c.Rulesets, base, 0, s.rule(base)).rulesets, &p) {
 		return ""
 	}
 	return d.c.Namespace.in(d.byHand(base, 0).command(&s))

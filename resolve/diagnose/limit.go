@@ -50,7 +50,7 @@ func (d *diagnosis) rateLimit() []Why {
 var (
 	limitOptions = []string{"--limit", "--hashlimit-upto", "--hashlimit-above", "--hashlimit", "--connlimit-upto", "--connlimit-above", "--quota"}
 	overLimit    = regexp.MustCompile(`-above\b|\bover\b|! --(hashlimit|connlimit|quota)`)
-	nftLimit     = regexp.MustCompile(`\b(limit rate|ct count|quota)( over)? [0-9]+( ?[a-z]+)?(/[a-z]+)?`)
+	nftLimit     = regexp.MustCompile(`\b(limit rate|ct count|quota)( over)? [0-9]+( ?[kmg]?bytes)?(/[a-z]+)?`)
 )
 
 // over reports whether the rule is for what exceeds its limit. A drop without that

@@ -96,6 +96,9 @@ func (d *diagnosis) notMember(m miss, name string) (Why, bool) {
 	if !slices.ContainsFunc(m.match.Fields, fromSomewhere) {
 		return Why{}, false // to add it would open a service to all
 	}
+	if m.match.Set.Holes {
+		return w, true // it may be left out by name
+	}
 	if !d.onlyUser(m.match.Set) {
 		if s, ok := d.specLike(m); ok {
 			w.Fix = d.fix(s)

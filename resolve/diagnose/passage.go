@@ -24,6 +24,9 @@ func dropped(v replay.Verdict) bool { return v == replay.Dropped || v == replay.
 // fix is the command that lets the packet through by accepting s, "" where none
 // is proven.
 func (d *diagnosis) fix(s spec) string {
+	if d.f.HasFragment && (s.dport != 0 || s.hasICMPType) {
+		return "" // the other fragments have no port to be known by
+	}
 	commands, ok := d.opened(&passage{d.c.Rulesets, d.settled, d.c.Hook, d.c.Packet, d.c.Place}, s)
 	if !ok {
 		return ""

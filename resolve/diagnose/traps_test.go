@@ -160,3 +160,45 @@ func TestInside(t *testing.T) {
 		}
 	}
 }
+
+// Where no rule asks for a state, conntrack gives none, and the flags tell.
+func TestAnswerWithoutConntrack(t *testing.T) {
+	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+	base := m.base("FORWARD", "forward", "drop")
+	m.rule("FORWARD", "", with(tcp(443), in("eth0"), accept)...)
+	p := traffic{src: "198.51.100.2", dst: "192.0.2.2", sport: 443, dport: 52982, flags: packet.SYN | packet.ACK, in: "eth1", out: "eth0"}
+	c := dropAt(p, base, nil, m.rulesets())
+	c.Packet.Conntrack = replay.Conntrack{}
+	check(t, c, Why{EstablishedNotAccepted,
+		"its TCP flags (syn, ack) are of a connection under way, and no rule of FORWARD accepts established,related before the policy of FORWARD",
+		"iptables-nft -I FORWARD 1 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"})
+}
+
+func TestRaisedLimitKeepsTheVerdict(t *testing.T) {
+	for statement, want := range map[string]string{
+		"tcp dport 80 ct count over 5 reject":                                "tcp dport 80 ct count over LIMIT reject",
+		"tcp dport 80 quota over 25 mbytes drop":                             "tcp dport 80 quota over LIMIT drop",
+		"tcp dport 80 limit rate over 5 mbytes/second drop":                  "tcp dport 80 limit rate over LIMIT drop",
+		"tcp dport 80 limit rate over 5/minute burst 2 packets counter drop": "tcp dport 80 limit rate over LIMIT burst 2 packets counter drop",
+	} {
+		m := newModel(ruleset.NFTables, "inet", "fw")
+		base := m.base("in", "input", "accept")
+		d := m.rule("in", statement, with(tcp(80), &ruleset.Opaque{Kind: "limit", Understood: true, MayFail: true, Text: "limit"}, drop)...)
+		got := Diagnose(dropAt(web, base, d, m.rulesets()))
+		if len(got) != 1 || got[0].Fix != "nft replace rule inet fw in handle 1 "+want {
+			t.Errorf("%s: %+v", statement, got)
+		}
+	}
+}
+
+// A rule with a port lets the first fragment through, and the others die.
+func TestFragmentsHaveNoFix(t *testing.T) {
+	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+	base := m.base("FORWARD", "forward", "drop")
+	c := dropAt(web, base, nil, m.rulesets())
+	c.Packet.Bytes[6] |= 0x20 // more fragments
+	got := Diagnose(c)
+	if len(got) != 1 || got[0].Fix != "" || !strings.Contains(got[0].Message, "first fragment of a larger packet") {
+		t.Errorf("got %+v", got)
+	}
+}

@@ -1,7 +1,9 @@
 package integration
 
 import (
+	"net"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -109,6 +111,7 @@ func TestWhyTraps(t *testing.T) {
 // TestWhyTrapsOfTheWay has packets that something drops behind the drop, too.
 func TestWhyTrapsOfTheWay(t *testing.T) {
 	reply, replied := asks(6731)
+	dial, connected := dials(6732)
 	proveAll(t, []proof{
 		{
 			name: "raw, then INPUT", packet: packet{port: 6721}, listens: true, code: "policy-drop-no-accept",
@@ -155,6 +158,22 @@ func TestWhyTrapsOfTheWay(t *testing.T) {
 				"iptables-nft -t raw -A OUTPUT -p udp --dport 53 -j NOTRACK\niptables-nft -t raw -A PREROUTING -p udp --sport 53 -j NOTRACK",
 			message: "conntrack leaves it alone (notrack), so that rule 1 of INPUT",
 		},
+		{
+			name: "answer where nothing is tracked", packet: packet{port: 6732}, send: dial, arrives: connected,
+			setup: "iptables-legacy -P INPUT DROP", code: "established-not-accepted",
+			message: "its TCP flags (syn, ack) are of a connection under way, and no rule of INPUT accepts established,related",
+			fix:     "iptables-legacy -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+		},
+		{
+			name: "IPv6 fragments", packet: packet{port: 6733, to: hostIP6, size: 4000}, listens: true, code: "listening-not-allowed",
+			setup:   "ip6tables-nft -P INPUT DROP\nip6tables-nft -A INPUT -p ipv6-icmp -j ACCEPT",
+			message: "it is the first fragment of a larger packet",
+		},
+		{
+			name: "left out of an ipset by name", packet: packet{port: 6734}, code: "set-member", message: "and 192.0.2.2 is not",
+			setup: "ipset create nets hash:net\nipset add nets 192.0.2.0/24\nipset add nets 192.0.2.2 nomatch\n" +
+				"iptables-nft -P INPUT DROP\niptables-nft -A INPUT -p udp --dport 6734 -m set --match-set nets src -j ACCEPT",
+		},
 	})
 }
 
@@ -198,4 +217,28 @@ func TestWhySaysNothing(t *testing.T) {
 			t.Errorf("%s: %+v", names[i], w)
 		}
 	}
+}
+
+// dials is a connection that the host opens from a port, of which the answer is
+// dropped.
+func dials(port int) (send func(*testing.T, *lab), arrives func(*testing.T, *lab) bool) {
+	var got bool
+	send = func(t *testing.T, l *lab) {
+		t.Helper()
+		var server net.Listener
+		within(t, l.client, func() (err error) {
+			server, err = net.Listen("tcp4", clientIP+":443")
+			return err
+		})
+		defer server.Close()
+		within(t, l.host, func() error {
+			d := net.Dialer{LocalAddr: &net.TCPAddr{Port: port}, Timeout: time.Second / 2}
+			c, err := d.Dial("tcp4", clientIP+":443")
+			if got = err == nil; got {
+				c.Close()
+			}
+			return nil
+		})
+	}
+	return send, func(*testing.T, *lab) bool { return got }
 }
