@@ -240,6 +240,13 @@ func (s *spec) ufw(forward bool) []string {
 	return append(a, "proto", s.proto.String(), "from", end(s.src), "to", end(s.dst), "port", strconv.Itoa(int(s.dport)))
 }
 
+func echoRequest(family string) uint8 {
+	if family == "ip6" {
+		return 128
+	}
+	return 8
+}
+
 // richRule is the spec in firewalld's language; "" where it has none for it.
 func (s *spec) richRule() string {
 	if s.established || s.bridged || s.in != "" || s.out != "" {
@@ -261,7 +268,11 @@ func (s *spec) richRule() string {
 	case s.dport != 0:
 		b.WriteString(` port port="` + strconv.Itoa(int(s.dport)) + `" protocol="` + s.proto.String() + `"`)
 	case s.hasICMPType:
-		return "" // its ICMP types have names of their own
+		// Types go by names of firewalld's own; this one is for both families.
+		if s.icmpType != echoRequest(s.family) {
+			return ""
+		}
+		b.WriteString(` icmp-type name="echo-request"`)
 	default:
 		b.WriteString(` protocol value="` + s.proto.String() + `"`)
 	}
