@@ -108,7 +108,7 @@ func (d *diagnosis) wrongEnd(m miss) bool {
 func (d *diagnosis) inDoubt() (*ruleset.Rule, string) {
 	for i := range d.result.Steps {
 		step := &d.result.Steps[i]
-		if step.Base != d.c.Place.Base || step.Rule == nil || step.Truth != replay.Unknown {
+		if step.Base != d.c.Place.Base || step.Rule == nil || step.Truth != replay.Unknown || step.Reached != replay.Yes {
 			continue
 		}
 		s := shapeOf(step.Rule)

@@ -26,6 +26,16 @@ func (d *diagnosis) dropper() dropper {
 		return dropper{}
 	}
 	out := dropper{rule: r, shape: shapeOf(r)}
+	// What a rule before did not let go back, for a limit, the drop is for.
+	for i := range d.steps() {
+		step := &d.result.Steps[i]
+		if step.Rule == nil || step.Chain != r.Chain || step.Truth != replay.Unknown {
+			continue
+		}
+		if s := shapeOf(step.Rule); s.is(ruleset.Return) {
+			out.shape.doubts = append(out.shape.doubts, s.doubts...)
+		}
+	}
 	for range maxJumps {
 		from := d.sender(out.rule.Chain)
 		if from == nil || !onlyDrops(out.rule.Chain) {
@@ -59,7 +69,7 @@ func (d *diagnosis) sender(chain *ruleset.Chain) *ruleset.Rule {
 	return nil
 }
 
-// onlyDrops reports whether all that comes to a chain dies there. Those by which
+// onlyDrops reports whether a chain does nothing but log and drop. Those by which
 // ufw has the policy decide are not meant: they are the policy.
 func onlyDrops(chain *ruleset.Chain) bool {
 	if strings.HasPrefix(chain.Name, "ufw-skip-to-policy-") || strings.HasPrefix(chain.Name, "ufw6-skip-to-policy-") {

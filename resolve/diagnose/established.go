@@ -54,7 +54,7 @@ func (d *diagnosis) connection() string {
 	ct := &d.c.Packet.Conntrack
 	switch {
 	case ct.State == 0:
-		return "its TCP flags (" + strings.Join(d.f.TCP.Flags.Names(), ", ") + ") are of a connection under way"
+		return "its TCP flags (" + strings.Join(d.f.TCP.Flags.Names(), ", ") + ") are not those that open a connection"
 	case ct.State == ruleset.CTRelated && d.f.HasICMP && d.f.HasInner:
 		return fmt.Sprintf("it is an ICMP error (type %d, code %d) about an open connection", d.f.ICMP.Type, d.f.ICMP.Code)
 	case ct.State == ruleset.CTRelated:

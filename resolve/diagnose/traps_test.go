@@ -170,7 +170,7 @@ func TestAnswerWithoutConntrack(t *testing.T) {
 	c := dropAt(p, base, nil, m.rulesets())
 	c.Packet.Conntrack = replay.Conntrack{}
 	check(t, c, Why{EstablishedNotAccepted,
-		"its TCP flags (syn, ack) are of a connection under way, and no rule of FORWARD accepts established,related before the policy of FORWARD",
+		"its TCP flags (syn, ack) are not those that open a connection, and no rule of FORWARD accepts established,related before the policy of FORWARD",
 		"iptables-nft -I FORWARD 1 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"})
 }
 
@@ -201,4 +201,21 @@ func TestFragmentsHaveNoFix(t *testing.T) {
 	if len(got) != 1 || got[0].Fix != "" || !strings.Contains(got[0].Message, "first fragment of a larger packet") {
 		t.Errorf("got %+v", got)
 	}
+}
+
+// The usual protection from floods: a chain that goes back up to a limit, and drops.
+func TestDropBehindAReturnUpToALimit(t *testing.T) {
+	build := func(doubt *ruleset.Opaque) *Case {
+		m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+		base := m.base("INPUT", "input", "drop")
+		flood := m.chain("FLOOD")
+		m.rule("INPUT", "-p tcp -j FLOOD", proto(packet.ProtoTCP), jump(flood))
+		m.rule("INPUT", "-p tcp -m tcp --dport 80 -j ACCEPT", with(tcp(80), accept)...)
+		m.rule("FLOOD", doubt.Text+" -j RETURN", doubt, verdict(ruleset.Return))
+		return dropAt(web, base, m.rule("FLOOD", "-j DROP", drop), m.rulesets())
+	}
+	check(t, build(&ruleset.Opaque{Kind: "limit", Understood: true, MayFail: true, Text: "-m limit --limit 9/sec"}), Why{RateLimit,
+		"rule 1 of FLOOD lets it through only up to a limit, which was exceeded (-m limit --limit 9/sec); choose a higher LIMIT",
+		"iptables-nft -R FLOOD 1 -m limit --limit LIMIT -j RETURN"})
+	check(t, build(&ruleset.Opaque{Kind: "recent", Understood: true, MayFail: true, Text: "-m recent ! --rcheck"}))
 }

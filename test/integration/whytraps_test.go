@@ -55,6 +55,13 @@ func TestWhyTraps(t *testing.T) {
 			code:  "accept-below-drop", fix: "iptables-nft -I INPUT 1 -s 192.0.2.2 -p udp --dport 6706 -j ACCEPT",
 		},
 		{
+			name: "flood protection", packet: packet{port: 6717}, prepare: packet{port: 6717}.send,
+			setup: "iptables-legacy -N FLOOD\niptables-legacy -A FLOOD -m limit --limit 1/hour --limit-burst 1 -j RETURN\n" +
+				"iptables-legacy -A FLOOD -j DROP\niptables-legacy -A INPUT -p udp -j FLOOD\niptables-legacy -A INPUT -p udp --dport 6717 -j ACCEPT",
+			code: "rate-limit", message: "rule 1 of FLOOD lets it through only up to a limit", choose: map[string]string{"LIMIT": "1000/sec"},
+			fix: "iptables-legacy -R FLOOD 1 -m limit --limit LIMIT --limit-burst 1 -j RETURN",
+		},
+		{
 			name: "left out by name", packet: packet{port: 6707}, code: "source-too-narrow",
 			setup:   deny + "iptables-nft -A INPUT ! -s 192.0.2.0/24 -p udp --dport 6707 -j ACCEPT",
 			message: "only from others than 192.0.2.0/24, and it came from 192.0.2.2",
@@ -161,7 +168,7 @@ func TestWhyTrapsOfTheWay(t *testing.T) {
 		{
 			name: "answer where nothing is tracked", packet: packet{port: 6732}, send: dial, arrives: connected,
 			setup: "iptables-legacy -P INPUT DROP", code: "established-not-accepted",
-			message: "its TCP flags (syn, ack) are of a connection under way, and no rule of INPUT accepts established,related",
+			message: "its TCP flags (syn, ack) are not those that open a connection, and no rule of INPUT accepts established,related",
 			fix:     "iptables-legacy -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
 		},
 		{
