@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,7 +43,7 @@ func (s *subject) change(ctx context.Context, commands []string) (*changed, erro
 			err = knownProgram(words)
 		}
 		if err != nil {
-			return nil, badUsage(fmt.Errorf("--with %q: %w", command, err), "want a command of iptables, ip6tables or nft")
+			return nil, badUsage(fmt.Errorf("--with %q: %w", command, err), "want a command of iptables, ip6tables, nft or ipset")
 		}
 	}
 	c, err := s.changeCopy(ctx, commands)
@@ -77,7 +78,7 @@ func knownProgram(words []string) error {
 		return errProgram
 	}
 	name := words[0][strings.LastIndexByte(words[0], '/')+1:]
-	if name == "nft" || iptables.IsCommand(name+" -A INPUT") {
+	if name == "nft" || name == "ipset" || iptables.IsCommand(name+" -A INPUT") {
 		return nil
 	}
 	return errProgram
@@ -128,6 +129,15 @@ func (s *subject) load(ctx context.Context, n *scratch.Namespace) error {
 	if s.handle == nil {
 		return loadFiles(ctx, n, s.files)
 	}
+	if asksIPSets(s.rules.list) {
+		text, err := runIn(ctx, s.handle, "ipset", "save")
+		if err != nil {
+			return err
+		}
+		if err := n.LoadIPSets(ctx, string(text)); err != nil {
+			return err
+		}
+	}
 	var native strings.Builder
 	for _, rs := range s.rules.list {
 		for _, t := range rs.Tables {
@@ -148,6 +158,39 @@ func (s *subject) load(ctx context.Context, n *scratch.Namespace) error {
 		return nil
 	}
 	return n.LoadNFT(ctx, native.String())
+}
+
+// asksIPSets reports whether a rule asks for an ipset. Where none does ipset is not
+// run: it would bring its module into the kernel.
+func asksIPSets(list []*ruleset.Ruleset) bool {
+	for _, rs := range list {
+		for _, t := range rs.Tables {
+			for _, c := range t.Chains {
+				for _, r := range c.Rules {
+					if asksIPSet(r.Statements) {
+						return true
+					}
+				}
+			}
+		}
+	}
+	return false
+}
+
+func asksIPSet(list []ruleset.Statement) bool {
+	for _, s := range list {
+		switch s := s.(type) {
+		case *ruleset.Match:
+			if s.Set != nil && s.Set.IPSet != "" {
+				return true
+			}
+		case *ruleset.Any:
+			if slices.ContainsFunc(s.Of, asksIPSet) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // loadTable copies a table that iptables owns.

@@ -3,8 +3,10 @@ package diagnose
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 
+	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
@@ -33,7 +35,18 @@ func (d *diagnosis) nothingAccepts() []Why {
 	default:
 		w.Message = then
 	}
-	w.Message += d.nearest()
+	if d.f.HasFragment {
+		w.Message += "; it is the first fragment of a larger packet, and a rule with a port holds for no other"
+	}
+	if r, text := d.inDoubt(); r != nil {
+		w.Message += fmt.Sprintf("; %s accepts it only with %s, which did not hold", d.ruleName(r), text)
+		wanted = false
+	} else if m := d.leftOut(); m != nil {
+		w.Message += fmt.Sprintf("; %s accepts only ports that are %s", d.ruleName(m.rule), matchText(m.match))
+		wanted = false
+	} else {
+		w.Message += d.nearest()
+	}
 	if wanted {
 		w.Fix = d.fix(s)
 	}
@@ -79,13 +92,69 @@ func (l *Listener) who() string {
 	return "a program"
 }
 
-// nearest names a rule that accepts another port or protocol, where there is
-// just one.
+// wrongEnd reports whether a rule asks for the packet's destination port as source
+// port.
+func (d *diagnosis) wrongEnd(m miss) bool {
+	if len(m.match.Fields) != 1 || m.match.Fields[0] != ruleset.SourcePort || !d.f.HasPorts {
+		return false
+	}
+	list, mask, ok := spans(m.match)
+	port := []byte{byte(d.f.DestinationPort >> 8), byte(d.f.DestinationPort)}
+	return ok && mask == nil && slices.ContainsFunc(list, func(r ruleset.Range) bool { return between(r, port) })
+}
+
+// inDoubt is the accept for this service that asks for what cannot be told (the
+// time, a program), and did not hold.
+func (d *diagnosis) inDoubt() (*ruleset.Rule, string) {
+	for i := range d.result.Steps {
+		step := &d.result.Steps[i]
+		if step.Base != d.c.Place.Base || step.Rule == nil || step.Truth != replay.Unknown || step.Reached != replay.Yes {
+			continue
+		}
+		s := shapeOf(step.Rule)
+		if !s.is(ruleset.Accept) || s.odd || !s.anchored() {
+			continue
+		}
+		text := ""
+		switch at := step.At.(type) {
+		case *ruleset.Match:
+			text = at.Text
+		case *ruleset.Any:
+			text = at.Text
+		case *ruleset.Opaque:
+			text = at.Text
+		}
+		s.conditions = slices.DeleteFunc(s.conditions, func(c ruleset.Statement) bool { return c == step.At })
+		s.doubts = slices.DeleteFunc(s.doubts, func(o *ruleset.Opaque) bool { return o == step.At })
+		if text != "" && len(s.doubts) == 0 && d.holds(&s) {
+			return step.Rule, text
+		}
+	}
+	return nil, ""
+}
+
+// leftOut is the accept that excludes the packet's port by name.
+func (d *diagnosis) leftOut() *miss {
+	for i, m := range d.misses() {
+		if m.accept == m.rule && m.match.Negate && looksAt(m.match, ruleset.DestinationPort) {
+			return &d.near[i]
+		}
+	}
+	return nil
+}
+
+// nearest names the rule that nearly accepts the packet, but for another port,
+// protocol or anything else that is no address, where there is just one.
 func (d *diagnosis) nearest() string {
 	var found []miss
 	for _, m := range d.misses() {
 		s := shapeOf(m.accept)
-		if m.accept == m.rule && s.anchored() && looksAt(m.match, ruleset.DestinationPort, ruleset.L4Protocol) && m.match.Set == nil {
+		switch {
+		case m.accept != m.rule || m.match.Negate:
+		case d.wrongEnd(m):
+			return fmt.Sprintf("; nearest is %s, which asks for source port %s: a service has its port as destination port",
+				d.ruleName(m.rule), matchText(m.match))
+		case s.anchored():
 			found = append(found, m)
 		}
 	}
@@ -93,11 +162,19 @@ func (d *diagnosis) nearest() string {
 		return ""
 	}
 	m := found[0]
-	if looksAt(m.match, ruleset.L4Protocol) {
-		if text := matchText(m.match); text != "" {
-			return fmt.Sprintf("; nearest is %s, for %s instead of %s", d.ruleName(m.rule), text, d.f.Protocol)
-		}
+	name, text := d.ruleName(m.rule), matchText(m.match)
+	switch {
+	case text == "":
 		return ""
+	case looksAt(m.match, ruleset.L4Protocol):
+		return fmt.Sprintf("; nearest is %s, for %s instead of %s", name, text, d.f.Protocol)
+	case !looksAt(m.match, ruleset.DestinationPort):
+		if m.match.Text == "" {
+			return ""
+		}
+		return fmt.Sprintf("; nearest is %s, which asks for %s", name, m.match.Text)
+	case m.match.Set != nil && !m.match.Set.Anonymous:
+		return fmt.Sprintf("; nearest is %s, for ports in %s", name, text)
 	}
-	return fmt.Sprintf("; nearest is %s, for port %s", d.ruleName(m.rule), matchText(m.match))
+	return fmt.Sprintf("; nearest is %s, for port %s", name, text)
 }

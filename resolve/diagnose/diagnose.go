@@ -43,6 +43,7 @@ const (
 	ConntrackTableFull     = "conntrack-table-full"
 	ConntrackInsertFailed  = "conntrack-insert-failed"
 	ConntrackInvalid       = "conntrack-invalid"
+	Untracked              = "untracked"
 	RateLimit              = "rate-limit"
 	SetMember              = "set-member"
 	VerdictMap             = "verdict-map"

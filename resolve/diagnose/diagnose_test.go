@@ -141,13 +141,12 @@ func TestTooNarrow(t *testing.T) {
 			"iptables-nft -A INPUT -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"}},
 		{"destination", with(tcp(80), dst("192.0.2.7/32"), in("eth0"), accept), Why{DestinationTooNarrow,
 			"rule 1 of INPUT accepts tcp 80 only to 192.0.2.7, and it goes to 192.0.2.1",
-			"iptables-nft -A INPUT -i eth0 -d 192.0.2.1 -p tcp --dport 80 -j ACCEPT"}},
+			"iptables-nft -A INPUT -i eth0 -s 203.0.113.9 -d 192.0.2.1 -p tcp --dport 80 -j ACCEPT"}},
 		{"interface", with(tcp(80), in("eth1"), accept), Why{InterfaceMismatch,
 			"rule 1 of INPUT accepts tcp 80 only if it comes in by eth1, and it came in by eth0",
-			"iptables-nft -A INPUT -i eth0 -p tcp --dport 80 -j ACCEPT"}},
+			"iptables-nft -A INPUT -i eth0 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"}},
 		{"not this interface", with(tcp(80), negated(in("eth0")), accept), Why{InterfaceMismatch,
-			"rule 1 of INPUT accepts tcp 80 only if it comes in by others than eth0, and it came in by eth0",
-			"iptables-nft -A INPUT -i eth0 -p tcp --dport 80 -j ACCEPT"}},
+			"rule 1 of INPUT accepts tcp 80 only if it comes in by others than eth0, and it came in by eth0", ""}},
 		{"mark that a copy could not ask for", with(tcp(80), src("10.0.0.0/8"), equal([]byte{0, 0, 0, 0}, ruleset.Mark), accept),
 			Why{SourceTooNarrow, "rule 1 of INPUT accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9", ""}},
 	} {
@@ -168,7 +167,7 @@ func TestInterfaceOfJump(t *testing.T) {
 	m.rule("lan", "", with(tcp(80), accept)...)
 	check(t, dropAt(web, base, nil, m.rulesets()), Why{InterfaceMismatch,
 		"rule 1 of lan (handle 2), to which rule 1 of input (handle 1) leads, accepts tcp 80 only if it comes in by eth1, and it came in by eth0",
-		"nft add rule inet filter input iifname eth0 tcp dport 80 accept"})
+		"nft add rule inet filter input iifname eth0 ip saddr 203.0.113.9 tcp dport 80 accept"})
 }
 
 func TestOtherFamily(t *testing.T) {
@@ -239,7 +238,7 @@ func TestNATNotMatched(t *testing.T) {
 	c := dropAt(web, base, nil, filter.rulesets(nat))
 	check(t, c, Why{NATNotMatched,
 		"rule 1 of iptables-nft nat PREROUTING would send it on to 10.0.0.2:8080, but asks for interface eth1, and its is eth0",
-		"iptables-nft -t nat -I PREROUTING 1 -i eth0 -p tcp --dport 80 -j DNAT --to-destination 10.0.0.2:8080"})
+		"iptables-nft -t nat -I PREROUTING 1 -i eth0 -s 203.0.113.9 -p tcp --dport 80 -j DNAT --to-destination 10.0.0.2:8080"})
 }
 
 func TestRateLimit(t *testing.T) {
@@ -248,7 +247,7 @@ func TestRateLimit(t *testing.T) {
 	limit := &ruleset.Opaque{Kind: "limit", Understood: true, MayFail: true, Text: "-m limit --limit 5/min"}
 	m.rule("INPUT", "-p tcp -m tcp --dport 80 -m limit --limit 5/min -j ACCEPT", with(tcp(80), limit, accept)...)
 	check(t, dropAt(web, base, nil, m.rulesets()), Why{RateLimit,
-		"rule 1 of INPUT accepts it only up to a limit, which was exceeded (-m limit --limit 5/min); choose a higher LIMIT",
+		"rule 1 of INPUT lets it through only up to a limit, which was exceeded (-m limit --limit 5/min); choose a higher LIMIT",
 		"iptables-nft -R INPUT 1 -p tcp -m tcp --dport 80 -m limit --limit LIMIT -j ACCEPT"})
 }
 

@@ -154,7 +154,11 @@ func (d *diagnosis) without(r *ruleset.Rule) *edit {
 
 // inserted is a ruleset with a rule more, before the one at index.
 func (d *diagnosis) inserted(in []*ruleset.Ruleset, chain *ruleset.Chain, index int, r *ruleset.Rule) *edit {
-	return change(in, d.settled, chain, func(rules []*ruleset.Rule) []*ruleset.Rule {
+	return insert(in, d.settled, chain, index, r)
+}
+
+func insert(in []*ruleset.Ruleset, settled map[*ruleset.Rule]bool, chain *ruleset.Chain, index int, r *ruleset.Rule) *edit {
+	return change(in, settled, chain, func(rules []*ruleset.Rule) []*ruleset.Rule {
 		return slices.Insert(rules, min(index, len(rules)), r)
 	})
 }

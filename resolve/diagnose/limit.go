@@ -25,7 +25,7 @@ func limitOf(s *shape) *ruleset.Opaque {
 func (d *diagnosis) rateLimit() []Why {
 	if r := d.c.Place.Rule; r != nil {
 		s := shapeOf(r)
-		if l := limitOf(&s); l != nil && !s.odd && d.holds(&s) {
+		if l := limitOf(&s); l != nil && !s.odd && d.holds(&s) && d.over(r, l) {
 			return []Why{{Code: RateLimit,
 				Message: fmt.Sprintf("it is more than %s lets through (%s); choose a higher LIMIT", d.ruleName(r), d.limitText(r, l)),
 				Fix:     d.raised(r)}}
@@ -37,9 +37,9 @@ func (d *diagnosis) rateLimit() []Why {
 			continue
 		}
 		s := shapeOf(step.Rule)
-		if l := limitOf(&s); l != nil && s.is(ruleset.Accept) && !s.odd && d.holds(&s) {
+		if l := limitOf(&s); l != nil && passes(&s, step.Rule, d.c.Place.Rule) && !s.odd && d.holds(&s) && !d.over(step.Rule, l) {
 			return []Why{{Code: RateLimit,
-				Message: fmt.Sprintf("%s accepts it only up to a limit, which was exceeded (%s); choose a higher LIMIT",
+				Message: fmt.Sprintf("%s lets it through only up to a limit, which was exceeded (%s); choose a higher LIMIT",
 					d.ruleName(step.Rule), d.limitText(step.Rule, l)),
 				Fix: d.raised(step.Rule)}}
 		}
@@ -49,8 +49,21 @@ func (d *diagnosis) rateLimit() []Why {
 
 var (
 	limitOptions = []string{"--limit", "--hashlimit-upto", "--hashlimit-above", "--hashlimit", "--connlimit-upto", "--connlimit-above", "--quota"}
-	nftLimit     = regexp.MustCompile(`\b(limit rate|ct count|quota)( over)? [0-9]+( ?[a-z]+)?(/[a-z]+)?`)
+	overLimit    = regexp.MustCompile(`-above\b|\bover\b|! --(hashlimit|connlimit|quota)`)
+	nftLimit     = regexp.MustCompile(`\b(limit rate|ct count|quota)( over)? [0-9]+( ?[kmg]?bytes)?(/[a-z]+)?`)
 )
+
+// passes reports whether a rule keeps the packet from the drop: as an accept, or
+// in the drop's own chain as a return.
+func passes(s *shape, r, drop *ruleset.Rule) bool {
+	return s.is(ruleset.Accept) || s.is(ruleset.Return) && drop != nil && r.Chain == drop.Chain
+}
+
+// over reports whether the rule is for what exceeds its limit. A drop without that
+// lets through what exceeds it.
+func (d *diagnosis) over(r *ruleset.Rule, l *ruleset.Opaque) bool {
+	return overLimit.MatchString(d.limitText(r, l))
+}
 
 // limitText is the limit in the rule's own words.
 func (d *diagnosis) limitText(r *ruleset.Rule, l *ruleset.Opaque) string {

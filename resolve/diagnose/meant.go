@@ -40,11 +40,11 @@ var blocklist = regexp.MustCompile(`(?i)(^|[^a-z])(block|black|ban|deny|denied|d
 // blocked tells rules that name the packet's sender, alone or in a list that is
 // called one of those to keep out.
 func (d *diagnosis) blocked() []Why {
-	r := d.c.Place.Rule
+	drop := d.dropper()
+	r, s := drop.rule, &drop.shape
 	if r == nil || !d.f.ip() {
 		return nil
 	}
-	s := shapeOf(r)
 	for _, m := range s.matches {
 		if m.Negate || len(m.Fields) != 1 || d.match(m) != replay.Yes {
 			continue
@@ -84,9 +84,8 @@ func (d *diagnosis) scanned() []Why {
 	if !ok {
 		return nil
 	}
-	if r := d.c.Place.Rule; r != nil && !d.byDefault() {
-		s := shapeOf(r)
-		if s.has(ruleset.TCPFlags, ruleset.CTState) == nil {
+	if drop := d.dropper(); drop.rule != nil && !d.byDefault() {
+		if drop.shape.has(ruleset.TCPFlags, ruleset.CTState) == nil {
 			return nil
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
@@ -110,30 +111,49 @@ func (d *diagnosis) natMiss(r *ruleset.Rule) (Why, bool) {
 	default:
 		return Why{}, false
 	}
-	w := Why{Code: NATNotMatched, Message: fmt.Sprintf("%s would send it on to %s, but asks for %s, and its is %s",
-		d.ruleName(r), natTarget(s.nat, d.f.DestinationPort), asks, is)}
-	w.Fix = d.natFix(r, s.nat)
+	w := Why{Code: NATNotMatched, Message: fmt.Sprintf("%s would %s, but asks for %s, and its is %s",
+		d.ruleName(r), d.natTarget(s.nat), asks, is)}
+	if !failed.Negate { // what is left out by name is meant to be
+		w.Fix = d.natFix(r, s.nat)
+	}
 	return w, true
 }
 
-func natTarget(n *ruleset.NAT, port uint16) string {
+// natTarget tells what the rule would do with the packet.
+func (d *diagnosis) natTarget(n *ruleset.NAT) string {
+	port := d.f.DestinationPort
 	if n.FromPort != 0 {
 		port = n.FromPort
 	}
-	if !n.From.IsValid() {
-		return "port " + strconv.Itoa(int(port)) + " here"
+	switch {
+	case !oneTarget(n):
+		return "translate its destination"
+	case n.Kind == ruleset.Redirect:
+		return "send it on to port " + strconv.Itoa(int(port)) + " here"
+	case n.From.IsValid():
+		return "send it on to " + netip.AddrPortFrom(n.From, port).String()
 	}
-	return netip.AddrPortFrom(n.From, port).String()
+	return "send it on to port " + strconv.Itoa(int(port))
+}
+
+// oneTarget reports whether every packet is sent to the same address and port.
+func oneTarget(n *ruleset.NAT) bool {
+	return n.Known && (!n.To.IsValid() || n.To == n.From) && (n.ToPort == 0 || n.ToPort == n.FromPort)
 }
 
 // natFix is the same translation for this packet's own values, before the rule
 // that missed it.
 func (d *diagnosis) natFix(r *ruleset.Rule, n *ruleset.NAT) string {
 	s, ok := d.specLike(miss{rule: r, accept: r})
-	if !ok || ownerOf(r.Chain, r) != "" || !n.Known || n.To.IsValid() && n.To != n.From || n.ToPort != 0 && n.ToPort != n.FromPort {
+	if !ok || ownerOf(r.Chain, r) != "" || !oneTarget(n) {
 		return ""
 	}
+	s.src = d.f.Source // what the rule was kept from is not sent on for all
 	index := slices.Index(r.Chain.Rules, r)
+	more, ok := d.translatedBy(r.Chain, index, &s, n)
+	if !ok {
+		return ""
+	}
 	port := ""
 	if n.FromPort != 0 {
 		port = strconv.Itoa(int(n.FromPort))
@@ -158,7 +178,7 @@ func (d *diagnosis) natFix(r *ruleset.Rule, n *ruleset.NAT) string {
 		default:
 			words = append(words, "dnat", "to", to)
 		}
-		return d.c.Namespace.in(d.nftInsert(r.Chain, index, strings.Join(words, " ")))
+		return joined(d.c.Namespace.in(d.nftInsert(r.Chain, index, strings.Join(words, " "))), more)
 	}
 	args := append(s.iptables(), "-j")
 	if n.Kind == ruleset.Redirect {
@@ -166,7 +186,56 @@ func (d *diagnosis) natFix(r *ruleset.Rule, n *ruleset.NAT) string {
 	} else {
 		args = append(args, "DNAT", "--to-destination", to)
 	}
-	return d.c.Namespace.in(d.iptablesInsert(r.Chain, index, args))
+	return joined(d.c.Namespace.in(d.iptablesInsert(r.Chain, index, args)), more)
+}
+
+// joined is a command with those that it needs behind it; "" where it has none.
+func joined(command string, more []string) string {
+	if command == "" {
+		return ""
+	}
+	return strings.Join(append([]string{command}, more...), " && ")
+}
+
+// translatedBy proves that the packet comes to a NAT rule that is put at an index,
+// and tells what more it takes for the translated packet to pass.
+func (d *diagnosis) translatedBy(chain *ruleset.Chain, index int, s *spec, n *ruleset.NAT) (more []string, ok bool) {
+	rule := s.rule(chain)
+	rule.Statements[len(rule.Statements)-1] = n
+	e := insert(d.c.Rulesets, nil, chain, index, rule)
+	h := replay.Hook{Family: d.f.family(), Name: "prerouting"}
+	p := d.c.Packet
+	p.Out, p.Conntrack = replay.Interface{Known: true}, replay.Conntrack{State: ruleset.CTNew}
+	met := false
+	result := replay.At(e.rulesets, h, &p, d.c.Environment, replay.Options{Steps: true})
+	for i := range result.Steps {
+		step := &result.Steps[i]
+		met = met || step.Rule != nil && e.known(step.Rule) == rule && step.Truth == replay.Yes && step.Reached == replay.Yes
+	}
+	if !met {
+		return nil, false
+	}
+	to := d.f.Destination
+	if n.From.IsValid() {
+		to = n.From
+	} else if n.Kind == ruleset.Redirect {
+		return nil, true // to an address of the interface, which is not known here
+	}
+	translated, ok := withDestination(&p, to, n.FromPort)
+	if !ok {
+		return nil, false
+	}
+	translated.Conntrack.Status |= 1 << 5 // IPS_DST_NAT
+	next := d.behind(h, &translated)
+	if next == nil {
+		return nil, true
+	}
+	f := readFacts(&next.packet)
+	accept, ok := specOf(&f, next.hook.Name)
+	if !ok {
+		return nil, false
+	}
+	return d.opened(next, accept)
 }
 
 // forwarded tells what is between networks, not for this machine.

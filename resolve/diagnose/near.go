@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/droptrace/droptrace/resolve/ruleset"
@@ -44,7 +45,10 @@ func (d *diagnosis) missed(m miss) (Why, bool) {
 	}
 	s, ok := d.specLike(m)
 	w := Why{}
-	if ok {
+	if d.c.Hook.Name != "output" {
+		s.src = d.f.Source // what the rule was kept from is not opened to all
+	}
+	if ok && !m.match.Negate { // who is left out by name is meant to be
 		w.Fix = d.fix(s)
 	}
 	switch m.match.Fields[0] {
@@ -89,10 +93,24 @@ func (d *diagnosis) notMember(m miss, name string) (Why, bool) {
 	}
 	w := Why{Code: SetMember, Message: fmt.Sprintf("%s accepts only what is in the set %s, and %s is not",
 		name, m.match.Set.Name, element)}
-	if d.accepts(d.relaxed(m.rule, m.step).rulesets, &d.c.Packet) && ownerOf(m.rule.Chain, m.rule) == "" {
+	if !slices.ContainsFunc(m.match.Fields, fromSomewhere) {
+		return Why{}, false // to add it would open a service to all
+	}
+	if m.match.Set.Holes {
+		return w, true // it may be left out by name
+	}
+	if !d.onlyUser(m.match.Set) {
+		if s, ok := d.specLike(m); ok {
+			w.Fix = d.fix(s)
+		}
+	} else if d.accepts(d.relaxed(m.rule, m.step).rulesets, &d.c.Packet) && ownerOf(m.rule.Chain, m.rule) == "" {
 		w.Fix = d.setCommand(m.match, "add", element)
 	}
 	return w, true
+}
+
+func fromSomewhere(f ruleset.Field) bool {
+	return f == ruleset.IPSource || f == ruleset.IP6Source
 }
 
 // specLike is a rule that asks for the packet's own values wherever the rule that
@@ -153,6 +171,9 @@ func (d *diagnosis) copyField(s *spec, f ruleset.Field) bool {
 // matchText is what a match asks for, without its option's name.
 func matchText(m *ruleset.Match) string {
 	if m.Set != nil && !m.Set.Anonymous {
+		if m.Negate {
+			return "others than the set " + m.Set.Name
+		}
 		return "the set " + m.Set.Name
 	}
 	ranges := m.Ranges

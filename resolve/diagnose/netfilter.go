@@ -1,7 +1,6 @@
 package diagnose
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,7 +22,8 @@ func (d *diagnosis) netfilter() []Why {
 		return nil
 	}
 	for _, cause := range []func() []Why{
-		d.blocked, d.scanned, d.invalid, d.established, d.rateLimit, d.acceptBelow, d.dropSet, d.dropMap,
+		d.blocked, d.scanned, d.invalid, d.neighbours, d.untracked, d.established, d.rateLimit, d.acceptBelow,
+		d.dropSet, d.dropMap,
 	} {
 		if whys := cause(); len(whys) > 0 {
 			return append(whys, d.managers()...)
@@ -41,56 +41,6 @@ func (d *diagnosis) netfilter() []Why {
 		whys = d.nothingAccepts()
 	}
 	return append(whys, d.managers()...)
-}
-
-// acceptBelow finds the accept that the packet would have come to, had the drop
-// not stood before it.
-func (d *diagnosis) acceptBelow() []Why {
-	drop := d.c.Place.Rule
-	if drop == nil {
-		return nil
-	}
-	e := d.without(drop)
-	below := d.acceptedBy(e.rulesets, e.now(d.c.Place.Base), &d.c.Packet)
-	if below == nil {
-		return nil
-	}
-	below = e.known(below)
-	w := Why{Code: AcceptBelowDrop, Message: fmt.Sprintf("%s would accept it, but stands below %s",
-		d.ruleName(below), d.ruleName(drop))}
-	if m := stateMatchOf(below); m != nil && d.inConnection() {
-		w.Code = EstablishedBelowDrop
-		w.Message = fmt.Sprintf("it belongs to an open connection, and %s, which accepts those, stands below %s",
-			d.ruleName(below), d.ruleName(drop))
-	}
-	w.Fix = d.moved(below)
-	return []Why{w}
-}
-
-// moved is the command for a copy of a rule in front of the drop. The copy keeps
-// all that the rule asks; what leads to the rule must lead to the copy, too.
-func (d *diagnosis) moved(r *ruleset.Rule) string {
-	switch ownerOf(d.c.Place.Chain, d.c.Place.Rule) {
-	case "", Docker, Libvirt, Podman:
-	default:
-		if s, ok := specOf(&d.f, d.c.Hook.Name); ok {
-			return d.fix(s)
-		}
-		return ""
-	}
-	index, ok := d.jumpIn(r.Chain)
-	if !ok {
-		return ""
-	}
-	copied := *r
-	if !d.accepts(d.inserted(d.c.Rulesets, r.Chain, index, &copied).rulesets, &d.c.Packet) {
-		return ""
-	}
-	return d.c.Namespace.in(d.again(r, func(args []string) string {
-		return d.iptablesInsert(r.Chain, index, args)
-	}, func(statement string) string {
-		return d.nftInsert(r.Chain, index, statement)
-	}))
 }
 
 // text is a rule as its own tool prints it, "" where that is not known.
@@ -132,86 +82,6 @@ func dropOption(args []string, option string) []string {
 		out = slices.Delete(out, i-2, i)
 	}
 	return out
-}
-
-// established tells packets of open connections that nothing lets through.
-func (d *diagnosis) established() []Why {
-	if !d.inConnection() {
-		return nil
-	}
-	if w := d.acceptBelow(); len(w) > 0 && w[0].Code == EstablishedBelowDrop {
-		return w
-	}
-	if !d.byDefault() {
-		return nil
-	}
-	for _, r := range reachable(d.c.Place.Base) {
-		if s := shapeOf(r); stateMatchOf(r) != nil && s.is(ruleset.Accept) && d.stateHolds(&s) {
-			return nil // there is one: it asks for something else
-		}
-		if acceptsState(r) {
-			return nil
-		}
-	}
-	kind := "open connection"
-	if d.c.Packet.Conntrack.State == ruleset.CTRelated {
-		kind = "connection related to an open one"
-	}
-	what := "a packet"
-	if ct := &d.c.Packet.Conntrack; ct.Entry && ct.Direction == 1 {
-		what = "an answer"
-	}
-	s := spec{family: d.f.family(), established: true}
-	return []Why{{
-		Code: EstablishedNotAccepted,
-		Message: fmt.Sprintf("it is %s of an %s, and no rule of %s accepts established,related before %s",
-			what, kind, d.c.Place.Base.Name, d.placeName(d.c.Place)),
-		Fix: d.fixFirst(s),
-	}}
-}
-
-// fixFirst puts the rule at the head of the base chain, where rules for the
-// state belong.
-func (d *diagnosis) fixFirst(s spec) string {
-	base := d.c.Place.Base
-	switch ownerOf(d.c.Place.Chain, d.c.Place.Rule) {
-	case "", Docker, Libvirt, Podman:
-	default:
-		return ""
-	}
-	if !d.accepts(d.inserted(d.c.Rulesets, base, 0, s.rule(base)).rulesets, &d.c.Packet) {
-		return ""
-	}
-	return d.c.Namespace.in(d.byHand(base, 0).command(&s))
-}
-
-// inConnection reports whether conntrack knows the packet as one of an open
-// connection, or related to one.
-func (d *diagnosis) inConnection() bool {
-	s := d.c.Packet.Conntrack.State
-	return s == ruleset.CTEstablished || s == ruleset.CTRelated
-}
-
-// stateMatchOf is the rule's match on conntrack's state.
-func stateMatchOf(r *ruleset.Rule) *ruleset.Match {
-	s := shapeOf(r)
-	return s.has(ruleset.CTState)
-}
-
-func (d *diagnosis) stateHolds(s *shape) bool {
-	m := s.has(ruleset.CTState)
-	return m != nil && d.match(m) == replay.Yes
-}
-
-// acceptsState reports whether the rule is a map from states to verdicts, as
-// nft's `ct state vmap { established : accept }`.
-func acceptsState(r *ruleset.Rule) bool {
-	for _, s := range r.Statements {
-		if m, ok := s.(*ruleset.VerdictMap); ok && slices.Contains(m.Fields, ruleset.CTState) {
-			return true
-		}
-	}
-	return false
 }
 
 // reachable are the rules of a base chain and of all that it leads to.

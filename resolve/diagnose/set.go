@@ -14,11 +14,11 @@ import (
 
 // dropSet: the dropping rule asks for members of a set, and the packet is one.
 func (d *diagnosis) dropSet() []Why {
-	r := d.c.Place.Rule
+	drop := d.dropper()
+	r, s := drop.rule, &drop.shape
 	if r == nil {
 		return nil
 	}
-	s := shapeOf(r)
 	for _, m := range s.matches {
 		if m.Set == nil || m.Set.Anonymous || m.Negate || d.match(m) != replay.Yes {
 			continue
@@ -30,7 +30,7 @@ func (d *diagnosis) dropSet() []Why {
 		w := Why{Code: SetMember, Message: fmt.Sprintf("it is in the set %s, whose members %s drops: element %s",
 			m.Set.Name, d.ruleName(r), element)}
 		exact := bytes.Equal(e.From, e.To)
-		if exact && d.accepts(d.without(r).rulesets, &d.c.Packet) {
+		if exact && d.onlyUser(m.Set) && d.accepts(d.without(r).rulesets, &d.c.Packet) {
 			w.Fix = d.setCommand(m, "delete", element)
 		}
 		return []Why{w}
@@ -41,26 +41,77 @@ func (d *diagnosis) dropSet() []Why {
 // dropMap: the dropping rule looks the verdict up, and the packet's is a drop. What
 // taking the element out would let through is not the packet's alone to say.
 func (d *diagnosis) dropMap() []Why {
-	r := d.c.Place.Rule
-	if r == nil {
+	drop := d.dropper()
+	if drop.rule == nil {
 		return nil
 	}
-	for _, st := range r.Statements {
-		m, ok := st.(*ruleset.VerdictMap)
-		if !ok || m.Set == nil {
-			continue
-		}
-		e, element := d.element(m.Fields, m.Mask, m.Set)
-		if e == nil || e.Verdict == nil || e.Verdict.Kind != ruleset.Drop {
-			continue
-		}
-		name := "the verdict map"
-		if !m.Set.Anonymous {
-			name += " " + m.Set.Name
-		}
-		return []Why{{Code: VerdictMap, Message: fmt.Sprintf("%s of %s drops %s", name, d.ruleName(r), element)}}
+	m := drop.by
+	if m == nil {
+		m = verdictMap(drop.rule)
+	}
+	if m == nil {
+		return nil
+	}
+	e, element := d.element(m.Fields, m.Mask, m.Set)
+	if e == nil || e.Verdict == nil {
+		return nil
+	}
+	name := "the verdict map"
+	if !m.Set.Anonymous {
+		name += " " + m.Set.Name
+	}
+	name += " of " + d.ruleName(drop.rule)
+	switch {
+	case e.Verdict.Kind == ruleset.Drop && drop.rule == d.c.Place.Rule:
+		return []Why{{Code: VerdictMap, Message: fmt.Sprintf("%s drops %s", name, element)}}
+	case e.Verdict.Target != nil && drop.rule != d.c.Place.Rule:
+		return []Why{{Code: VerdictMap, Message: fmt.Sprintf("%s sends %s to %s, where %s drops it",
+			name, element, e.Verdict.Target.Name, d.placeName(d.c.Place))}}
 	}
 	return nil
+}
+
+// onlyUser reports whether one rule at the most asks a set: to change it changes
+// nothing else.
+func (d *diagnosis) onlyUser(s *ruleset.Set) bool {
+	users := 0
+	for _, rs := range d.c.Rulesets {
+		for _, t := range rs.Tables {
+			for _, c := range t.Chains {
+				for _, r := range c.Rules {
+					if asks(r.Statements, s) {
+						users++
+					}
+				}
+			}
+		}
+	}
+	return users <= 1
+}
+
+func asks(list []ruleset.Statement, s *ruleset.Set) bool {
+	same := func(o *ruleset.Set) bool {
+		return o == s || o != nil && o.Name == s.Name && o.IPSet != "" && s.IPSet != ""
+	}
+	for _, st := range list {
+		switch st := st.(type) {
+		case *ruleset.Match:
+			if same(st.Set) {
+				return true
+			}
+		case *ruleset.Any:
+			for _, of := range st.Of {
+				if asks(of, s) {
+					return true
+				}
+			}
+		case *ruleset.VerdictMap:
+			if same(st.Set) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // element is the set's element that holds the packet's value, and how its tool

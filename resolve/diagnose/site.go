@@ -17,43 +17,6 @@ type site struct {
 	command func(s *spec) string
 }
 
-// fix is the command that lets the packet through by accepting s, "" where none
-// is proven. Where another base chain drops the packet next, that one gets the
-// same rule, too: an accept ends only its own base chain.
-func (d *diagnosis) fix(s spec) string {
-	rulesets, place := d.c.Rulesets, d.c.Place
-	var commands []string
-	for range maxFixes {
-		done := false
-		for _, at := range d.sites(place) {
-			command := at.command(&s)
-			if command == "" {
-				continue
-			}
-			e := d.inserted(rulesets, at.chain, at.index, s.rule(at.chain))
-			r := d.replay(e.rulesets, &d.c.Packet, false)
-			if r.Verdict == replay.Accepted {
-				return strings.Join(append(commands, d.c.Namespace.in(command)), " && ")
-			}
-			if !dropped(r.Verdict) || r.Last.Base == nil || e.now(place.Base) == r.Last.Base {
-				continue
-			}
-			commands = append(commands, d.c.Namespace.in(command))
-			rulesets, place, done = e.rulesets, r.Last, true
-			break
-		}
-		if !done {
-			return ""
-		}
-	}
-	return ""
-}
-
-// maxFixes bounds the base chains that one fix may have to open.
-const maxFixes = 3
-
-func dropped(v replay.Verdict) bool { return v == replay.Dropped || v == replay.Rejected }
-
 // sites are the places for a rule that comes before the drop, the right one for
 // who owns the dropping rule first.
 func (d *diagnosis) sites(p replay.Place) []site {
@@ -74,7 +37,12 @@ func (d *diagnosis) sites(p replay.Place) []site {
 		return []site{d.byHand(p.Base, 0)}
 	}
 	if p.Rule == nil {
-		return []site{d.byHand(p.Base, len(p.Base.Rules))}
+		sites := []site{d.byHand(p.Base, len(p.Base.Rules))}
+		// What is sent away by a goto does not come to the end of the chain.
+		if i := d.lastIn(p.Base); i >= 0 {
+			sites = append(sites, d.byHand(p.Base, i))
+		}
+		return sites
 	}
 	return []site{d.byHand(p.Chain, slices.Index(p.Chain.Rules, p.Rule))}
 }

@@ -22,6 +22,9 @@ type spec struct {
 	in, out     string
 	// established: only packets of connections that were let through before.
 	established bool
+	// related: with established, only what opens a connection that an open one
+	// has announced, or is an error about one.
+	related bool
 	// bridged: only what a bridge passes from port to port.
 	bridged bool
 }
@@ -89,12 +92,20 @@ func (s *spec) iptables() []string {
 		add(option, strconv.Itoa(int(s.icmpType)))
 	}
 	if s.established {
-		add("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED")
+		add("-m", "conntrack", "--ctstate", s.states("RELATED", "RELATED,ESTABLISHED"))
 	}
 	if s.bridged {
 		add("-m", "physdev", "--physdev-is-bridged")
 	}
 	return a
+}
+
+// states are those of an established spec, in a tool's words.
+func (s *spec) states(related, both string) string {
+	if s.related {
+		return related
+	}
+	return both
 }
 
 // nft are the spec's words; ok is false where nft has none for it.
@@ -121,7 +132,7 @@ func (s *spec) nft() (words []string, ok bool) {
 		add("meta", "l4proto", s.proto.String())
 	}
 	if s.established {
-		add("ct", "state", "established,related")
+		add("ct", "state", s.states("related", "established,related"))
 	}
 	return words, !s.bridged
 }
@@ -179,8 +190,11 @@ func (s *spec) rule(chain *ruleset.Chain) *ruleset.Rule {
 		add([]byte{s.icmpType}, ruleset.ICMPType)
 	}
 	if s.established {
-		states := stateMatch(ruleset.CTEstablished | ruleset.CTRelated)
-		r.Statements = append(r.Statements, states)
+		bits := uint32(ruleset.CTRelated)
+		if !s.related {
+			bits |= ruleset.CTEstablished
+		}
+		r.Statements = append(r.Statements, stateMatch(bits))
 	}
 	r.Statements = append(r.Statements, &ruleset.Verdict{Kind: ruleset.Accept})
 	return r
@@ -226,6 +240,13 @@ func (s *spec) ufw(forward bool) []string {
 	return append(a, "proto", s.proto.String(), "from", end(s.src), "to", end(s.dst), "port", strconv.Itoa(int(s.dport)))
 }
 
+func echoRequest(family string) uint8 {
+	if family == "ip6" {
+		return 128
+	}
+	return 8
+}
+
 // richRule is the spec in firewalld's language; "" where it has none for it.
 func (s *spec) richRule() string {
 	if s.established || s.bridged || s.in != "" || s.out != "" {
@@ -247,7 +268,11 @@ func (s *spec) richRule() string {
 	case s.dport != 0:
 		b.WriteString(` port port="` + strconv.Itoa(int(s.dport)) + `" protocol="` + s.proto.String() + `"`)
 	case s.hasICMPType:
-		return "" // its ICMP types have names of their own
+		// Types go by names of firewalld's own; this one is for both families.
+		if s.icmpType != echoRequest(s.family) {
+			return ""
+		}
+		b.WriteString(` icmp-type name="echo-request"`)
 	default:
 		b.WriteString(` protocol value="` + s.proto.String() + `"`)
 	}

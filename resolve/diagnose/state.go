@@ -12,19 +12,37 @@ import (
 // invalid tells packets that conntrack could place in no connection, dropped for
 // that: by a rule that asks for the state.
 func (d *diagnosis) invalid() []Why {
-	if d.c.Packet.Conntrack.State != ruleset.CTInvalid || d.c.Place.Rule == nil {
+	if d.c.Packet.Conntrack.State != ruleset.CTInvalid {
 		return nil
 	}
-	m := stateMatchOf(d.c.Place.Rule)
-	if m == nil || d.match(m) != replay.Yes {
+	w := Why{Code: ConntrackInvalid}
+	drop := d.dropper()
+	if m := drop.shape.has(ruleset.CTState); m != nil && d.match(m) == replay.Yes {
+		w.Message = fmt.Sprintf("conntrack calls it invalid, and %s drops what is: %s", d.ruleName(drop.rule), d.whyInvalid())
+	} else if d.byDefault() {
+		w.Message = fmt.Sprintf("conntrack calls it invalid, and no rule of %s accepts it so before %s: %s",
+			d.c.Place.Base.Name, d.placeName(d.c.Place), d.whyInvalid())
+	} else {
 		return nil
 	}
-	w := Why{Code: ConntrackInvalid, Message: fmt.Sprintf("conntrack calls it invalid, and %s drops what is: %s",
-		d.ruleName(d.c.Place.Rule), d.whyInvalid())}
 	if f := d.failure(); f != nil && f.Cause == conntrack.Invalid {
 		_, w.Fix = f.Explain(d.c.Conntrack)
 	}
 	return []Why{w}
+}
+
+// untracked tells packets that a rule would accept for their state, had they one.
+func (d *diagnosis) untracked() []Why {
+	if d.state != ruleset.CTUntracked || !d.byDefault() {
+		return nil
+	}
+	for _, state := range []uint32{ruleset.CTEstablished, ruleset.CTNew} {
+		if r := d.acceptedIn(state); r != nil {
+			return []Why{{Code: Untracked, Message: fmt.Sprintf(
+				"conntrack leaves it alone (notrack), so that %s, which asks for its state, does not accept it", d.ruleName(r))}}
+		}
+	}
+	return nil
 }
 
 // failure is what conntrack itself told of the packet; nil for nothing.

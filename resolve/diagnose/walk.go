@@ -11,6 +11,8 @@ import (
 type diagnosis struct {
 	c *Case
 	f facts
+	// state is conntrack's at the drop, which Before may take back.
+	state uint32
 	// result is the replay at the case's hook. Its steps are told only where
 	// agrees.
 	result *replay.Result
@@ -30,7 +32,7 @@ type diagnosis struct {
 func newDiagnosis(c *Case) *diagnosis {
 	own := *c // the packet is changed
 	c = &own
-	d := &diagnosis{c: c, f: readFacts(&c.Packet)}
+	d := &diagnosis{c: c, f: readFacts(&c.Packet), state: c.Packet.Conntrack.State}
 	if c.Place.Base == nil {
 		return d
 	}
@@ -129,7 +131,7 @@ func (d *diagnosis) byDefault() bool {
 	if d.c.Place.Rule == nil {
 		return true
 	}
-	s := shapeOf(d.c.Place.Rule)
+	s := d.dropper().shape
 	return d.c.Place.Rule.Read && s.broad()
 }
 
@@ -163,6 +165,17 @@ func (d *diagnosis) jumpIn(chain *ruleset.Chain) (index int, ok bool) {
 		}
 	}
 	return 0, false
+}
+
+// lastIn is the index of the last rule of a base chain that the packet came to; -1
+// where it came to none.
+func (d *diagnosis) lastIn(base *ruleset.Chain) int {
+	for _, step := range slices.Backward(d.steps()) {
+		if step.Chain == base && step.Rule != nil {
+			return slices.Index(base.Rules, step.Rule)
+		}
+	}
+	return -1
 }
 
 func (d *diagnosis) steps() []replay.Step {

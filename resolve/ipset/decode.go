@@ -140,7 +140,7 @@ func (s *Set) head(data []byte) error {
 func (d *decoder) finish() Sets {
 	for s, nets := range d.nets {
 		if !d.failed[s] {
-			s.Elements = nets.flatten()
+			s.Elements, s.Holes = nets.flatten(), nets.noMatch
 		}
 	}
 	for s := range d.failed {

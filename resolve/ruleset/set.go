@@ -14,7 +14,9 @@ type Set struct {
 	// value is in the set cannot be known then, unless it is among them.
 	Complete bool
 	// Dynamic sets get elements from packets: what was read is old.
-	Dynamic  bool
+	Dynamic bool
+	// Holes: elements took others out (ipset's nomatch), which Elements lack.
+	Holes    bool
 	Elements []Element
 }
 

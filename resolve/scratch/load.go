@@ -55,6 +55,23 @@ func (n *Namespace) LoadIPTables(ctx context.Context, engine ruleset.Engine, fam
 	return err
 }
 
+// LoadIPSets loads what `ipset save` printed. Rules that ask for a set can be
+// loaded only where it is.
+func (n *Namespace) LoadIPSets(ctx context.Context, text string) error {
+	path, err := n.find("ipset")
+	if err != nil {
+		return err
+	}
+	if err := isText("ipset", text); err != nil {
+		return err
+	}
+	if err := n.allowed(ctx, path, text); err != nil {
+		return err
+	}
+	_, err = n.start(ctx, path, []string{"restore"}, text)
+	return err
+}
+
 var errNotText = errors.New("not a ruleset")
 
 // isText refuses what a program would take for the end of its input, and then
@@ -90,14 +107,22 @@ func (n *Namespace) backend(ctx context.Context, path string) (ruleset.Engine, e
 	return ruleset.IPTablesLegacy, nil
 }
 
+// missing are the modules that the program would load for the input.
+func (n *Namespace) missing(ctx context.Context, path, input string) ([]string, error) {
+	if filepath.Base(path) == "ipset" {
+		return n.kernel.absent(setNeeds(input))
+	}
+	engine, err := n.backend(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return n.kernel.missing(engine, input)
+}
+
 // allowed is nil where running the program on the input changes nothing but the
 // namespace.
 func (n *Namespace) allowed(ctx context.Context, path, input string) error {
-	engine, err := n.backend(ctx, path)
-	if err != nil {
-		return err
-	}
-	missing, err := n.kernel.missing(engine, input)
+	missing, err := n.missing(ctx, path, input)
 	if err != nil {
 		return err
 	}

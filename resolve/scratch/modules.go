@@ -33,6 +33,11 @@ type kernel struct {
 // those that it needs, as far as words tell, that modprobe could find, and that
 // are not there.
 func (k kernel) missing(engine ruleset.Engine, input string) ([]string, error) {
+	return k.absent(needs(engine, input))
+}
+
+// absent are those of the modules that modprobe could bring into the kernel.
+func (k kernel) absent(names []string) ([]string, error) {
 	loaded, err := k.loaded()
 	if err != nil || loaded == nil {
 		return nil, err
@@ -42,7 +47,7 @@ func (k kernel) missing(engine ruleset.Engine, input string) ([]string, error) {
 		return nil, err
 	}
 	var missing []string
-	for _, name := range needs(engine, input) {
+	for _, name := range names {
 		if loadable[name] && !loaded[name] && !slices.Contains(missing, name) {
 			missing = append(missing, name)
 		}
@@ -129,6 +134,18 @@ func needs(engine ruleset.Engine, input string) []string {
 	}
 	for _, m := range regexp.MustCompile(`(?:^|\s)(?:-m|--match|-j|--jump|-g|-p)[ =]?(\w+)`).FindAllStringSubmatch(input, -1) {
 		names = append(names, extension(m[1])...)
+	}
+	return names
+}
+
+var setType = regexp.MustCompile(`\b(bitmap|hash|list):([a-z,]+)`)
+
+// setNeeds are the modules of the types of ipset that the input speaks of:
+// hash:ip,port is in ip_set_hash_ipport.
+func setNeeds(input string) []string {
+	names := []string{"ip_set"}
+	for _, m := range setType.FindAllStringSubmatch(input, -1) {
+		names = append(names, "ip_set_"+m[1]+"_"+strings.ReplaceAll(m[2], ",", ""))
 	}
 	return names
 }

@@ -17,7 +17,7 @@ var (
 	ErrNoProgram = errors.New("program is not installed")
 
 	// ErrNotFirewall is returned for commands that change no firewall.
-	ErrNotFirewall = errors.New("not a command of nft or iptables")
+	ErrNotFirewall = errors.New("not a command of nft, iptables or ipset")
 )
 
 const (
@@ -70,7 +70,7 @@ func (n *Namespace) Run(ctx context.Context, argv []string) (string, error) {
 // isFirewall reports whether the program is one that changes rulesets.
 func isFirewall(name string) bool {
 	switch name {
-	case "nft", "iptables", "ip6tables", "iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-legacy",
+	case "nft", "ipset", "iptables", "ip6tables", "iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-legacy",
 		"arptables", "arptables-nft", "ebtables", "ebtables-nft",
 		"iptables-restore", "ip6tables-restore", "iptables-nft-restore", "ip6tables-nft-restore",
 		"iptables-legacy-restore", "ip6tables-legacy-restore",

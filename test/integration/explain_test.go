@@ -188,6 +188,8 @@ COMMIT
 // for real in the lab, and sends the packet.
 func TestExplainedChangeIsWhatTheChangeDoes(t *testing.T) {
 	drop := legacy("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -p udp -m udp --dport 2201 -j DROP\nCOMMIT\n")
+	const inSet = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n" +
+		"-A INPUT -p udp -m udp --dport 2201 -m set --match-set away src -j DROP\nCOMMIT\n"
 	for name, c := range map[string]struct {
 		sets   []ruleset
 		change string
@@ -197,12 +199,17 @@ func TestExplainedChangeIsWhatTheChangeDoes(t *testing.T) {
 			"nft insert rule inet f in udp dport { 2201, 2202 } accept", "accept"},
 		"nft add below": {nft("table inet f {\nchain in { type filter hook input priority 0; policy accept;\nudp dport 2201 counter drop\n}\n}"),
 			"nft add rule inet f in udp dport 2201 accept", "drop"},
+		"iptables-nft beside an ipset": {[]ruleset{{"iptables-nft", inSet}},
+			"iptables-nft -D INPUT -p udp --dport 2201 -m set --match-set away src -j DROP", "accept"},
+		"out of an ipset":        {[]ruleset{{"iptables-nft", inSet}}, "ipset del away 192.0.2.2", "accept"},
+		"something of an ipset":  {[]ruleset{{"iptables-nft", inSet}}, "ipset add away 192.0.2.9", "drop"},
 		"iptables-nft replace":   {[]ruleset{{"iptables-nft", drop[0].text}}, "iptables-nft -R INPUT 1 -p udp --dport 2200 -j DROP", "accept"},
 		"iptables-legacy delete": {drop, "iptables-legacy -D INPUT -p udp --dport 2201 -j DROP", "accept"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
 			l.ready(t)
+			command(t, "create away hash:ip\nadd away 192.0.2.2\n", "ip", "netns", "exec", l.host, "ipset", "restore")
 			for _, set := range c.sets {
 				set.load(t, l.host)
 			}

@@ -52,7 +52,7 @@ func TestWhyFilter(t *testing.T) {
 		},
 		{
 			name: "accept below drop, iptables-legacy", packet: packet{port: 6022},
-			setup: "iptables-legacy -A INPUT -p udp --dport 6022 -j REJECT\niptables-legacy -A INPUT ! -i eth1 -p udp -j ACCEPT",
+			setup: "iptables-legacy -A INPUT -p udp -j REJECT\niptables-legacy -A INPUT ! -i eth1 -p udp -j ACCEPT",
 			code:  "accept-below-drop", fix: "iptables-legacy -I INPUT 1 '!' -i eth1 -p udp -j ACCEPT",
 		},
 		{
@@ -77,24 +77,24 @@ func TestWhyFilter(t *testing.T) {
 		{
 			name: "destination", packet: packet{port: 6033}, setup: deny + "iptables-nft -A INPUT -d 198.51.100.1 -p udp --dport 6033 -j ACCEPT",
 			code: "destination-too-narrow", message: "only to 198.51.100.1, and it goes to 192.0.2.1",
-			fix: "iptables-nft -A INPUT -d 192.0.2.1 -p udp --dport 6033 -j ACCEPT",
+			fix: "iptables-nft -A INPUT -s 192.0.2.2 -d 192.0.2.1 -p udp --dport 6033 -j ACCEPT",
 		},
 		{
 			name: "interface", packet: packet{port: 6034}, setup: deny + "iptables-nft -A INPUT -i eth1 -p udp --dport 6034 -j ACCEPT",
 			code: "interface-mismatch", message: "by eth1, and it came in by eth0",
-			fix: "iptables-nft -A INPUT -i eth0 -p udp --dport 6034 -j ACCEPT",
+			fix: "iptables-nft -A INPUT -i eth0 -s 192.0.2.2 -p udp --dport 6034 -j ACCEPT",
 		},
 		{
 			name: "interface, iptables-legacy", packet: packet{port: 6035},
 			setup: "iptables-legacy -P INPUT DROP\niptables-legacy -A INPUT -i eth1 -p udp --dport 6035 -j ACCEPT",
-			code:  "interface-mismatch", fix: "iptables-legacy -A INPUT -i eth0 -p udp --dport 6035 -j ACCEPT",
+			code:  "interface-mismatch", fix: "iptables-legacy -A INPUT -i eth0 -s 192.0.2.2 -p udp --dport 6035 -j ACCEPT",
 		},
 		{
 			name: "interface of a jump, nft", packet: packet{port: 6036},
 			setup: "nft add table inet fw\nnft 'add chain inet fw in { type filter hook input priority 0; policy drop; }'\nnft add chain inet fw lan\n" +
 				"nft add rule inet fw in iifname eth1 jump lan\nnft add rule inet fw lan udp dport 6036 accept",
 			code: "interface-mismatch", message: "to which rule 1 of in (handle 3) leads",
-			fix: "nft add rule inet fw in iifname eth0 udp dport 6036 accept",
+			fix: "nft add rule inet fw in iifname eth0 ip saddr 192.0.2.2 udp dport 6036 accept",
 		},
 		{
 			name: "other family", packet: packet{port: 6037, to: hostIP6},

@@ -1,11 +1,17 @@
 package integration
 
 import (
+	"errors"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/resolve"
 )
 
 // busConfig is a D-Bus of a test's own that lets everybody do everything.
@@ -74,4 +80,72 @@ func TestWhyFirewalldZoneOfInterface(t *testing.T) {
 		code: "source-too-narrow", message: "only from 2001:db8::/127, and it came from 2001:db8::2",
 		fix: `firewall-cmd --zone=internal '--add-rich-rule=rule family="ipv6" source address="2001:db8::2" port port="6502" protocol="udp" accept'`,
 	}})
+}
+
+// TestWhyFirewalldPing is of a zone that drops all, ICMP too.
+func TestWhyFirewalldPing(t *testing.T) {
+	managers(t, "firewalld", "dbus-daemon")
+	l := newLab(t)
+	l.ready(t)
+	firewalld(t, l, "firewall-cmd --zone=drop --change-interface=eth0")
+	trace := start(t, []*lab{l})
+	var drops []resolve.Drop
+	eventually(t, "a drop is told with its cause", func() bool {
+		if pings(t, l.client, hostIP) {
+			t.Fatal("the ping is answered before the fix")
+		}
+		for _, d := range of(trace.drops(t), l.host) {
+			if d.Packet.Protocol == "icmp" {
+				drops = append(drops, d)
+			}
+		}
+		return trace.mayNotKnow() || causesOf(drops) != nil
+	})
+	trace.stop(t)
+	if trace.mayNotKnow() {
+		return
+	}
+	w := causesOf(drops)[0]
+	const want = `firewall-cmd --zone=drop '--add-rich-rule=rule family="ipv4" source address="192.0.2.2" icmp-type name="echo-request" accept'`
+	if w.Fix != "ip netns exec "+l.host+" "+want {
+		t.Fatalf("fix %q, want %q", w.Fix, want)
+	}
+	command(t, "", "sh", "-c", w.Fix)
+	if !pings(t, l.client, hostIP) {
+		t.Error("the ping is not answered after the fix")
+	}
+}
+
+// pings sends one echo request and waits a moment for its answer.
+func pings(t *testing.T, ns, to string) (answered bool) {
+	t.Helper()
+	within(t, ns, func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_ICMP)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		wait := unix.Timeval{Usec: 300_000}
+		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait); err != nil {
+			return err
+		}
+		// Type 8, and the checksum of just that.
+		if err := unix.Sendto(fd, []byte{8, 0, 0xf7, 0xff, 0, 0, 0, 0}, 0, &unix.SockaddrInet4{Addr: netip.MustParseAddr(to).As4()}); err != nil {
+			return err
+		}
+		answer := make([]byte, 64)
+		for {
+			n, err := unix.Read(fd, answer)
+			if errors.Is(err, unix.EAGAIN) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			if answered = n > 20 && answer[20] == 0; answered {
+				return nil
+			}
+		}
+	})
+	return answered
 }

@@ -50,7 +50,7 @@ func TestWhyPath(t *testing.T) {
 			name: "NAT not matched", packet: packet{port: 6213}, at: serverIP,
 			setup: "iptables-nft -P INPUT DROP\niptables-nft -t nat -A PREROUTING -i eth1 -p udp --dport 6213 -j DNAT --to-destination 198.51.100.2",
 			code:  "nat-not-matched", message: "asks for interface eth1, and its is eth0",
-			fix: "iptables-nft -t nat -I PREROUTING 1 -i eth0 -p udp --dport 6213 -j DNAT --to-destination 198.51.100.2",
+			fix: "iptables-nft -t nat -I PREROUTING 1 -i eth0 -s 192.0.2.2 -p udp --dport 6213 -j DNAT --to-destination 198.51.100.2",
 		},
 		{
 			name: "NAT not matched, nft", packet: packet{port: 6214}, at: serverIP,
@@ -58,7 +58,7 @@ func TestWhyPath(t *testing.T) {
 				"nft 'add chain ip fw pre { type nat hook prerouting priority -100; }'\n" +
 				"nft add rule ip fw pre ip daddr 198.51.100.1 udp dport 6214 dnat to 198.51.100.2",
 			code: "nat-not-matched", message: "asks for destination 198.51.100.1, and its is 192.0.2.1",
-			fix: "nft insert rule ip fw pre handle 3 ip daddr 192.0.2.1 udp dport 6214 dnat to 198.51.100.2",
+			fix: "nft insert rule ip fw pre handle 3 ip saddr 192.0.2.2 ip daddr 192.0.2.1 udp dport 6214 dnat to 198.51.100.2",
 		},
 		{
 			name: "forwarding off", packet: through(6221), setup: "sysctl -q -w net.ipv4.ip_forward=0",

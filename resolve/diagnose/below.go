@@ -1,0 +1,104 @@
+package diagnose
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/droptrace/droptrace/resolve/ruleset"
+)
+
+// acceptBelow finds the accept that the packet would have come to, had the drop
+// not stood before it.
+func (d *diagnosis) acceptBelow() []Why {
+	drop := d.dropper()
+	if drop.rule == nil {
+		return nil
+	}
+	e := d.without(drop.rule)
+	below := d.acceptedBy(e.rulesets, e.now(d.c.Place.Base), &d.c.Packet)
+	if below == nil {
+		return nil
+	}
+	below = e.known(below)
+	w := Why{Code: AcceptBelowDrop, Message: fmt.Sprintf("%s would accept it, but stands below %s",
+		d.ruleName(below), d.placeName(d.c.Place))}
+	if m := stateMatchOf(below); m != nil && d.inConnection() {
+		if !drop.shape.broad() && !d.answers(&drop.shape) {
+			return nil
+		}
+		w.Code = EstablishedBelowDrop
+		w.Message = fmt.Sprintf("it belongs to an open connection, and %s, which accepts those, stands below %s",
+			d.ruleName(below), d.placeName(d.c.Place))
+	} else if s := shapeOf(below); !s.narrower(&drop.shape) && (!drop.shape.broad() || len(s.conditions) == 0) {
+		// The drop is an exception from what is accepted below it.
+		return nil
+	} else if !s.narrower(&drop.shape) && !s.anchored() {
+		if own, ok := specOf(&d.f, d.c.Hook.Name); ok {
+			w.Fix = d.fix(own) // the whole rule would undo the drop
+		}
+		return []Why{w}
+	}
+	w.Fix = d.moved(below)
+	return []Why{w}
+}
+
+// answers reports whether the packet is an answer or an error that a drop takes by
+// its service, which is that of the other side.
+func (d *diagnosis) answers(drop *shape) bool {
+	ct := &d.c.Packet.Conntrack
+	if len(drop.doubts) > 0 || drop.odd || ct.State == ruleset.CTEstablished && (!ct.Entry || ct.Direction != 1) {
+		return false
+	}
+	for _, m := range drop.matches {
+		if m.Set != nil && !m.Set.Anonymous || networkField(m) && !looksAt(m, ruleset.IPProtocol) {
+			return false
+		}
+	}
+	return true
+}
+
+// moved is the command for a copy of a rule in front of the drop. The copy keeps
+// all that the rule asks; what leads to the rule must lead to the copy, too.
+func (d *diagnosis) moved(r *ruleset.Rule) string {
+	switch ownerOf(d.c.Place.Chain, d.c.Place.Rule) {
+	case "", Docker, Libvirt, Podman:
+	default:
+		if s, ok := specOf(&d.f, d.c.Hook.Name); ok {
+			return d.fix(s)
+		}
+		return ""
+	}
+	index, ok := d.jumpIn(r.Chain)
+	if !ok {
+		return ""
+	}
+	if stateMatchOf(r) == nil && refuses(r.Chain.Rules, index+1, slices.Index(r.Chain.Rules, r)) {
+		s, ok := d.specLike(miss{rule: r, accept: r})
+		if !ok || d.c.Hook.Name == "output" {
+			return ""
+		}
+		s.src = d.f.Source
+		return d.fix(s)
+	}
+	copied := *r
+	if !d.accepts(d.inserted(d.c.Rulesets, r.Chain, index, &copied).rulesets, &d.c.Packet) {
+		return ""
+	}
+	return d.c.Namespace.in(d.again(r, func(args []string) string {
+		return d.iptablesInsert(r.Chain, index, args)
+	}, func(statement string) string {
+		return d.nftInsert(r.Chain, index, statement)
+	}))
+}
+
+// refuses reports whether any of the rules from one index up to another may end a
+// packet's way: an accept that is moved past it would undo it for others.
+func refuses(rules []*ruleset.Rule, from, to int) bool {
+	for i := from; i < to && i < len(rules); i++ {
+		s := shapeOf(rules[i])
+		if s.odd || s.verdict != nil && !s.is(ruleset.Accept, ruleset.Continue) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,221 @@
+package diagnose
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/droptrace/droptrace/resolve/replay"
+	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/tracer/packet"
+)
+
+// A drop above a broader accept is an exception from it, and the accept in front
+// of it would undo that.
+func TestExceptionsAreNoMisplacedDrops(t *testing.T) {
+	recent := &ruleset.Opaque{Kind: "recent", Understood: true, MayFail: true}
+	for name, test := range map[string]struct{ drop, accept []ruleset.Statement }{
+		"one service, accepted the rest":    {with(tcp(80), drop), []ruleset.Statement{accept}},
+		"one service of accepted networks":  {with(tcp(80), drop), []ruleset.Statement{src("203.0.113.0/24"), accept}},
+		"a network, accepted a service":     {[]ruleset.Statement{src("203.0.113.0/24"), drop}, with(tcp(80), accept)},
+		"too many, accepted the same":       {with(tcp(80), recent, drop), with(tcp(80), accept)},
+		"not a SYN, accepted the service":   {[]ruleset.Statement{negated(equal([]byte{1}, ruleset.TCPFlags)), drop}, with(tcp(80), accept)},
+		"all but some, accepted the others": {[]ruleset.Statement{negated(src("10.0.0.0/8")), drop}, with(tcp(80), accept)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+			base := m.base("INPUT", "input", "accept")
+			d := m.rule("INPUT", "-j DROP", test.drop...)
+			m.rule("INPUT", "-j ACCEPT", test.accept...)
+			check(t, dropAt(web, base, d, m.rulesets()))
+		})
+	}
+}
+
+func TestAcceptBelowADropOfAllIsNotMovedWhole(t *testing.T) {
+	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+	base := m.base("INPUT", "input", "accept")
+	d := m.rule("INPUT", "-i eth0 -j DROP", in("eth0"), drop)
+	m.rule("INPUT", "-s 203.0.113.0/24 -j ACCEPT", src("203.0.113.0/24"), accept)
+	check(t, dropAt(web, base, d, m.rulesets()), Why{AcceptBelowDrop,
+		"rule 2 of INPUT would accept it, but stands below rule 1 of INPUT",
+		"iptables-nft -I INPUT 1 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
+}
+
+// The rule that leads to a chain of log and drop is the one that chose the packet.
+func TestDropByAChainThatOnlyDrops(t *testing.T) {
+	build := func(conditions ...ruleset.Statement) *Case {
+		m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+		base := m.base("INPUT", "input", "drop")
+		logdrop := m.chain("LOGDROP")
+		m.rule("INPUT", "", append(conditions, jump(logdrop))...)
+		m.rule("LOGDROP", "-m limit --limit 3/min -j LOG", &ruleset.Opaque{Kind: "limit", Understood: true, MayFail: true})
+		return dropAt(web, base, m.rule("LOGDROP", "-j DROP", drop), m.rulesets())
+	}
+	check(t, build(inSet(set(nil, "blocklist", "203.0.113.0/24"))), Why{Code: MeantDrop,
+		Message: "203.0.113.9 is in the blocklist blocklist of rule 1 of INPUT: the drop looks meant"})
+	check(t, build(src("203.0.113.9/32")), Why{Code: MeantDrop,
+		Message: "rule 1 of INPUT names 203.0.113.9 itself as its source: the drop looks meant"})
+	check(t, build(tcp(80)...))
+	check(t, build(), Why{PolicyDrop,
+		"no rule of INPUT accepts tcp 80 from 203.0.113.9, and rule 2 of LOGDROP drops the rest",
+		"iptables-nft -I LOGDROP 2 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
+}
+
+// A drop with a limit drops what keeps to it.
+func TestDropUpToALimit(t *testing.T) {
+	for text, want := range map[string]bool{
+		"-m limit --limit 10/sec":            false,
+		"-m hashlimit --hashlimit-upto 1/s":  false,
+		"-m hashlimit --hashlimit-above 1/s": true,
+		"-m connlimit --connlimit-above 5":   true,
+		"-m quota ! --quota 100":             true,
+	} {
+		m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+		base := m.base("INPUT", "input", "accept")
+		kind, _, _ := strings.Cut(strings.TrimPrefix(text, "-m "), " ")
+		d := m.rule("INPUT", "-p tcp "+text+" -j DROP", with(tcp(80), &ruleset.Opaque{Kind: kind, Understood: true, MayFail: true, Text: text}, drop)...)
+		if got := Diagnose(dropAt(web, base, d, m.rulesets())); len(got) > 0 != want {
+			t.Errorf("%s: %+v", text, got)
+		}
+	}
+}
+
+func TestRelatedNotAccepted(t *testing.T) {
+	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+	base := m.base("INPUT", "input", "drop")
+	m.rule("INPUT", "", state(ruleset.CTEstablished), accept)
+	c := dropAt(web, base, nil, m.rulesets())
+	c.Packet.Conntrack = replay.Conntrack{State: ruleset.CTRelated, Entry: true}
+	check(t, c, Why{EstablishedNotAccepted,
+		"it opens a connection related to an open one, and rule 1 of INPUT accepts established, but not related",
+		"iptables-nft -I INPUT 1 -m conntrack --ctstate RELATED -j ACCEPT"})
+}
+
+func TestUntracked(t *testing.T) {
+	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+	base := m.base("INPUT", "input", "drop")
+	m.rule("INPUT", "", state(ruleset.CTEstablished|ruleset.CTRelated), accept)
+	c := dropAt(web, base, nil, m.rulesets())
+	c.Packet.Conntrack.State = ruleset.CTUntracked
+	check(t, c, Why{Code: Untracked,
+		Message: "conntrack leaves it alone (notrack), so that rule 1 of INPUT, which asks for its state, does not accept it"})
+}
+
+func TestNeighbourDiscovery(t *testing.T) {
+	m := newModel(ruleset.NFTables, "inet", "fw")
+	base := m.base("in", "input", "drop")
+	m.rule("in", "", state(ruleset.CTEstablished), accept)
+	p := traffic{src: "fe80::2", dst: "ff02::1:ff00:1", proto: packet.ProtoICMPv6, icmp: 135, in: "eth0"}
+	c := dropAt(p, base, nil, m.rulesets())
+	c.Packet.Conntrack.State = ruleset.CTUntracked
+	check(t, c, Why{PolicyDrop,
+		"it is a neighbour solicitation, without which no IPv6 neighbour finds another, and no rule of in accepts icmpv6 type 135 before the policy of in",
+		"nft add rule inet fw in icmpv6 type 135 accept"})
+	p.icmp = 133
+	check(t, dropAt(p, base, nil, m.rulesets()), Why{Code: PolicyDrop,
+		Message: "it is a router solicitation, which routers alone answer, and no rule of in accepts icmpv6 type 133 before the policy of in"})
+}
+
+// A later hook may drop what an earlier one lets through.
+func TestFixOfLaterHooks(t *testing.T) {
+	m := newModel(ruleset.NFTables, "inet", "fw")
+	base := m.base("pre", "prerouting", "drop")
+	m.base("in", "input", "drop")
+	c := dropAt(web, base, nil, m.rulesets())
+	c.Machine = &machine{local: []string{"192.0.2.1"}}
+	const first = "nft add rule inet fw pre ip saddr 203.0.113.9 ip daddr 192.0.2.1 tcp dport 80 accept"
+	if got := Diagnose(c); len(got) != 1 || got[0].Fix != first+" && nft add rule inet fw in ip saddr 203.0.113.9 tcp dport 80 accept" {
+		t.Errorf("got %+v", got)
+	}
+	c.Machine = nil // where it goes is not known
+	if got := Diagnose(c); len(got) != 1 || got[0].Fix != first {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestInside(t *testing.T) {
+	network := func(a string, mask ...byte) *ruleset.Match {
+		m := equal(mustAddr(a).AsSlice(), ruleset.IPSource)
+		m.Mask = mask
+		return m
+	}
+	named := inSet(&ruleset.Set{Name: "some"})
+	for _, test := range []struct {
+		a, b *ruleset.Match
+		want bool
+	}{
+		{src("192.0.2.0/25"), src("192.0.2.0/24"), true},
+		{src("192.0.2.0/24"), src("192.0.2.0/25"), false},
+		{network("192.0.2.1"), network("192.0.2.0", 255, 255, 255, 0), true},
+		{network("192.0.2.0", 255, 255, 255, 0), network("192.0.2.1"), false},
+		{src("192.0.2.0/24"), dst("192.0.2.0/24"), false},
+		{negated(src("192.0.2.0/24")), negated(src("192.0.2.0/25")), true},
+		{negated(src("192.0.2.0/25")), negated(src("192.0.2.0/24")), false},
+		{src("192.0.2.0/24"), negated(src("10.0.0.0/8")), false},
+		{named, named, true},
+		{named, src("0.0.0.0/0"), false},
+	} {
+		if got := inside(test.a, test.b); got != test.want {
+			t.Errorf("%+v inside %+v: %v", test.a, test.b, got)
+		}
+	}
+}
+
+// Where no rule asks for a state, conntrack gives none, and the flags tell.
+func TestAnswerWithoutConntrack(t *testing.T) {
+	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+	base := m.base("FORWARD", "forward", "drop")
+	m.rule("FORWARD", "", with(tcp(443), in("eth0"), accept)...)
+	p := traffic{src: "198.51.100.2", dst: "192.0.2.2", sport: 443, dport: 52982, flags: packet.SYN | packet.ACK, in: "eth1", out: "eth0"}
+	c := dropAt(p, base, nil, m.rulesets())
+	c.Packet.Conntrack = replay.Conntrack{}
+	check(t, c, Why{EstablishedNotAccepted,
+		"its TCP flags (syn, ack) are not those that open a connection, and no rule of FORWARD accepts established,related before the policy of FORWARD",
+		"iptables-nft -I FORWARD 1 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"})
+}
+
+func TestRaisedLimitKeepsTheVerdict(t *testing.T) {
+	for statement, want := range map[string]string{
+		"tcp dport 80 ct count over 5 reject":                                "tcp dport 80 ct count over LIMIT reject",
+		"tcp dport 80 quota over 25 mbytes drop":                             "tcp dport 80 quota over LIMIT drop",
+		"tcp dport 80 limit rate over 5 mbytes/second drop":                  "tcp dport 80 limit rate over LIMIT drop",
+		"tcp dport 80 limit rate over 5/minute burst 2 packets counter drop": "tcp dport 80 limit rate over LIMIT burst 2 packets counter drop",
+	} {
+		m := newModel(ruleset.NFTables, "inet", "fw")
+		base := m.base("in", "input", "accept")
+		d := m.rule("in", statement, with(tcp(80), &ruleset.Opaque{Kind: "limit", Understood: true, MayFail: true, Text: "limit"}, drop)...)
+		got := Diagnose(dropAt(web, base, d, m.rulesets()))
+		if len(got) != 1 || got[0].Fix != "nft replace rule inet fw in handle 1 "+want {
+			t.Errorf("%s: %+v", statement, got)
+		}
+	}
+}
+
+// A rule with a port lets the first fragment through, and the others die.
+func TestFragmentsHaveNoFix(t *testing.T) {
+	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+	base := m.base("FORWARD", "forward", "drop")
+	c := dropAt(web, base, nil, m.rulesets())
+	c.Packet.Bytes[6] |= 0x20 // more fragments
+	got := Diagnose(c)
+	if len(got) != 1 || got[0].Fix != "" || !strings.Contains(got[0].Message, "first fragment of a larger packet") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// The usual protection from floods: a chain that goes back up to a limit, and drops.
+func TestDropBehindAReturnUpToALimit(t *testing.T) {
+	build := func(doubt *ruleset.Opaque) *Case {
+		m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+		base := m.base("INPUT", "input", "drop")
+		flood := m.chain("FLOOD")
+		m.rule("INPUT", "-p tcp -j FLOOD", proto(packet.ProtoTCP), jump(flood))
+		m.rule("INPUT", "-p tcp -m tcp --dport 80 -j ACCEPT", with(tcp(80), accept)...)
+		m.rule("FLOOD", doubt.Text+" -j RETURN", doubt, verdict(ruleset.Return))
+		return dropAt(web, base, m.rule("FLOOD", "-j DROP", drop), m.rulesets())
+	}
+	check(t, build(&ruleset.Opaque{Kind: "limit", Understood: true, MayFail: true, Text: "-m limit --limit 9/sec"}), Why{RateLimit,
+		"rule 1 of FLOOD lets it through only up to a limit, which was exceeded (-m limit --limit 9/sec); choose a higher LIMIT",
+		"iptables-nft -R FLOOD 1 -m limit --limit LIMIT -j RETURN"})
+	check(t, build(&ruleset.Opaque{Kind: "recent", Understood: true, MayFail: true, Text: "-m recent ! --rcheck"}))
+}
