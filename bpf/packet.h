@@ -42,6 +42,14 @@ static __always_inline void set_net(struct event *e, struct net *net)
  * knows the type of: its members are plain loads, not helper calls.
  */
 
+static __always_inline void read_own_device(struct event *e, struct net_device *dev)
+{
+	if (!dev)
+		return;
+	e->dev_ifindex = dev->ifindex;
+	put_device_name(e->dev_name, (u64 *)dev->name);
+}
+
 /* The namespace of a packet that has no hook state: device, else socket, else route. */
 static __always_inline struct net *read_net(struct event *e, struct sk_buff *skb,
 					    struct net_device *dev, struct sock *sk)
@@ -164,10 +172,7 @@ static __always_inline struct net *read_packet(struct event *e, struct sk_buff *
 	e->pkt_type = BPF_CORE_READ_BITFIELD(skb, pkt_type);
 	if (sk)
 		e->flags |= FLAG_SOCKET;
-	if (dev) {
-		e->dev_ifindex = dev->ifindex;
-		put_device_name(e->dev_name, (u64 *)dev->name);
-	}
+	read_own_device(e, dev);
 	net = read_net(e, skb, dev, sk);
 	read_header(e, skb);
 	fix_protocol(e);
