@@ -247,7 +247,9 @@ func (s *session) summary() {
 		m.Hidden = s.src.Hidden()
 	}
 	s.w.status.End()
-	_ = m.Write(s.t.stderr, s.t.style(s.t.stderr))
+	style := s.t.style(s.t.stderr)
+	style.OneNetns = len(s.o.cfg.Filter.Netns) == 1
+	_ = m.Write(s.t.stderr, style)
 }
 
 // printer is a format of standard output.
