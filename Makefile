@@ -43,12 +43,14 @@ oracle: build
 	$(GO) run ./test/oracle -n $(N) -seed $(SEED) -droptrace $(CURDIR)/droptrace
 
 # Beside tcpdump and bpftrace on this kernel, beside pwru in a guest that counts
-# instructions; then single functions.
+# instructions; a conntrack table of a million entries in another; then single
+# functions.
 bench: build
 	scripts/install-deps bench
 	$(GO) run ./test/bench -droptrace ./droptrace drops
 	$(GO) run ./test/bench -droptrace ./droptrace loads
 	scripts/bench-accepted
+	scripts/bench-tables
 	$(GO) test -run '^$$' -bench . -benchmem ./tracer/... ./resolve/... ./cmd/...
 
 lint: check-generated
