@@ -48,12 +48,14 @@ oracle-vm: build
 	scripts/oracle-vm $(KERNELS) $(N) $(SEED)
 
 # Beside tcpdump and bpftrace on this kernel, beside pwru in a guest that counts
-# instructions; then single functions.
+# instructions; a conntrack table of a million entries in another; then single
+# functions.
 bench: build
 	scripts/install-deps bench
 	$(GO) run ./test/bench -droptrace ./droptrace drops
 	$(GO) run ./test/bench -droptrace ./droptrace loads
 	scripts/bench-accepted
+	scripts/bench-tables
 	$(GO) test -run '^$$' -bench . -benchmem ./tracer/... ./resolve/... ./cmd/...
 
 lint: check-generated

@@ -133,4 +133,11 @@ int kprobe_l4_invalid(struct pt_regs *ctx)
 	return 0;
 }
 
+SEC("kprobe/nf_ct_helper_log")
+int kprobe_ct_helper(struct pt_regs *ctx)
+{
+	helper_refuses(REGS_PARM1(ctx), REGS_PARM2(ctx), REGS_PARM3(ctx), REGS_PARM4(ctx));
+	return 0;
+}
+
 #endif

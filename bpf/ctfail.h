@@ -11,7 +11,7 @@
 #define DROPTRACE_CTFAIL_H
 
 #include "attribute.h"
-#include "conntrack.h"
+#include "ctextension.h"
 
 #define MAX_CT_NOTES 8192
 #define MAX_CT_BASELINES 16384
@@ -23,13 +23,25 @@
 const volatile bool conntrack_only = 0; /* droptrace conntrack */
 const volatile bool show_resolved = 0;	/* clashes that lost nothing are wanted too */
 
+/* More of what enum ct_saw names. */
+enum {
+	CT_SAW_REFUSED = 6,	 /* a helper complained: reason */
+	CT_SAW_OTHER_DEVICE = 7, /* masqueraded for another device than it leaves by */
+};
+
+/* Values of ct_failure.at_hook. */
+enum {
+	CT_AT_HOOK = 1,
+	CT_AT_HOOK_HELPED = 2, /* and the entry has a helper */
+};
+
 /* Left by a probe, taken by the drop. The key is the skb, or the stack's number
  * where the function had no skb at hand. */
 struct ct_note {
 	u64 time;
 	u64 net;
 	u64 stack;
-	u64 ct; /* CT_SAW_CLASH: the loser */
+	u64 ct; /* CT_SAW_CLASH: the loser; CT_SAW_REFUSED: the packet's */
 	u32 saw;
 	u32 pad;
 	struct ct_info other;
@@ -117,8 +129,8 @@ __noinline int step_ct_counters(u32 level)
 static __always_inline u64 stack_number(u64 address) { return address >> STACK_SHIFT; }
 
 /*
- * Whether a note is this packet's: skb addresses come again. A clash's names the
- * entry that the packet still has. One by stack was left below the hook state
+ * Whether a note is this packet's: skb addresses come again. A clash's and a
+ * helper's name the entry that the packet still has. One by stack was left below the hook state
  * that the packet travels with, where nothing else can have run meanwhile.
  */
 static __always_inline bool own_note(const struct ct_note *n, const struct scratch *s)
@@ -129,6 +141,7 @@ static __always_inline bool own_note(const struct ct_note *n, const struct scrat
 		return false;
 	switch (n->saw) {
 	case CT_SAW_CLASH:
+	case CT_SAW_REFUSED:
 		return s->kind == SITE_HOOK_SLOW &&
 		       n->ct == (READ(skb, _nfct) & ~NFCT_INFOMASK);
 	case CT_SAW_FULL:
@@ -185,27 +198,34 @@ static __always_inline bool is_invalid(const struct event *e)
 }
 
 /*
- * Where the frame does not tell which hook dropped. Only these two counters never
- * move for a packet that passes, and each at its own hooks.
+ * Where the frame does not tell which hook dropped. These counters never move for a
+ * packet that passes, and each at its own hooks; insert_failed, which ctnetlink
+ * moved too, not since there is chaintoolong (5.15).
  */
 static __always_inline bool loss_counted(const struct event *e)
 {
 	const struct ct_failure *f = &e->failure;
+	struct ip_conntrack_stat *stat = NULL;
+	bool refused = f->moved[CT_DROP] || f->moved[CT_CHAIN_TOO_LONG];
 
 	if (!f->counted)
 		return false;
+	if (bpf_core_field_exists(stat->chaintoolong))
+		refused |= f->moved[CT_INSERT_FAILED] != 0;
 	if (e->hook == 1 || e->hook == 4) /* input, postrouting */
-		return e->ct.present == CT_ENTRY && !(e->ct.status & IPS_CONFIRMED) &&
-		       (f->moved[CT_DROP] || f->moved[CT_CHAIN_TOO_LONG]);
+		return e->ct.present == CT_ENTRY && !(e->ct.status & IPS_CONFIRMED) && refused;
 	return e->ct.present == CT_ABSENT && f->moved[CT_DROP];
 }
 
-/* An entry that NAT has killed: its out interface is another one now. */
+/* An entry that NAT may have killed. Where the frame does not tell who dropped, NAT is there. */
 static __always_inline bool killed_by_nat(const struct scratch *s)
 {
-	return s->kind == SITE_HOOK_SLOW && s->scan.known &&
-	       (s->scan.dropper_class & 0xffff) == HOOK_NAT &&
-	       s->event.ct.present == CT_ENTRY && s->event.ct.status & IPS_DYING;
+	if (s->kind != SITE_HOOK_SLOW || s->event.ct.present != CT_ENTRY ||
+	    !(s->event.ct.status & IPS_DYING))
+		return false;
+	if (s->scan.known)
+		return (s->scan.dropper_class & 0xffff) == HOOK_NAT;
+	return s->scan.nat_entries && s->event.rule.kind == RULE_NONE;
 }
 
 /*
@@ -224,14 +244,20 @@ __noinline int step_ct_failure(u32 level)
 		return 0;
 	e = &s->event;
 	step_take_ct_note(level);
-	e->failure.at_hook = dropped_by_conntrack(s);
+	if (dropped_by_conntrack(s))
+		e->failure.at_hook = ct_extension(s->skb, EXT_HELPER) ? CT_AT_HOOK_HELPED : CT_AT_HOOK;
 	failed = e->failure.at_hook || e->failure.saw;
 	if (s->kind == SITE_HOOK_SLOW &&
 	    (e->failure.at_hook || (e->rule.kind == RULE_NONE && !s->scan.known))) {
 		step_ct_counters(level);
 		failed |= loss_counted(e);
 	}
-	failed |= killed_by_nat(s) || (conntrack_only && is_invalid(e));
+	if (killed_by_nat(s)) {
+		if (step_ct_other_device(level))
+			e->failure.saw = CT_SAW_OTHER_DEVICE;
+		failed |= s->scan.known || e->failure.saw == CT_SAW_OTHER_DEVICE;
+	}
+	failed |= conntrack_only && is_invalid(e);
 	/* Its complaint was a record of its own. */
 	if (conntrack_only && e->failure.saw == CT_SAW_INVALID && !e->failure.at_hook)
 		failed = false;

@@ -234,6 +234,21 @@ static __always_inline void read_reason(char *out, u64 fmt, u64 next)
 		bpf_probe_read_kernel_str(out, CT_REASON_BYTES, (void *)next);
 }
 
+/* void nf_ct_helper_log(skb, ct, fmt, ...): a helper is about to drop the packet. */
+static __always_inline void helper_refuses(u64 skb_address, u64 ct, u64 fmt, u64 next)
+{
+	struct ct_run *r = get_ct_run();
+
+	if (!r)
+		return;
+	__builtin_memset(&r->note, 0, sizeof(r->note));
+	read_reason(r->note.reason, fmt, next);
+	r->note.saw = CT_SAW_REFUSED;
+	r->note.ct = ct;
+	r->note.time = bpf_ktime_get_ns();
+	bpf_map_update_elem(&ct_notes, &skb_address, &r->note, BPF_ANY);
+}
+
 /*
  * In conntrack_only a complaint is a record; else it waits for the drop that may
  * follow. state is 0 on kernels that pass none (before 5.14).

@@ -764,6 +764,7 @@ const (
 	KernelProgKfreeSkbUnrolled = "kfree_skb_unrolled"
 	KernelProgKprobeAlloc      = "kprobe_alloc"
 	KernelProgKprobeClash      = "kprobe_clash"
+	KernelProgKprobeCtHelper   = "kprobe_ct_helper"
 	KernelProgKprobeCtInvalid  = "kprobe_ct_invalid"
 	KernelProgKprobeDelete     = "kprobe_delete"
 	KernelProgKprobeEarly      = "kprobe_early"
@@ -864,6 +865,7 @@ type KernelProgramSpecs struct {
 	KfreeSkbUnrolled *ebpf.ProgramSpec `ebpf:"kfree_skb_unrolled"`
 	KprobeAlloc      *ebpf.ProgramSpec `ebpf:"kprobe_alloc"`
 	KprobeClash      *ebpf.ProgramSpec `ebpf:"kprobe_clash"`
+	KprobeCtHelper   *ebpf.ProgramSpec `ebpf:"kprobe_ct_helper"`
 	KprobeCtInvalid  *ebpf.ProgramSpec `ebpf:"kprobe_ct_invalid"`
 	KprobeDelete     *ebpf.ProgramSpec `ebpf:"kprobe_delete"`
 	KprobeEarly      *ebpf.ProgramSpec `ebpf:"kprobe_early"`
@@ -1074,6 +1076,7 @@ type KernelPrograms struct {
 	KfreeSkbUnrolled *ebpf.Program `ebpf:"kfree_skb_unrolled"`
 	KprobeAlloc      *ebpf.Program `ebpf:"kprobe_alloc"`
 	KprobeClash      *ebpf.Program `ebpf:"kprobe_clash"`
+	KprobeCtHelper   *ebpf.Program `ebpf:"kprobe_ct_helper"`
 	KprobeCtInvalid  *ebpf.Program `ebpf:"kprobe_ct_invalid"`
 	KprobeDelete     *ebpf.Program `ebpf:"kprobe_delete"`
 	KprobeEarly      *ebpf.Program `ebpf:"kprobe_early"`
@@ -1121,6 +1124,7 @@ func (p *KernelPrograms) Close() error {
 		p.KfreeSkbUnrolled,
 		p.KprobeAlloc,
 		p.KprobeClash,
+		p.KprobeCtHelper,
 		p.KprobeCtInvalid,
 		p.KprobeDelete,
 		p.KprobeEarly,

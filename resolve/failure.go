@@ -92,9 +92,13 @@ func blameConntrack(e *event.Event, d *Drop, f *conntrack.Failure) {
 	}
 	d.Cause, d.Rule = "hook", nil
 	d.Attribution = Attribution{Certainty: Certainty(f.Certainty), Method: "conntrack"}
-	d.Function = "nf_conntrack_in"
-	if e.CT.Present == event.CTEntry {
+	switch {
+	case f.Cause == conntrack.NATInterfaceChanged:
+		d.Function = "nf_nat_inet_fn"
+	case e.CT.Present == event.CTEntry:
 		d.Function = "__nf_conntrack_confirm"
+	default:
+		d.Function = "nf_conntrack_in"
 	}
 }
 

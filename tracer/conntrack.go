@@ -22,7 +22,7 @@ type ctProbe struct {
 	hooked uint32 // what its silence means
 	every  bool   // every new or every ended connection passes it
 
-	optional bool   // not every kernel has it, and Symbols does not tell
+	optional bool   // missed by nobody where it cannot be had
 	without  string // what is missing where it cannot be had
 }
 
@@ -39,11 +39,12 @@ func ctProbes() []ctProbe {
 		// Variadic: fentry is refused.
 		{hooked: hookedInvalid, without: invalid, probe: probe{function: "nf_ct_l4proto_log_invalid", kprobe: "kprobe_ct_invalid"}},
 		{hooked: hookedInvalid, without: invalid, probe: probe{function: "nf_l4proto_log_invalid", kprobe: "kprobe_l4_invalid"}},
+		{optional: true, probe: probe{function: "nf_ct_helper_log", kprobe: "kprobe_ct_helper"}},
 		{every: true, without: "who had a connection evicted is not seen", probe: probe{function: "__nf_conntrack_alloc", fentry: "fentry_alloc", kprobe: "kprobe_alloc"}},
 		{every: true, without: "evicted connections are not seen", probe: probe{function: "nf_ct_delete",
 			fentry: "fentry_delete", fexit: "fexit_delete", kprobe: "kprobe_delete", kretprobe: "kretprobe_delete"}},
 		// What gcc leaves of it where it inlines its first test into early_drop
-		// (Debian 5.10, 7.2). BTF does not know it.
+		// (Debian 5.10, 7.2). Neither BTF nor Symbols know it.
 		{every: true, optional: true, probe: probe{function: "nf_ct_delete.part.0",
 			kprobe: "kprobe_delete", kretprobe: "kretprobe_delete"}},
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"syscall"
 	"time"
 
@@ -44,9 +43,7 @@ type conntrackSession struct {
 	shown  uint64
 	lost   uint64
 
-	begun       bool // sampled once
-	first, last map[uint32]*resolve.ConntrackSample
-	fills       map[uint32]*resolve.ConntrackSample
+	last, fills map[uint32]*resolve.ConntrackSample
 }
 
 func newConntrackSession(ctx context.Context, o conntrackOptions, t terminal, src failureSource,
@@ -54,8 +51,7 @@ func newConntrackSession(ctx context.Context, o conntrackOptions, t terminal, sr
 ) (*conntrackSession, error) {
 	s := &conntrackSession{
 		o: o, t: t, src: src, fold: newFailureFold(), notices: notices, cancel: cancel, start: time.Now(),
-		first: make(map[uint32]*resolve.ConntrackSample), last: make(map[uint32]*resolve.ConntrackSample),
-		fills: make(map[uint32]*resolve.ConntrackSample),
+		last: make(map[uint32]*resolve.ConntrackSample), fills: make(map[uint32]*resolve.ConntrackSample),
 	}
 	s.tally = newFailureTally()
 	var err error
@@ -69,7 +65,9 @@ func newConntrackSession(ctx context.Context, o conntrackOptions, t terminal, sr
 	case wide && !o.list && !t.dumb():
 		s.screen = output.NewScreen(t.stdout)
 	default:
-		s.out = output.NewText(t.stdout, t.style(t.stdout), t.zone)
+		style := t.style(t.stdout)
+		style.OneNetns = len(o.cfg.Filter.Netns) == 1
+		s.out = output.NewText(t.stdout, style, t.zone)
 	}
 	return s, nil
 }
@@ -190,12 +188,6 @@ func (s *conntrackSession) sample(ctx context.Context) error {
 		return err
 	}
 	for _, sample := range list {
-		if s.first[sample.Netns.Inode] == nil {
-			s.first[sample.Netns.Inode] = sample
-			if s.begun { // one that came, or began to track, since: from zero
-				s.first[sample.Netns.Inode] = &resolve.ConntrackSample{}
-			}
-		}
 		s.last[sample.Netns.Inode] = sample
 		if sample.Fill != nil {
 			s.fills[sample.Netns.Inode] = sample
@@ -208,7 +200,6 @@ func (s *conntrackSession) sample(ctx context.Context) error {
 			}
 		}
 	}
-	s.begun = true
 	if s.out != nil {
 		if err := s.out.Flush(); err != nil {
 			return fmt.Errorf("write to standard output: %w", err)
@@ -222,9 +213,8 @@ func (s *conntrackSession) draw(list []*resolve.ConntrackSample) error {
 	style := s.t.style(s.t.stdout)
 	b := output.Board{
 		Samples: list, PerSecond: true, Tops: s.tally.lists(),
-		Heading: strings.Join(s.facts(), " | ") + ", per second",
-		Counts: fmt.Sprintf("%d failures, %d packets lost, %d records lost, %v", s.tally.total, s.tally.lost, s.lost,
-			time.Since(s.start).Round(time.Second)),
+		Heading: style.Join(append(s.facts(), "per second")),
+		Counts:  s.counts(style, time.Second),
 	}
 	for _, sample := range list {
 		if f := s.fills[sample.Netns.Inode]; f != nil {

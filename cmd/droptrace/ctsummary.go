@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/conntrack/table"
 )
 
@@ -15,8 +16,7 @@ func (s *conntrackSession) summary() {
 		return
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d failures | %d packets lost | %d records lost | %v\n",
-		s.tally.total, s.tally.lost, s.lost, time.Since(s.start).Round(100*time.Millisecond))
+	fmt.Fprintln(&b, s.counts(s.t.style(s.t.stderr), 100*time.Millisecond))
 	for _, r := range s.tally.causes.List(tallyRoom) {
 		fmt.Fprintf(&b, "%10d  %s\n", r.Count, r.Key)
 	}
@@ -26,16 +26,24 @@ func (s *conntrackSession) summary() {
 	fmt.Fprint(s.t.stderr, b.String())
 }
 
+// counts is what was told in all, and for how long.
+func (s *conntrackSession) counts(style output.Style, precision time.Duration) string {
+	return style.Join([]string{
+		fmt.Sprintf("%d failures", s.tally.total), fmt.Sprintf("%d packets lost", s.tally.lost),
+		fmt.Sprintf("%d records lost", s.lost), time.Since(s.start).Round(precision).String(),
+	})
+}
+
 // counted sums what every namespace's counters moved by since the start.
 func (s *conntrackSession) counted() (sum table.Counts) {
 	for inode, last := range s.last {
-		first := s.first[inode]
-		sum.InsertFailed += last.Total.InsertFailed - first.Total.InsertFailed
-		sum.Drop += last.Total.Drop - first.Total.Drop
-		sum.EarlyDrop += last.Total.EarlyDrop - first.Total.EarlyDrop
-		sum.ClashResolve += last.Total.ClashResolve - first.Total.ClashResolve
-		sum.ChainTooLong += last.Total.ChainTooLong - first.Total.ChainTooLong
-		sum.Invalid += last.Total.Invalid - first.Total.Invalid
+		first := s.src.CountsBefore(inode)
+		sum.InsertFailed += last.Total.InsertFailed - first.InsertFailed
+		sum.Drop += last.Total.Drop - first.Drop
+		sum.EarlyDrop += last.Total.EarlyDrop - first.EarlyDrop
+		sum.ClashResolve += last.Total.ClashResolve - first.ClashResolve
+		sum.ChainTooLong += last.Total.ChainTooLong - first.ChainTooLong
+		sum.Invalid += last.Total.Invalid - first.Invalid
 	}
 	return sum
 }

@@ -31,18 +31,30 @@ func (c *failureTally) add(f *resolve.ConntrackFailure) {
 		c.lost += n
 	}
 	c.causes.Add(string(f.Failure.Cause), n)
-	p := &f.Packet
-	if !p.Source.IsValid() {
+	source, dest := endpoints(f)
+	if source == "" {
 		return
 	}
-	dest := p.Destination.String()
+	c.sources.Add(source, n)
+	c.dests.Add(dest, n)
+	c.flows.Add(source+" > "+dest+" "+string(f.Failure.Cause), n)
+}
+
+// endpoints are those that the flow began with: the packet's own may be NAT's.
+func endpoints(f *resolve.ConntrackFailure) (source, dest string) {
+	if f.Conntrack != nil && f.Conntrack.Original != nil {
+		t := f.Conntrack.Original
+		return t.Source.String(), fmt.Sprintf("%s.%d %s", t.Destination, t.DestinationPort, t.Protocol)
+	}
+	p := &f.Packet
+	if !p.Source.IsValid() {
+		return "", ""
+	}
+	dest = p.Destination.String()
 	if p.DestinationPort != nil {
 		dest += fmt.Sprintf(".%d", *p.DestinationPort)
 	}
-	dest += " " + p.Protocol
-	c.sources.Add(p.Source.String(), n)
-	c.dests.Add(dest, n)
-	c.flows.Add(p.Source.String()+" > "+dest+" "+string(f.Failure.Cause), n)
+	return p.Source.String(), dest + " " + p.Protocol
 }
 
 func (c *failureTally) lists() []output.BoardList {

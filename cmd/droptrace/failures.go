@@ -17,6 +17,12 @@ import (
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
+// ctBefore is what a namespace had counted when tracing began.
+type ctBefore struct {
+	counts table.Counts
+	at     time.Time
+}
+
 // NextFailure implements failureSource.
 func (t *trace) NextFailure(ctx context.Context) (*resolve.ConntrackFailure, error) {
 	if !t.started {
@@ -39,6 +45,10 @@ func (t *trace) NextFailure(ctx context.Context) (*resolve.ConntrackFailure, err
 			continue
 		case err != nil:
 			return nil, err
+		}
+		// What moved was not known yet, and the counters have it already.
+		if t.tracer.Time(&t.event).Before(t.before[t.event.Netns].at) {
+			continue
 		}
 		if !t.matchFailure(&t.event) {
 			t.filteredUser.Add(1)
@@ -76,6 +86,9 @@ func (t *trace) FailuresLost() uint64 {
 	return c.FailuresLost + c.Lost
 }
 
+// CountsBefore implements failureSource.
+func (t *trace) CountsBefore(inode uint32) table.Counts { return t.before[inode].counts }
+
 // Ctnetlink implements failureSource: its functions are in the kernel, so that
 // a message to it loads nothing.
 func (t *trace) Ctnetlink() bool { return len(t.symbols.Table().Range("ctnetlink_dump_table")) > 0 }
@@ -87,6 +100,7 @@ func (t *trace) conntrackBaselines(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	t.before = make(map[uint32]ctBefore, len(all))
 	for _, n := range all {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -114,6 +128,7 @@ func (t *trace) conntrackBaseline(ctx context.Context, n netns.Namespace) error 
 	if err != nil {
 		return err
 	}
+	t.before[n.Inode] = ctBefore{stats.Sum(), time.Now()}
 	for _, c := range stats {
 		b := tracer.ConntrackBaseline{
 			Netns: n.Inode, CPU: uint32(c.ID), Invalid: c.Invalid, InsertFailed: c.InsertFailed,

@@ -253,7 +253,9 @@ func (s *session) summary() {
 		s.tally.Lose(p.Drop, p.Count)
 	}
 	s.w.status.End()
-	_ = m.Write(s.t.stderr, s.t.style(s.t.stderr))
+	style := s.t.style(s.t.stderr)
+	style.OneNetns = len(s.o.cfg.Filter.Netns) == 1
+	_ = m.Write(s.t.stderr, style)
 }
 
 // arrivalsPrinter is a printer that has a record for arrivals.

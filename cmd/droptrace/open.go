@@ -5,6 +5,7 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/conntrack/table"
 )
 
 // source is where drops come from: the tracer with the resolver behind it.
@@ -43,6 +44,9 @@ type failureSource interface {
 	NextFailure(ctx context.Context) (*resolve.ConntrackFailure, error)
 	// FailuresLost counts those that found no room in the buffer.
 	FailuresLost() uint64
+	// CountsBefore are the counters of a namespace when tracing began; zeros of
+	// one that came later.
+	CountsBefore(inode uint32) table.Counts
 	// Ctnetlink reports whether asking it loads no module.
 	Ctnetlink() bool
 }

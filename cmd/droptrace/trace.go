@@ -57,6 +57,7 @@ type trace struct {
 	undecided    atomic.Uint64
 	lost         lostKinds
 	last         atomic.Pointer[tracer.Counts]
+	before       map[uint32]ctBefore // by namespace
 }
 
 // open loads the tracer.
@@ -123,6 +124,9 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 	if err != nil {
 		return err
 	}
+	if err := t.conntrackBaselines(ctx); err != nil {
+		t.notice("causes of conntrack failures may be wrong at first: " + err.Error())
+	}
 	if program != nil && program.Addresses() {
 		t.notice("the expression looks at hardware addresses: packets that this host sends have none yet when netfilter drops them, and those of tunnels never")
 	}
@@ -145,9 +149,6 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 		return err
 	}
 	t.modulesSince = time.Now()
-	if err := t.conntrackBaselines(ctx); err != nil {
-		t.notice("causes of conntrack failures may be wrong at first: " + err.Error())
-	}
 	if cfg.Conntrack {
 		return nil // no rule is asked for
 	}

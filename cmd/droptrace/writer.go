@@ -56,7 +56,9 @@ func newPrinter(w io.Writer, o options, t terminal) printer {
 	case "tcpdump":
 		return output.NewTcpdump(w, t.style(t.stdout), t.zone, o.stamp)
 	}
-	return output.NewText(w, t.style(t.stdout), t.zone)
+	style := t.style(t.stdout)
+	style.OneNetns = len(o.cfg.Filter.Netns) == 1
+	return output.NewText(w, style, t.zone)
 }
 
 // Write writes to standard output and counts that as progress.

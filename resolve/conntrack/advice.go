@@ -32,7 +32,7 @@ func (f *Failure) Explain(s *State) (message, fix string) {
 	case Dying:
 		return "its conntrack entry was deleted before the packet had left", "look for what flushes the table: conntrack -D or -F, a restarted firewall or load balancer"
 	case Helper:
-		return "a conntrack helper, or the sequence numbers it adjusts, refused the packet", "take the helper off this port: a CT --helper rule, nft ct helper set"
+		return f.explainHelper()
 	case NATInterfaceChanged:
 		return "the route changed under a masqueraded connection: its entry was deleted, so that it begins anew", ""
 	case TCPReopenRace:
@@ -44,6 +44,14 @@ func (f *Failure) Explain(s *State) (message, fix string) {
 		return "conntrack dropped the packet: " + f.Note, ""
 	}
 	return "conntrack dropped the packet", ""
+}
+
+func (f *Failure) explainHelper() (message, fix string) {
+	message = "a conntrack helper, or the sequence numbers it adjusts, refused the packet"
+	if f.Reason != "" {
+		message = "a conntrack helper refused the packet: " + f.Reason
+	}
+	return message, "take the helper off this port: a CT --helper rule, nft ct helper set"
 }
 
 func (f *Failure) explainFull() (message, fix string) {

@@ -1,10 +1,8 @@
 package conntrack
 
 import (
-	"errors"
 	"strings"
 
-	"github.com/droptrace/droptrace/resolve/conntrack/table"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
@@ -33,7 +31,7 @@ const (
 type Failure struct {
 	Cause     Cause  `json:"cause"`
 	Certainty string `json:"certainty"`        // certain probable unknown
-	Reason    string `json:"reason,omitempty"` // of invalid: the kernel's own words
+	Reason    string `json:"reason,omitempty"` // of invalid and helper: the kernel's own words
 	// Other is the entry that was there first, or that was evicted.
 	Other *Entry `json:"other,omitempty"`
 	Table *Table `json:"table,omitempty"` // of a table that is full
@@ -87,8 +85,11 @@ const (
 	probable = "probable"
 	unknown  = "unknown"
 
-	statusDying  = 1 << 9
-	statusHelper = 1 << 13
+	statusSeqAdjust = 1 << 6
+	statusDying     = 1 << 9
+	statusHelper    = 1 << 13
+
+	hookUnseen = "which hook dropped it is not seen"
 
 	// A table counts as full a little below its limit: it is read a moment
 	// later than the packet died.
@@ -114,6 +115,14 @@ func FailureOf(e *event.Event, c Facts) *Failure {
 		out.Cause = EarlyDrop
 	case event.SawInvalid:
 		out.invalid(e, c)
+	case event.SawRefused:
+		out.Cause, out.Reason = Helper, reason(f.Reason[:])
+	case event.SawOtherDevice:
+		out.Cause = NATInterfaceChanged
+		if !strings.HasPrefix(c.Hook, "nf_nat_") {
+			out.Certainty = probable
+			out.Note = hookUnseen
+		}
 	default:
 		out.byCounters(e, c)
 	}
@@ -121,28 +130,6 @@ func FailureOf(e *event.Event, c Facts) *Failure {
 		out.Table = c.Table
 	}
 	return out
-}
-
-// clashOf tells by tuples. Of one flow the original ones are equal; where only
-// the reply tuples are, NAT gave two flows the same port.
-func clashOf(loser, winner *event.CTInfo) Cause {
-	l, w := bare(loser.Original), bare(winner.Original)
-	r := bare(loser.Reply)
-	switch {
-	case loser.Present != event.CTEntry || winner.Present != event.CTEntry:
-		return Clash
-	case l == w:
-		return SameFlowRace
-	case r == bare(winner.Reply), r == w:
-		return NATPortCollision
-	}
-	return Clash
-}
-
-// bare is a tuple without the direction that it was entered under.
-func bare(t event.CTTuple) event.CTTuple {
-	t.Dir = 0
-	return t
 }
 
 // invalid is for a packet that a protocol's tracker complained of. The complaint
@@ -153,7 +140,7 @@ func (f *Failure) invalid(e *event.Event, c Facts) {
 	if !c.Dropped {
 		f.Certainty = probable
 		f.Note = "the kernel complained; whether it then called the packet invalid is not seen"
-	} else if e.Failure.AtHook != 0 {
+	} else if e.Failure.AtHook != event.NotAtHook {
 		f.Certainty = probable
 		f.Note = "conntrack itself dropped it"
 	}
@@ -204,23 +191,41 @@ func (f *Failure) confirm(e *event.Event, m *event.Moved) {
 		}
 	case m.InsertFailed > 0 && m.Drop > 0 && !silent:
 		f.Cause = Clash
-		f.Note = "told by the counters of this CPU; a probe would tell: --probes fentry or kprobe"
-	case m.InsertFailed > 0 && e.CT.Status&statusDying != 0:
-		f.Cause = Dying
+		f.Note = "told by the counters of this CPU, where no probe stands"
 	case m.InsertFailed > 0 && m.Drop == 0:
 		f.Cause = Dying
-		f.Note = "its extensions were out of date, or it was deleted meanwhile"
+		// Without a helper only __nf_conntrack_confirm can have dropped it, which
+		// always counts: a clash or a chain would have moved another counter, too.
+		switch {
+		case e.Failure.AtHook == event.NotAtHook:
+			f.Note = hookUnseen
+		case m.InsertFailed == 1 && e.Failure.AtHook == event.AtHookPlain && e.CT.Status&statusSeqAdjust == 0:
+			f.Certainty = certain
+		default:
+			f.Note = "or its helper refused it, or another entry was deleted"
+		}
+	case m.InsertFailed > 0 && e.CT.Status&statusDying != 0:
+		f.Cause = Dying
 	default:
 		f.helper(e, m)
 	}
 }
 
+// helper is for an entry that is in the table, or was not refused by it.
 func (f *Failure) helper(e *event.Event, m *event.Moved) {
-	if e.CT.Status&statusHelper != 0 || m.Drop > 0 || e.Failure.AtHook != 0 {
+	found := e.CT.CTInfo == ctEstablished || e.CT.CTInfo == ctReply
+	switch {
+	case found && e.Failure.AtHook == event.AtHookHelped:
+		// Of an entry that was found in the table nf_confirm asks nothing else.
+		f.Cause, f.Certainty = Helper, certain
+	case !found && e.CT.Status&statusDying != 0 && m.Drop > 0 && e.Failure.AtHook == event.AtHookPlain:
+		f.Cause = Dying
+		f.Note = "its extensions were out of date when it had gone into the table"
+	case e.CT.Status&statusHelper != 0, m.Drop > 0, e.Failure.AtHook != event.NotAtHook:
 		f.Cause = Helper
-		return
+	default:
+		f.unknown("no counter of conntrack moved")
 	}
-	f.unknown("no counter of conntrack moved")
 }
 
 // allocate is for a packet that was given no entry at all.
@@ -236,6 +241,10 @@ func (f *Failure) allocate(e *event.Event, m *event.Moved, c Facts) {
 		f.Cause = TCPReopenRace
 	case notFull:
 		f.Cause = NoMemory
+		// The tracker of TCP, which alone drops besides, counts the packet as invalid.
+		if m.Drop == 1 && m.Invalid == 0 && e.Failure.AtHook != event.NotAtHook && c.Table != nil && !full {
+			f.Certainty = certain
+		}
 	case c.Table != nil:
 		f.Cause = NoMemory
 		f.Note = "or the table was full for a moment"
@@ -257,33 +266,4 @@ func entryOf(info *event.CTInfo, hz int) *Entry {
 		e.TCPState = TCPState(info.TCPState)
 	}
 	return e
-}
-
-// FindOther looks for the entry that was there first, where only counters told
-// that there was one. Of a clash it then says which kind it was.
-func (f *Failure) FindOther(loser *event.CTInfo, lookup func(*table.Tuple, uint16) (*table.Entry, error)) {
-	if f.Cause != Clash || f.Other != nil || loser.Present != event.CTEntry {
-		return
-	}
-	// The reply first: where NAT has no port left many losers share it.
-	e, err := lookup(tableTuple(&loser.Reply), loser.Zone)
-	if err == nil {
-		f.Cause, f.Other = NATPortCollision, entryOfTable(e)
-		if e.Original == *tableTuple(&loser.Original) {
-			f.Cause = SameFlowRace
-		}
-		return
-	}
-	if !errors.Is(err, table.ErrNoEntry) {
-		return
-	}
-	e, err = lookup(tableTuple(&loser.Original), loser.Zone)
-	switch {
-	case err == nil:
-		f.Cause, f.Other = SameFlowRace, entryOfTable(e)
-	case errors.Is(err, table.ErrNoEntry) && len(nat(loser)) == 0:
-		// Gone again. Its reply tuple is its original one turned round: who had
-		// the one had the other, or was translated to it, which is rare.
-		f.Cause = SameFlowRace
-	}
 }

@@ -24,6 +24,8 @@ func TestCauseOfAFailure(t *testing.T) {
 	full := &Table{Count: 1000, Max: 1000, Buckets: 256}
 	roomy := &Table{Count: 10, Max: 1000}
 	loser := udpEntry(7, 5000, 0)
+	established := udpEntry(7, 5000, statusConfirmed)
+	established.CTInfo = ctEstablished
 	plain := loser
 	plain.Status, plain.Reply = 0, event.CTTuple{Src: loser.Original.Dst, SrcPort: port(53), Dst: loser.Original.Src,
 		DstPort: port(7), L3Num: familyIPv4, Proto: protoUDP, Dir: 1}
@@ -46,12 +48,26 @@ func TestCauseOfAFailure(t *testing.T) {
 		{"a chain, and no clash", counted(event.Moved{InsertFailed: 1, ChainTooLong: 1}, both), loser, Facts{Dropped: true}, ChainTooLong, certain},
 		{"two chains at once", counted(event.Moved{InsertFailed: 2, ChainTooLong: 2}, both), loser, Facts{Dropped: true}, ChainTooLong, probable},
 		{"deleted meanwhile", counted(event.Moved{InsertFailed: 1}, both), udpEntry(7, 5000, statusDying), Facts{Dropped: true}, Dying, probable},
+		{"deleted meanwhile, and conntrack itself dropped it", atHook(counted(event.Moved{InsertFailed: 1}, 0), event.AtHookPlain), loser, Facts{Dropped: true}, Dying, certain},
+		{"deleted meanwhile, or its helper refused", atHook(counted(event.Moved{InsertFailed: 1}, 0), event.AtHookHelped), loser, Facts{Dropped: true}, Dying, probable},
+		{"deleted or its sequence number", atHook(counted(event.Moved{InsertFailed: 1}, 0), event.AtHookPlain), udpEntry(7, 5000, statusSeqAdjust), Facts{Dropped: true}, Dying, probable},
+		{"two that were deleted", atHook(counted(event.Moved{InsertFailed: 2}, 0), event.AtHookPlain), loser, Facts{Dropped: true}, Dying, probable},
+		{"deleted when it was in the table", atHook(counted(event.Moved{Drop: 1}, 0), event.AtHookPlain), udpEntry(7, 5000, statusDying|statusConfirmed), Facts{Dropped: true}, Dying, probable},
 		{"full, by its size", counted(event.Moved{Drop: 1}, 0), event.CTInfo{}, Facts{Dropped: true, Table: full}, TableFull, probable},
 		{"not full", counted(event.Moved{Drop: 1}, 0), event.CTInfo{}, Facts{Dropped: true, Table: roomy}, NoMemory, probable},
 		{"full now, but nothing was to be evicted", counted(event.Moved{Drop: 1}, both), event.CTInfo{}, Facts{Dropped: true, Table: full}, NoMemory, probable},
+		{"neither full nor TCP", atHook(counted(event.Moved{Drop: 1}, both), event.AtHookPlain), event.CTInfo{}, Facts{Dropped: true, Table: roomy}, NoMemory, certain},
+		{"neither full nor TCP, for two", atHook(counted(event.Moved{Drop: 2}, both), event.AtHookPlain), event.CTInfo{}, Facts{Dropped: true, Table: roomy}, NoMemory, probable},
+		{"not full, and something was invalid", atHook(counted(event.Moved{Drop: 1, Invalid: 1}, both), event.AtHookPlain), event.CTInfo{}, Facts{Dropped: true, Table: roomy}, NoMemory, probable},
+		{"a reopened connection, with probes", atHook(counted(event.Moved{Drop: 1, Invalid: 1}, both), event.AtHookPlain), event.CTInfo{}, Facts{Dropped: true, SYN: true, Table: roomy}, TCPReopenRace, probable},
 		{"a reopened connection", counted(event.Moved{Drop: 1, Invalid: 1}, 0), event.CTInfo{}, Facts{Dropped: true, SYN: true, Table: roomy}, TCPReopenRace, probable},
 		{"no counter moved", counted(event.Moved{}, 0), event.CTInfo{}, Facts{Dropped: true, Table: roomy}, UnknownCause, unknown},
 		{"another way out", event.CTFailure{}, udpEntry(7, 5000, statusDying|statusConfirmed), Facts{Dropped: true, Hook: "nf_nat_ipv4_out"}, NATInterfaceChanged, probable},
+		{"another way out, as NAT asks", event.CTFailure{Saw: event.SawOtherDevice}, udpEntry(7, 5000, statusDying|statusConfirmed), Facts{Dropped: true, Hook: "nf_nat_ipv4_out"}, NATInterfaceChanged, certain},
+		{"another way out, and who dropped is not known", event.CTFailure{Saw: event.SawOtherDevice}, udpEntry(7, 5000, statusDying|statusConfirmed), Facts{Dropped: true}, NATInterfaceChanged, probable},
+		{"a helper that says so", event.CTFailure{Saw: event.SawRefused, AtHook: event.AtHookHelped}, established, Facts{Dropped: true, Hook: "nf_confirm"}, Helper, certain},
+		{"a helper, since nothing else is asked", atHook(counted(event.Moved{}, 0), event.AtHookHelped), established, Facts{Dropped: true, Hook: "nf_confirm"}, Helper, certain},
+		{"a helper of a new flow", atHook(counted(event.Moved{}, 0), event.AtHookHelped), loser, Facts{Dropped: true, Hook: "nf_confirm"}, Helper, probable},
 		{"a helper", counted(event.Moved{}, 0), udpEntry(7, 5000, statusConfirmed|statusHelper), Facts{Dropped: true, Hook: "nf_confirm"}, Helper, probable},
 		{"invalid, with the kernel's words", invalidFailure("SEQ is over upper bound %u (over the window)"), event.CTInfo{}, Facts{Dropped: true}, Invalid, certain},
 		{"a complaint alone", invalidFailure("bad checksum"), event.CTInfo{}, Facts{}, Invalid, probable},
@@ -72,6 +88,11 @@ func TestCauseOfAFailure(t *testing.T) {
 
 func counted(m event.Moved, hooked event.Hooked) event.CTFailure {
 	return event.CTFailure{Counted: 1, Moved: m, Hooked: hooked}
+}
+
+func atHook(f event.CTFailure, how event.AtHook) event.CTFailure {
+	f.AtHook = how
+	return f
 }
 
 func invalidFailure(format string) (f event.CTFailure) {

@@ -1,11 +1,13 @@
 // Command bench measures what droptrace costs, side by side with other tools:
 //
-//	bench [-droptrace FILE] accepted   instructions that a packet which passes pays
-//	bench [-droptrace FILE] drops      drops per second of one sender
-//	bench [-droptrace FILE] loads      start, first answer and memory with large rulesets
+//	bench [-droptrace FILE] accepted      instructions that a packet which passes pays
+//	bench [-droptrace FILE] connections   the same of a packet that gets a conntrack entry
+//	bench [-droptrace FILE] drops         drops per second of one sender
+//	bench [-droptrace FILE] loads         start, first answer and memory with large rulesets
+//	bench [-droptrace FILE] tables        time and memory with large conntrack tables
 //
-// accepted counts instructions only where the clock does: in a guest of test/vm
-// with -icount. What it prints are measures, never a verdict: it fails only where
+// accepted and connections count instructions only where the clock does: in a
+// guest of test/vm with -icount. What it prints are measures, never a verdict: it fails only where
 // it could not measure.
 package main
 
@@ -44,14 +46,14 @@ func run(args []string, stdout io.Writer) error {
 		return err
 	}
 	if flags.NArg() != 1 {
-		return errors.New("want one of: accepted, drops, loads")
+		return errors.New("want one of: accepted, connections, drops, loads, tables")
 	}
 	reports := map[string]func(context.Context) error{
-		"accepted": b.accepted, "drops": b.drops, "loads": b.loads,
+		"accepted": b.accepted, "connections": b.connections, "drops": b.drops, "loads": b.loads, "tables": b.tables,
 	}
 	report, ok := reports[flags.Arg(0)]
 	if !ok {
-		return fmt.Errorf("no report %q: want accepted, drops or loads", flags.Arg(0))
+		return fmt.Errorf("no report %q: want accepted, connections, drops, loads or tables", flags.Arg(0))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -182,6 +182,7 @@ chain post { type nat hook postrouting priority 100; meta l4proto udp oifname et
 	})
 	sums := conntrackSums(t, l.host)
 	list := f.stop(t)
+	f.addsUp(t, list, sums)
 	causes, lost := counts(list)
 	if causes[conntrack.NATPortCollision] != flows-ports || len(list) != flows-ports {
 		t.Fatalf("causes %v, want %d collisions\n%s", causes, flows-ports, showFailures(list))
@@ -235,11 +236,11 @@ chain post { type nat hook postrouting priority 100; meta l4proto udp oifname et
 
 // longWay makes packets of the host walk many rules between the place where they
 // get an entry and the one where it goes into the table.
-func longWay(t *testing.T, ns string) {
+func longWay(t *testing.T, ns string, length int) {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString("table ip long {\nchain output { type filter hook output priority 0;\n")
-	for i := range 500 {
+	for i := range length {
 		fmt.Fprintf(&b, "ct mark %d counter\n", i+1)
 	}
 	b.WriteString("}\n}\n")
@@ -250,7 +251,7 @@ func longWay(t *testing.T, ns string) {
 // clash: the one that comes second to the table dies.
 func TestConntrackTCPFlowRace(t *testing.T) {
 	l := newLab(t)
-	longWay(t, l.host)
+	longWay(t, l.host, 500)
 	// A reset would end the winner before anybody could look it up.
 	rules(t, l.server, "table ip f {\nchain input { type filter hook input priority 0; drop\n}\n}\n")
 	l.ready(t)
@@ -270,6 +271,7 @@ func TestConntrackTCPFlowRace(t *testing.T) {
 	}, func() bool { return conntrackSums(t, l.host)["drop"] >= 3 })
 	sums := conntrackSums(t, l.host)
 	list := f.stop(t)
+	f.addsUp(t, list, sums)
 	causes, lost := counts(list)
 	if causes[conntrack.SameFlowRace] != lost || lost != sums["drop"] || lost != sums["insert_failed"] {
 		t.Fatalf("causes %v, lost %d, kernel %v\n%s", causes, lost, sums, showFailures(list))
@@ -285,7 +287,7 @@ func TestConntrackTCPFlowRace(t *testing.T) {
 // not are lost.
 func TestConntrackDNSRace(t *testing.T) {
 	l := newLab(t)
-	longWay(t, l.host)
+	longWay(t, l.host, 500)
 	rules(t, l.host, `table ip nat {
 chain output { type nat hook output priority -100; udp dport 53 dnat to numgen inc mod 2 map { 0 : 198.51.100.2, 1 : 198.51.100.3 }
 }
@@ -311,6 +313,7 @@ chain output { type nat hook output priority -100; udp dport 53 dnat to numgen i
 	})
 	sums := conntrackSums(t, l.host)
 	list := f.stop(t)
+	f.addsUp(t, list, sums)
 	causes, lost := counts(list)
 	resolved := sums["clash_resolve"]
 	if !f.probes {
@@ -428,6 +431,7 @@ func TestGuestConntrackTableFull(t *testing.T) {
 	manyFlows(t, l, 10000, flows, 9999)
 	sums := settled(t, l.host)
 	list := f.stop(t)
+	f.addsUp(t, list, sums)
 	causes, lost := counts(list)
 	t.Logf("causes %v, kernel %v", causes, sums)
 	if sums["drop"] == 0 || sums["early_drop"] == 0 {
@@ -475,6 +479,7 @@ func TestGuestConntrackChainTooLong(t *testing.T) {
 	manyFlows(t, l, 2000, 25000, 9999)
 	sums := settled(t, l.host)
 	list := f.stop(t)
+	f.addsUp(t, list, sums)
 	causes, lost := counts(list)
 	t.Logf("causes %v, kernel %v", causes, sums)
 	if sums["chaintoolong"] == 0 {

@@ -75,6 +75,31 @@ func race(t *testing.T, ns string, send func(round uint16) error, done func() bo
 	t.Logf("%d rounds", round.Load())
 }
 
+// pour calls send from a thread inside, with another number each time, until
+// the function that it returns is called.
+func pour(t *testing.T, ns string, send func(n uint16) error) (stop func()) {
+	t.Helper()
+	var stopped atomic.Bool
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread() // ends with the goroutine: it is in another namespace
+		result <- enterAnd(ns, func() error {
+			for n := uint16(0); !stopped.Load(); n++ {
+				if err := send(n); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}()
+	return func() {
+		stopped.Store(true)
+		if err := <-result; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // tcpChecksum is RFC 9293's, over the pseudo header of IPv4.
 func tcpChecksum(src, dst unix.Sockaddr, b []byte) uint16 {
 	s, d := src.(*unix.SockaddrInet4).Addr, dst.(*unix.SockaddrInet4).Addr

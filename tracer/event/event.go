@@ -141,6 +141,8 @@ const (
 	SawFull              // early_drop found nobody to evict
 	SawEvicted           // early_drop evicted Other
 	SawInvalid           // a protocol's tracker complained: Reason
+	SawRefused           // a helper complained: Reason
+	SawOtherDevice       // masqueraded for another device than it leaves by
 )
 
 // Hooked are the probes that stood: what they did not see was not so.
@@ -164,13 +166,22 @@ type Moved struct {
 	ChainTooLong uint32
 }
 
+// AtHook says whether conntrack's own hook function dropped the packet.
+type AtHook uint8
+
+const (
+	NotAtHook    AtHook = iota // or it is not known
+	AtHookPlain                // its entry has no helper
+	AtHookHelped               // it has one
+)
+
 // CTFailure is what told that a packet failed to get its conntrack entry.
 type CTFailure struct {
 	_       structs.HostLayout
 	Saw     Saw
 	Hooked  Hooked
 	Counted uint8 // Moved is valid
-	AtHook  uint8 // conntrack's own hook function dropped the packet
+	AtHook  AtHook
 	Moved   Moved
 	_       uint32
 	Other   CTInfo

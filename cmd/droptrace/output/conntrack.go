@@ -26,7 +26,7 @@ func (t *Text) Failure(f *resolve.ConntrackFailure) error {
 		label, color = "passed", yellow
 	}
 	facts := []string{causeName(&f.Failure)}
-	for _, fact := range []string{s.hook(&d), netnsName(&f.Netns, s.ASCII)} {
+	for _, fact := range []string{s.hook(&d), s.netns(&f.Netns)} {
 		if fact != "" {
 			facts = append(facts, fact)
 		}
@@ -84,11 +84,24 @@ func (s Style) entry(e *conntrack.Entry) string {
 	if e.TCPState != "" {
 		f = append(f, Escape(e.TCPState, true))
 	}
-	if len(e.Status) > 0 {
-		f = append(f, Escape(strings.Join(e.Status, ","), true))
+	if status := besidesNAT(e.Status); len(status) > 0 {
+		f = append(f, Escape(strings.Join(status, ","), true))
 	}
 	if e.Zone != 0 {
 		f = append(f, "zone\x00"+count(uint64(e.Zone)))
 	}
 	return strings.Join(f, s.sep())
+}
+
+// besidesNAT leaves out what the reply tuple tells better.
+func besidesNAT(status []string) []string {
+	var rest []string
+	for _, word := range status {
+		switch word {
+		case "snat", "dnat", "src_nat_done", "dst_nat_done":
+		default:
+			rest = append(rest, word)
+		}
+	}
+	return rest
 }

@@ -1,12 +1,19 @@
 package output
 
-import "unicode"
+import (
+	"strings"
+	"unicode"
+
+	"github.com/droptrace/droptrace/resolve"
+)
 
 // Style is what a stream can show.
 type Style struct {
 	Width int  // columns; 0 means that lines are not wrapped
 	Color bool // escape sequences are understood
 	ASCII bool // the locale is not UTF-8
+	// OneNetns: all is of one namespace, which the heading names.
+	OneNetns bool
 }
 
 // The colours, few on purpose: what died stands out, what mends it too.
@@ -23,6 +30,19 @@ const (
 // glue is a space at which a line is broken only where nothing else helps. It
 // can stand in a composed line because Escape lets no control character in.
 const glue = '\x00'
+
+// Join parts facts of a line that is not wrapped.
+func (s Style) Join(facts []string) string {
+	return strings.Join(facts, strings.ReplaceAll(s.sep(), string(glue), " "))
+}
+
+// netns names a namespace where that says something.
+func (s Style) netns(n *resolve.Netns) string {
+	if s.OneNetns {
+		return ""
+	}
+	return netnsName(n, s.ASCII)
+}
 
 // sep parts facts of one line. It clings to the fact before it.
 func (s Style) sep() string {

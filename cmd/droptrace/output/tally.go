@@ -66,7 +66,7 @@ func (t *Tally) byPlace(s Style) []total {
 	list := make([]total, 0, len(t.places))
 	for _, p := range t.places {
 		l := total{count: p.count, name: s.short(p.drop)}
-		if ns := netnsName(&p.drop.Netns, s.ASCII); ns != "" {
+		if ns := s.netns(&p.drop.Netns); ns != "" {
 			l.name += s.sep() + ns
 		}
 		if p.lost > 0 {

@@ -37,7 +37,7 @@ func (s Style) facts(d *resolve.Drop) string {
 		add("failed: nobody took it from its queue")
 	}
 	add(s.hook(d))
-	add(netnsName(&d.Netns, s.ASCII))
+	add(s.netns(&d.Netns))
 	switch d.Cause {
 	case "kernel":
 		add(s.kernel(d))

@@ -1,0 +1,59 @@
+package conntrack
+
+import (
+	"errors"
+
+	"github.com/droptrace/droptrace/resolve/conntrack/table"
+	"github.com/droptrace/droptrace/tracer/event"
+)
+
+// clashOf tells by tuples. Of one flow the original ones are equal; where only
+// the reply tuples are, NAT gave two flows the same port.
+func clashOf(loser, winner *event.CTInfo) Cause {
+	l, w := bare(loser.Original), bare(winner.Original)
+	r := bare(loser.Reply)
+	switch {
+	case loser.Present != event.CTEntry || winner.Present != event.CTEntry:
+		return Clash
+	case l == w:
+		return SameFlowRace
+	case r == bare(winner.Reply), r == w:
+		return NATPortCollision
+	}
+	return Clash
+}
+
+// bare is a tuple without the direction that it was entered under.
+func bare(t event.CTTuple) event.CTTuple {
+	t.Dir = 0
+	return t
+}
+
+// FindOther looks for the entry that was there first, where only counters told
+// that there was one. Of a clash it then says which kind it was.
+func (f *Failure) FindOther(loser *event.CTInfo, lookup func(*table.Tuple, uint16) (*table.Entry, error)) {
+	if f.Cause != Clash || f.Other != nil || loser.Present != event.CTEntry {
+		return
+	}
+	// The reply first: where NAT has no port left many losers share it.
+	e, err := lookup(tableTuple(&loser.Reply), loser.Zone)
+	if err == nil {
+		f.Cause, f.Other = NATPortCollision, entryOfTable(e)
+		if e.Original == *tableTuple(&loser.Original) {
+			f.Cause = SameFlowRace
+		}
+		return
+	}
+	if !errors.Is(err, table.ErrNoEntry) {
+		return
+	}
+	e, err = lookup(tableTuple(&loser.Original), loser.Zone)
+	switch {
+	case err == nil:
+		f.Cause, f.Other = SameFlowRace, entryOfTable(e)
+	case errors.Is(err, table.ErrNoEntry) && len(nat(loser)) == 0:
+		// Gone again. Its reply tuple is its original one turned round: who had
+		// the one had the other, or was translated to it, which is rare.
+		f.Cause = SameFlowRace
+	}
+}

@@ -1,0 +1,98 @@
+package integration
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/conntrack"
+)
+
+// addsUp holds what droptrace told against the kernel's counters: each cause
+// moves those that it moves in nf_conntrack_core.c, by one, and nothing else does.
+func (f *failing) addsUp(t *testing.T, list []resolve.ConntrackFailure, sums map[string]int) {
+	t.Helper()
+	causes, _ := counts(list)
+	of := func(names ...conntrack.Cause) (n int) {
+		for _, name := range names {
+			n += causes[name]
+		}
+		return n
+	}
+	clashes := of(conntrack.SameFlowRace, conntrack.NATPortCollision, conntrack.Clash)
+	want := map[string]int{
+		"drop":          clashes + of(conntrack.TableFull, conntrack.NoMemory, conntrack.TCPReopenRace),
+		"insert_failed": clashes + of(conntrack.ChainTooLong, conntrack.Dying),
+		"chaintoolong":  of(conntrack.ChainTooLong),
+	}
+	if f.probes { // what loses no packet is not seen without
+		want["early_drop"] = of(conntrack.EarlyDrop)
+		want["clash_resolve"] = of(conntrack.ClashResolved)
+	}
+	for name, n := range want {
+		if sums[name] != n {
+			t.Errorf("%s: the kernel counted %d, droptrace told %d", name, sums[name], n)
+		}
+	}
+	if causes[conntrack.UnknownCause] != 0 || t.Failed() {
+		t.Errorf("causes %v, the kernel counted %v\n%s", causes, sums, showFailures(list))
+	}
+}
+
+// TestConntrackSumsAddUp: failures of several kinds at once, some in process
+// context and some under softirqs, on every CPU. Afterwards the events are what
+// the kernel counted, summed over CPUs.
+func TestConntrackSumsAddUp(t *testing.T) {
+	l := newLab(t)
+	longWay(t, l.host, 500)
+	rules(t, l.host, `table ip nat {
+chain post { type nat hook postrouting priority 100; udp dport 9999 snat to 198.51.100.1:5000-5001
+}
+}
+table ip f {
+chain input { type filter hook input priority 0; ct state invalid counter drop
+}
+}
+`)
+	rules(t, l.server, "table ip f {\nchain input { type filter hook input priority 0; drop\n}\n}\n")
+	l.ready(t)
+	f := startConntrack(t, l.host, "--resolved")
+	var sent uint16
+	race(t, l.host, func(round uint16) error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		_, to := address(serverIP, 0)
+		err = unix.Sendto(fd, tcpHeader("198.51.100.1", serverIP, 1024+round%60000, 81, 0x02), 0, to)
+		if err == unix.EPERM {
+			return nil // it lost
+		}
+		return err
+	}, func() bool {
+		sent++
+		udpFrom(t, l.client, 1000+sent, serverIP, 9999)             // two ports are not enough
+		sendTCP(t, l.client, clientIP, hostIP, 1000+sent, 80, 0x03) // SYN and FIN
+		sums := conntrackSums(t, l.host)
+		return sent >= 20 && sums["drop"] >= int(sent)+5 // more than NAT's
+	})
+	sums := settled(t, l.host)
+	list := f.stop(t)
+	f.addsUp(t, list, sums)
+	meanwhile := fmt.Sprintf("meanwhile: insert_failed %d, drop %d, ", sums["insert_failed"], sums["drop"])
+	if !bytes.Contains(f.stderr.bytes(), []byte(meanwhile)) {
+		t.Errorf("no %q in\n%s", meanwhile, f.stderr.bytes())
+	}
+	causes, _ := counts(list)
+	t.Logf("causes %v, kernel %v", causes, sums)
+	if causes[conntrack.Invalid] != sums["invalid"] {
+		t.Errorf("invalid: the kernel counted %d, droptrace told %d", sums["invalid"], causes[conntrack.Invalid])
+	}
+	if causes[conntrack.NATPortCollision] == 0 || causes[conntrack.SameFlowRace] == 0 || causes[conntrack.Invalid] == 0 {
+		t.Errorf("not every kind came: %v", causes)
+	}
+}
