@@ -44,6 +44,10 @@ type namespace struct {
 	modelCost time.Duration
 	reading   *reading // nil where none is under way
 
+	// described are rules and policies that dropped before. Those of a ruleset
+	// that was read again since are never asked for, and go with the others.
+	described map[placeKey]described
+
 	machine *machine.Machine // nil without handle
 	whys    whys
 
@@ -109,7 +113,7 @@ func (n *namespace) readNFT(ctx context.Context, now time.Time) (ok, changing bo
 	}
 	nft, err := nftables.Read(ctx, n.handle)
 	if err == nil {
-		n.nft = nft
+		n.nft, n.described = nft, nil
 	}
 	n.nftErr = err
 	n.nftRead = time.Now()
@@ -131,7 +135,7 @@ func (n *namespace) readXT(now time.Time, watch Watcher) error {
 	if err != nil {
 		return err
 	}
-	n.xt = make(map[xtables.TableID]*xtTable, len(ids))
+	n.xt, n.described = make(map[xtables.TableID]*xtTable, len(ids)), nil
 	for _, id := range ids {
 		t, e := n.watchXT(id, watch)
 		if e != nil {

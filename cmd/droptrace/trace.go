@@ -41,9 +41,11 @@ type trace struct {
 	namespaces []netns.Namespace // asked for, else our own
 	interfaces []string          // asked for by name
 
-	event        event.Event
-	capture      resolve.Capture
-	started      bool
+	event   event.Event
+	capture resolve.Capture
+	started bool
+	// What is in the ring at the end is still resolved.
+	uncancelled  context.Context
 	notice       func(message string)
 	refreshNext  time.Time
 	modules      string    // names of the loaded ones
@@ -164,7 +166,7 @@ func explainFailure(err error) error {
 // Next implements source.
 func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
 	if !t.started {
-		t.started = true
+		t.started, t.uncancelled = true, context.WithoutCancel(ctx)
 		// Detaching ends a Read that waits, once it has drained the ring.
 		context.AfterFunc(ctx, func() { t.tracer.Detach() })
 		t.refreshNext = time.Now().Add(refreshEvery)
@@ -181,7 +183,7 @@ func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
 		case err != nil:
 			return nil, err
 		}
-		if d := t.resolve(ctx); d != nil {
+		if d := t.resolve(t.uncancelled); d != nil {
 			return d, nil
 		}
 	}
@@ -207,7 +209,7 @@ func (t *trace) resolve(ctx context.Context) *resolve.Drop {
 		t.filteredUser.Add(1)
 		return nil
 	}
-	d := t.resolver.Resolve(context.WithoutCancel(ctx), e, t.tracer.Time(e))
+	d := t.resolver.Resolve(ctx, e, t.tracer.Time(e))
 	var table, chain, state string
 	if d.Rule != nil {
 		table, chain = d.Rule.Table, d.Rule.Chain
