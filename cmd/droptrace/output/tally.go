@@ -15,12 +15,15 @@ const maxTally = 4096
 // value is empty and ready.
 type Tally struct {
 	places  map[ruleKey]*placeTotal
-	reasons map[string]uint64
+	last    *placeTotal // of the drop before: mostly it is the same again
+	reasons map[string]*uint64
 	// What found no room above.
-	otherPlaces, otherReasons uint64
+	otherPlaces  placeTotal
+	otherReasons uint64
 }
 
 type placeTotal struct {
+	key   ruleKey
 	drop  *resolve.Drop // the first of them, for its names
 	count uint64
 }
@@ -28,24 +31,39 @@ type placeTotal struct {
 // Add counts d with its repeats.
 func (t *Tally) Add(d *resolve.Drop) {
 	if t.places == nil {
-		t.places, t.reasons = make(map[ruleKey]*placeTotal), make(map[string]uint64)
+		t.places, t.reasons = make(map[ruleKey]*placeTotal), make(map[string]*uint64)
 	}
 	n := 1 + d.Repeats
 	k := ruleKeyOf(d)
 	k.verdict, k.hook = "", "" // one rule is one line, wherever it is reached from
-	switch p := t.places[k]; {
-	case p != nil:
-		p.count += n
-	case len(t.places) < maxTally:
-		t.places[k] = &placeTotal{drop: d, count: n}
+	if t.last == nil || t.last.key != k {
+		t.last = t.place(k, d)
+	}
+	t.last.count += n
+	reason := t.reasons[d.Reason]
+	switch {
+	case reason != nil:
+	case len(t.reasons) < maxTally:
+		reason = new(uint64)
+		t.reasons[d.Reason] = reason
 	default:
-		t.otherPlaces += n
+		reason = &t.otherReasons
 	}
-	if _, ok := t.reasons[d.Reason]; ok || len(t.reasons) < maxTally {
-		t.reasons[d.Reason] += n
-	} else {
-		t.otherReasons += n
+	*reason += n
+}
+
+// place finds what counts drops of that key.
+func (t *Tally) place(k ruleKey, d *resolve.Drop) *placeTotal {
+	p := t.places[k]
+	switch {
+	case p != nil:
+	case len(t.places) < maxTally:
+		p = &placeTotal{key: k, drop: d}
+		t.places[k] = p
+	default:
+		p = &t.otherPlaces
 	}
+	return p
 }
 
 // total is a line of the summary.
@@ -72,8 +90,8 @@ func (t *Tally) byPlace(s Style) []total {
 		list = append(list, l)
 	}
 	sortTotals(list)
-	if t.otherPlaces > 0 {
-		list = append(list, total{count: t.otherPlaces, name: "other rules and places"})
+	if t.otherPlaces.count > 0 {
+		list = append(list, total{count: t.otherPlaces.count, name: "other rules and places"})
 	}
 	return list
 }
@@ -82,7 +100,7 @@ func (t *Tally) byPlace(s Style) []total {
 func (t *Tally) byReason(s Style) []total {
 	list := make([]total, 0, len(t.reasons))
 	for r, n := range t.reasons {
-		l := total{count: n, name: Escape(r, s.ASCII), text: symbol.Explain("", r)}
+		l := total{count: *n, name: Escape(r, s.ASCII), text: symbol.Explain("", r)}
 		if r == "" {
 			l.name = "no reason given by this kernel"
 		}
