@@ -138,12 +138,12 @@ func (r *Resolver) space(ctx context.Context, inode uint32) *namespace {
 	return n
 }
 
-// Resolve names what an event holds. The time is the drop's wall clock.
-func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time) *Drop {
+// Resolve fills d with what an event holds. The time is the drop's wall clock.
+func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d *Drop) {
 	n := r.space(ctx, e.Netns)
 	r.at = replay.Place{}
 	place := r.location(e.Location)
-	d := &Drop{
+	*d = Drop{
 		Type: "drop", Schema: Schema, Time: at,
 		Packet:   packetOf(e),
 		Netns:    n.info,
@@ -158,7 +158,7 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time) *D
 		if r.NoWhy {
 			d.Why = nil
 		}
-		return d
+		return
 	}
 	d.Conntrack = conntrack.Of(&e.CT, conntrack.Context{
 		Seen: e.Flags&event.Conntrack != 0 && conntrack.Passed(e.PF, e.Hook), HZ: r.hz,
@@ -180,7 +180,6 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time) *D
 	if e.Flags&event.HasStack != 0 {
 		d.Stack = r.stack(e)
 	}
-	return d
 }
 
 func (r *Resolver) resolveHook(e *event.Event, d *Drop) {

@@ -97,6 +97,8 @@ type fake struct {
 
 	mu   sync.Mutex
 	sent int
+
+	next resolve.Drop // overwritten with each Next, as the tracer does
 }
 
 func (f *fake) open(_ context.Context, cfg Config) (source, error) {
@@ -176,7 +178,8 @@ func (f *fake) Next(ctx context.Context) (*resolve.Drop, error) {
 	f.mu.Lock()
 	f.sent++
 	f.mu.Unlock()
-	return f.drop(i), nil
+	f.next = *f.drop(i)
+	return &f.next, nil
 }
 
 func (f *fake) Capture() *resolve.Capture { return nil }

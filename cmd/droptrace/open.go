@@ -9,9 +9,10 @@ import (
 
 // source is where drops come from: the tracer with the resolver behind it.
 type source interface {
-	// Next returns the next drop that matches. When ctx is done the source
-	// detaches its probes, hands out what the buffer still holds, and then
-	// returns io.EOF; any other error is a failure. One goroutine calls it.
+	// Next returns the next drop that matches; it may be overwritten when Next
+	// is called again. When ctx is done the source detaches its probes, hands
+	// out what the buffer still holds, and then returns io.EOF; any other error
+	// is a failure. One goroutine calls it.
 	Next(ctx context.Context) (*resolve.Drop, error)
 	// Capture returns the bytes of the drop that Next returned last, nil where
 	// they are not known. They are valid until Next is called again.

@@ -42,6 +42,7 @@ type trace struct {
 	interfaces []string          // asked for by name
 
 	event   event.Event
+	drop    resolve.Drop // the one that Next returned
 	capture resolve.Capture
 	started bool
 	// What is in the ring at the end is still resolved.
@@ -209,7 +210,8 @@ func (t *trace) resolve(ctx context.Context) *resolve.Drop {
 		t.filteredUser.Add(1)
 		return nil
 	}
-	d := t.resolver.Resolve(ctx, e, t.tracer.Time(e))
+	d := &t.drop
+	t.resolver.Resolve(ctx, e, t.tracer.Time(e), d)
 	var table, chain, state string
 	if d.Rule != nil {
 		table, chain = d.Rule.Table, d.Rule.Chain

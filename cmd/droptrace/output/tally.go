@@ -24,7 +24,7 @@ type Tally struct {
 
 type placeTotal struct {
 	key   ruleKey
-	drop  *resolve.Drop // the first of them, for its names
+	drop  resolve.Drop // the first of them, for its names
 	count uint64
 }
 
@@ -58,7 +58,7 @@ func (t *Tally) place(k ruleKey, d *resolve.Drop) *placeTotal {
 	switch {
 	case p != nil:
 	case len(t.places) < maxTally:
-		p = &placeTotal{key: k, drop: d}
+		p = &placeTotal{key: k, drop: *d}
 		t.places[k] = p
 	default:
 		p = &t.otherPlaces
@@ -77,7 +77,7 @@ type total struct {
 func (t *Tally) byPlace(s Style) []total {
 	list := make([]total, 0, len(t.places))
 	for _, p := range t.places {
-		l := total{count: p.count, name: s.short(p.drop)}
+		l := total{count: p.count, name: s.short(&p.drop)}
 		if ns := netnsName(&p.drop.Netns, s.ASCII); ns != "" {
 			l.name += s.sep() + ns
 		}
