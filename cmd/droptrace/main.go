@@ -15,7 +15,13 @@ import (
 	"github.com/droptrace/droptrace/resolve"
 )
 
+// heapGrowth is how much, in percent of what is in use, may be garbage. Half of
+// Go's own: what the start and large rulesets read is garbage at once, and the
+// drops of a flood are not (trace.Next).
+const heapGrowth = 50
+
 func main() {
+	debug.SetGCPercent(heapGrowth)
 	os.Exit(run(os.Args, systemTerminal(), open))
 }
 

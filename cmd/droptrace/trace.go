@@ -113,7 +113,7 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 	}
 	kernel, _ := t.filter.Kernel()
 	t.tracer, err = tracer.Open(ctx, tracer.Options{
-		Filter: kernel, Symbols: kernelSymbols{t.symbols.Table()}, BufferSize: cfg.BufferSize,
+		Filter: kernel, Symbols: kernelSymbols{t.symbols.Table()}, BufferSize: cfg.bufferSize(),
 		Stack: cfg.Stack, Plan: tracer.Plan(cfg.Probes), BTF: spec, Expression: program,
 		Snaplen: cfg.Snaplen, Conntrack: cfg.Conntrack, Resolved: cfg.Resolved,
 	})
