@@ -165,11 +165,11 @@ func (n *namespace) watchXT(id xtables.TableID, watch Watcher) (*xtTable, error)
 		if t.address, err = watch.Watch(n.handle.Do, blob); err != nil {
 			return nil, err
 		}
-		again, err := xtables.Read(n.handle, id)
+		same, err := xtables.Unchanged(n.handle, blob)
 		if err != nil {
 			return nil, err
 		}
-		if again.Digest == blob.Digest {
+		if same {
 			return t, nil
 		}
 	}

@@ -97,6 +97,35 @@ func Read(ns Namespace, id TableID) (*Blob, error) {
 	return b, nil
 }
 
+// Unchanged reads the blob's table again and reports whether it still has the
+// blob's rules. Errors are those of Read.
+func Unchanged(ns Namespace, b *Blob) (same bool, err error) {
+	err = ns.Do(func() error {
+		s, err := openSocket(b.ID)
+		if err != nil {
+			return err
+		}
+		defer s.close()
+		same, err = b.unchanged(s.getsockopt)
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("read iptables-legacy table %q of %s: %w", b.ID.Name, b.ID.Family, err)
+	}
+	return same, nil
+}
+
+func (b *Blob) unchanged(get getsockopt) (bool, error) {
+	for range readTries {
+		info, raw, err := readOnce(b.ID.Name, get)
+		if errors.Is(err, unix.EAGAIN) {
+			continue
+		}
+		return err == nil && b.same(info, raw), err
+	}
+	return false, ErrChanging
+}
+
 // Of struct ipt_getinfo and ipt_get_entries, uapi linux/netfilter_ipv4/ip_tables.h.
 const (
 	tableNameSize = 32 // XT_TABLE_MAXNAMELEN
