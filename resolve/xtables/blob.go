@@ -35,8 +35,8 @@ type Blob struct {
 	// as the blob has them, which is how iptables lists them.
 	Table   *ruleset.Table
 	Entries []Entry // by offset
-	layout layout
-	raw    []byte // the entries with what the kernel writes to zeroed
+	layout  layout
+	raw     []byte // the entries with what the kernel writes to zeroed
 }
 
 // Entry is one ipt_entry or ip6t_entry.
