@@ -45,6 +45,7 @@ type trace struct {
 	drop    resolve.Drop // the one that Next returned
 	capture resolve.Capture
 	started bool
+	naps    naps
 	// What is in the ring at the end is still resolved.
 	uncancelled  context.Context
 	notice       func(message string)
@@ -174,7 +175,11 @@ func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
 		t.tracer.SetDeadline(t.refreshNext)
 	}
 	for {
-		t.maintain(ctx)
+		now := time.Now()
+		t.maintain(ctx, now)
+		if t.naps.due(now, t.fresh) {
+			time.Sleep(napLength)
+		}
 		err := t.tracer.Read(&t.event)
 		switch {
 		case errors.Is(err, ringbuf.ErrFlushed):
