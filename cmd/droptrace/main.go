@@ -15,10 +15,10 @@ import (
 	"github.com/droptrace/droptrace/resolve"
 )
 
-// heapGrowth is how much, in percent of what is in use, may be garbage. Half of
-// Go's own: what the start and large rulesets read is garbage at once, and the
-// drops of a flood are not (trace.Next).
-const heapGrowth = 50
+// heapGrowth is how much garbage there may be, in percent of what is in use. A
+// quarter of Go's own: the start and the reading of large rulesets make most of it,
+// the drops of a flood hardly any, but for their conntrack state (trace.Next).
+const heapGrowth = 25
 
 func main() {
 	debug.SetGCPercent(heapGrowth)
