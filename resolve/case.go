@@ -6,7 +6,6 @@ import (
 	"github.com/droptrace/droptrace/resolve/diagnose"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
-	"github.com/droptrace/droptrace/resolve/symbol"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
@@ -18,9 +17,7 @@ func (r *Resolver) caseOf(n *namespace, e *event.Event, d *Drop) *diagnose.Case 
 		Conntrack: d.Conntrack,
 		Namespace: diagnose.Namespace{Name: n.info.Name, PID: n.info.PID, Own: n.info.Own},
 	}
-	if function, _, ok := r.Symbols.Lookup(e.Location); ok {
-		c.Symbol = symbol.Base(function)
-	}
+	c.Symbol = r.location(e.Location).function
 	if n.machine != nil {
 		c.Machine, c.Environment = n.machine, n.machine
 	}

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/droptrace/droptrace/resolve/ruleset"
-	"github.com/droptrace/droptrace/resolve/symbol"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
@@ -99,8 +98,7 @@ func baseOf(bases []*ruleset.Chain, hook string) *ruleset.Chain {
 // noRule tells the rest: no netfilter in it, or netfilter that did not say which
 // rule.
 func (r *Resolver) noRule(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
-	function, _, _ := r.Symbols.Lookup(e.Location)
-	function = symbol.Base(function)
+	function := r.location(e.Location).function
 	if e.Hook == event.NoHook && !strings.HasPrefix(function, "nf") {
 		return // the kernel's own reason is the answer
 	}

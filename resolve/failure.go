@@ -49,7 +49,7 @@ func (r *Resolver) ResolveFailure(ctx context.Context, e *event.Event, at time.T
 	if e.Hook != event.NoHook {
 		r.resolveHook(e, &d)
 	} else if e.DevIndex != 0 {
-		d.In = &Interface{Index: e.DevIndex, Name: cString(e.DevName[:])}
+		d.In = r.device(e.DevIndex, e.DevName)
 	}
 	out.Hook, out.In, out.Out = d.Hook, d.In, d.Out
 	out.Conntrack = conntrack.Of(&e.CT, conntrack.Context{HZ: r.hz})

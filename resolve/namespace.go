@@ -60,6 +60,10 @@ type namespace struct {
 	modelCost time.Duration
 	reading   *reading // nil where none is under way
 
+	// described are rules and policies that dropped before. Those of a ruleset
+	// that was read again since are never asked for, and go with the others.
+	described map[placeKey]described
+
 	machine *machine.Machine // nil without handle
 	whys    whys
 
@@ -146,7 +150,7 @@ func (n *namespace) readNFT(ctx context.Context, now time.Time) (ok, changing bo
 	}
 	nft, err := nftables.Read(ctx, n.handle)
 	if err == nil {
-		n.nft = nft
+		n.nft, n.described = nft, nil
 	}
 	n.nftErr = err
 	n.nftRead = time.Now()
@@ -182,7 +186,7 @@ func (n *namespace) readXT(now time.Time, watch Watcher) error {
 	}
 	old := n.xt
 	defer func() { forget(old) }()
-	n.xt = make(map[xtables.TableID]*xtTable, len(ids))
+	n.xt, n.described = make(map[xtables.TableID]*xtTable, len(ids)), nil
 	for _, id := range ids {
 		t, e := n.watchXT(id, watch)
 		if e != nil {
@@ -205,7 +209,7 @@ func (n *namespace) watchXT(id xtables.TableID, watch Watcher) (*xtTable, error)
 		if err != nil {
 			return nil, err
 		}
-		t := &xtTable{Blob: blob, unchanged: func() (bool, error) { return blob.Unchanged(n.handle) }}
+		t := &xtTable{Blob: blob, unchanged: func() (bool, error) { return xtables.Unchanged(n.handle, blob) }}
 		if t.since, err = uptime(); err != nil {
 			return nil, err
 		}
@@ -215,11 +219,11 @@ func (n *namespace) watchXT(id xtables.TableID, watch Watcher) (*xtTable, error)
 		if t.watched, err = watch.Watch(n.handle.Do, blob); err != nil {
 			return nil, err
 		}
-		again, err := xtables.Read(n.handle, id)
+		same, err := xtables.Unchanged(n.handle, blob)
 		if err != nil {
 			return nil, err
 		}
-		if again.Digest == blob.Digest {
+		if same {
 			return t, nil
 		}
 	}

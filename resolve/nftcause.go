@@ -70,18 +70,27 @@ func (r *Resolver) nftRule(ctx context.Context, n *namespace, e *event.Event, d 
 			Note: "where the rule should be the kernel had one that does not drop"}
 		return
 	}
-	bases := snapshot.Bases(rule.Chain)
-	d.Rule = describe(rule.Chain, bases, d.Hook)
-	d.Rule.Handle = rule.Handle
-	// A rule is the same by any generation; its neighbours need not be.
-	if g := e.Rule.Generation; g == 0 || g == snapshot.Ruleset().Generation {
-		d.Rule.Number = rule.Number
-		r.at = replay.Place{Chain: rule.Chain, Rule: rule, Base: baseOf(bases, d.Hook)}
-	}
 	if rule.Rejects || e.Rule.Reject != 0 {
 		d.Verdict = "reject"
 	}
+	// A rule is the same by any generation; its neighbours need not be.
+	same := e.Rule.Generation == 0 || e.Rule.Generation == snapshot.Ruleset().Generation
+	key := placeKey{rule.Chain, rule, d.Hook, same}
+	if known, ok := n.described[key]; ok {
+		d.Rule, r.at = known.rule, known.at
+		return
+	}
+	bases := snapshot.Bases(rule.Chain)
+	d.Rule = describe(rule.Chain, bases, d.Hook)
+	d.Rule.Handle = rule.Handle
+	if same {
+		d.Rule.Number = rule.Number
+		r.at = replay.Place{Chain: rule.Chain, Rule: rule, Base: baseOf(bases, d.Hook)}
+	}
 	r.nftText(ctx, snapshot, rule, d)
+	if d.Rule.TextMissing == "" { // else the next drop may get its text
+		remember(&n.described, key, described{d.Rule, r.at})
+	}
 }
 
 func rejectByProbe(e *event.Event, d *Drop) {
@@ -190,12 +199,19 @@ func (r *Resolver) nftPolicy(ctx context.Context, n *namespace, e *event.Event, 
 		_, changing = n.readNFT(ctx, r.now())
 		chain, ok = find()
 	}
-	if ok {
-		d.Rule = describe(chain, []*ruleset.Chain{chain}, d.Hook)
-		r.at = replay.Place{Chain: chain, Base: chain}
-	} else {
+	if !ok {
 		d.Rule = nftNames(n, e)
 		d.Rule.TextMissing = removed(n, "chain", changing)
+		d.Rule.Policy = "drop"
+		return
 	}
+	r.at = replay.Place{Chain: chain, Base: chain}
+	key := placeKey{chain: chain, hook: d.Hook}
+	if known, ok := n.described[key]; ok {
+		d.Rule = known.rule
+		return
+	}
+	d.Rule = describe(chain, []*ruleset.Chain{chain}, d.Hook)
 	d.Rule.Policy = "drop"
+	remember(&n.described, key, described{d.Rule, r.at})
 }

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"net"
 	"net/netip"
 
@@ -23,9 +24,6 @@ func packetOf(e *event.Event) Packet {
 	}
 	if e.Flags&event.VLAN != 0 {
 		out.VLAN = ref(e.VLANTCI & 0xfff)
-	}
-	if e.Flags&event.TupleOnly != 0 {
-		return tupleOnly(out)
 	}
 	return out
 }
@@ -73,6 +71,11 @@ func optionBytes(p *packet.Packet, b []byte) []byte {
 func ref[T any](v T) *T { return &v }
 
 func headerOf(h *packet.Header) Packet {
+	// What a Packet points to, in one piece of memory.
+	s := &struct {
+		source, destination, id uint16
+		payload                 int
+	}{h.SourcePort, h.DestinationPort, h.ID, h.PayloadLength}
 	out := Packet{
 		Family: h.EtherType.String(), Source: h.Source, Destination: h.Destination,
 		IPLength: h.IPLength, TTL: h.TTL,
@@ -81,13 +84,13 @@ func headerOf(h *packet.Header) Packet {
 		out.Protocol = h.Protocol.String()
 	}
 	if h.HasPorts {
-		out.SourcePort, out.DestinationPort = ref(h.SourcePort), ref(h.DestinationPort)
+		out.SourcePort, out.DestinationPort = &s.source, &s.destination
 	}
 	if h.PayloadLength >= 0 {
-		out.PayloadLength = ref(h.PayloadLength)
+		out.PayloadLength = &s.payload
 	}
 	if h.HasID {
-		out.IPID = ref(h.ID)
+		out.IPID = &s.id
 	}
 	if h.HasFragment {
 		out.Fragment = &Fragment{ID: h.Fragment.ID, Offset: h.Fragment.Offset, More: h.Fragment.More}
@@ -137,8 +140,12 @@ func icmpOf(h *packet.Header, out *Packet) {
 }
 
 func tcpFlags(h *packet.Header) []string {
-	names := []string{"fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"}
-	var out []string
+	names := [...]string{"fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"}
+	n := bits.OnesCount8(uint8(h.TCP.Flags))
+	if n == 0 {
+		return nil
+	}
+	out := make([]string, 0, n)
 	for i, name := range names {
 		if h.TCP.Flags>>i&1 != 0 {
 			out = append(out, name)

@@ -58,7 +58,8 @@ type Resolver struct {
 	hz     int // 0: not known
 	told   map[string]bool
 	// at is the rule or policy that the drop being resolved is certain of.
-	at replay.Place
+	at    replay.Place
+	names names
 }
 
 // New returns a Resolver that has looked at nothing yet.
@@ -174,18 +175,19 @@ func (r *Resolver) spaceOf(ctx context.Context, e *event.Event) *namespace {
 	return n
 }
 
-// Resolve names what an event holds. The time is the drop's wall clock.
-func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time) *Drop {
+// Resolve fills d with what an event holds. The time is the drop's wall clock.
+func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d *Drop) {
 	n := r.spaceOf(ctx, e)
 	r.at = replay.Place{}
-	d := &Drop{
+	place := r.location(e.Location)
+	*d = Drop{
 		Type: "drop", Schema: Schema, Time: at,
 		Packet:   packetOf(e),
 		Netns:    n.info,
 		Verdict:  "drop",
 		Cause:    "kernel",
 		Reason:   r.Reasons.Name(e.Reason),
-		Location: r.Symbols.Name(e.Location),
+		Location: place.name,
 	}
 	d.Attribution.Certainty = Certain
 	if e.Type == event.Listen {
@@ -193,7 +195,7 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time) *D
 		if r.NoWhy {
 			d.Why = nil
 		}
-		return d
+		return
 	}
 	d.Conntrack = conntrack.Of(&e.CT, conntrack.Context{
 		Seen: e.Flags&event.Conntrack != 0 && conntrack.Passed(e.PF, e.Hook), HZ: r.hz,
@@ -207,7 +209,7 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time) *D
 		if r.NoWhy {
 			d.Why = nil
 		}
-		return d
+		return
 	}
 	r.dropFailure(ctx, n, e, d)
 	r.replayed(ctx, n, e, d)
@@ -222,16 +224,15 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time) *D
 	if e.Flags&event.HasStack != 0 {
 		d.Stack = r.stack(e)
 	}
-	return d
 }
 
 func (r *Resolver) resolveHook(e *event.Event, d *Drop) {
 	d.Hook = hookName(e.PF, e.Hook)
 	if e.InIndex != 0 {
-		d.In = &Interface{Index: e.InIndex, Name: cString(e.InName[:])}
+		d.In = r.device(e.InIndex, e.InName)
 	}
 	if e.OutIndex != 0 {
-		d.Out = &Interface{Index: e.OutIndex, Name: cString(e.OutName[:])}
+		d.Out = r.device(e.OutIndex, e.OutName)
 	}
 }
 
@@ -241,7 +242,7 @@ func (r *Resolver) stack(e *event.Event) []string {
 		if pc == 0 {
 			break
 		}
-		out = append(out, r.Symbols.Name(pc))
+		out = append(out, r.location(pc).name)
 	}
 	return out
 }
@@ -276,17 +277,31 @@ func familyName(pf uint8) string {
 
 // hookName spells a hook as nft does; the numbers depend on the family.
 func hookName(pf, hook uint8) string {
-	names := []string{"prerouting", "input", "forward", "output", "postrouting", "ingress"}
-	switch pf {
-	case protoNetdev:
-		names = []string{"ingress", "egress"}
-	case protoARP:
-		names = []string{"input", "output", "forward"}
+	const (
+		netdev = protoNetdev << 8
+		arp    = protoARP << 8
+	)
+	place := int(hook)
+	if pf == protoNetdev || pf == protoARP {
+		place |= int(pf) << 8
 	}
-	if int(hook) >= len(names) {
-		return fmt.Sprintf("hook %d", hook)
+	switch place {
+	case 0:
+		return "prerouting"
+	case 1, arp | 0:
+		return "input"
+	case 2, arp | 2:
+		return "forward"
+	case 3, arp | 1:
+		return "output"
+	case 4:
+		return "postrouting"
+	case 5, netdev | 0:
+		return "ingress"
+	case netdev | 1:
+		return "egress"
 	}
-	return names[hook]
+	return fmt.Sprintf("hook %d", hook)
 }
 
 func cString(b []byte) string {

@@ -29,27 +29,29 @@ const (
 
 // whyKey is all of a drop that a diagnosis can depend on.
 type whyKey struct {
-	generation       uint32
-	rule             *ruleset.Rule
-	base             *ruleset.Chain
-	cause, verdict   string
-	hook             string
-	reason, function string
-	location         uint64
-	in, out          uint32
-	protocol         packet.Protocol
-	flags            packet.TCPFlags
-	icmp             [2]uint8
-	source           netip.Addr
-	destination      netip.Addr
-	sport, dport     uint16
-	fragment         bool
-	mark, ctMark     uint32
-	status           uint32
-	state, dir       string
-	original         event.CTTuple
-	failure          conntrack.Cause
-	complaint        string
+	generation     uint32
+	rule           *ruleset.Rule
+	base           *ruleset.Chain
+	cause, verdict string
+	pf, hook       uint8
+	ctInfo         uint8 // with state it tells the direction
+	reason         uint32
+	function       string
+	location       uint64
+	in, out        uint32
+	protocol       packet.Protocol
+	flags          packet.TCPFlags
+	icmp           [2]uint8
+	source         netip.Addr
+	destination    netip.Addr
+	sport, dport   uint16
+	fragment       bool
+	mark, ctMark   uint32
+	status         uint32
+	state          string
+	original       event.CTTuple
+	failure        conntrack.Cause
+	complaint      string
 	// packet is all of its bytes where rules look at more of it than the above.
 	packet string
 }
@@ -156,8 +158,8 @@ func (r *Resolver) whyKey(n *namespace, e *event.Event, d *Drop) whyKey {
 	var p packet.Packet
 	packet.Parse(packet.EtherType(e.Protocol), e.Packet(), &p)
 	k := whyKey{
-		rule: r.at.Rule, base: r.at.Base, cause: d.Cause, verdict: d.Verdict, hook: d.Hook,
-		reason: d.Reason, function: d.Function, location: e.Location,
+		rule: r.at.Rule, base: r.at.Base, cause: d.Cause, verdict: d.Verdict, pf: e.PF, hook: e.Hook,
+		reason: e.Reason, function: d.Function, location: e.Location, ctInfo: e.CT.CTInfo,
 		protocol: p.Protocol, source: p.Source, destination: p.Destination, dport: p.DestinationPort,
 		fragment: p.HasFragment, mark: e.Mark, flags: p.TCP.Flags, icmp: [2]uint8{p.ICMP.Type, p.ICMP.Code},
 		in: e.InIndex, out: e.OutIndex, ctMark: e.CT.Mark, status: e.CT.Status, original: e.CT.Original,
@@ -169,7 +171,7 @@ func (r *Resolver) whyKey(n *namespace, e *event.Event, d *Drop) whyKey {
 		k.in = e.DevIndex
 	}
 	if d.Conntrack != nil {
-		k.state, k.dir = d.Conntrack.State, d.Conntrack.Dir
+		k.state = d.Conntrack.State
 		if f := d.Conntrack.Failure; f != nil {
 			k.failure, k.complaint = f.Cause, f.Reason
 		}

@@ -28,11 +28,6 @@ func (r *Resolver) xtRule(ctx context.Context, n *namespace, e *event.Event, d *
 			Note: "the table was replaced since the drop"}
 		return
 	}
-	d.Rule = describe(entry.Chain, nil, d.Hook)
-	if base := baseOf(table.Table.Chains, d.Hook); base != nil {
-		d.Rule.BaseChain, d.Rule.Priority = base.Name, ref(base.Priority)
-		r.at = replay.Place{Chain: entry.Chain, Rule: entry.Rule, Base: base}
-	}
 	if e.Rule.Method == event.MethodXTCounterMany {
 		d.Attribution.Certainty = Probable
 		d.Attribution.Note = fmt.Sprintf("%d rules counted a packet just then; this one's fits", e.Rule.Candidates)
@@ -42,19 +37,39 @@ func (r *Resolver) xtRule(ctx context.Context, n *namespace, e *event.Event, d *
 		d.Attribution.Note = "the table has more drop rules than can be compared; this one counted the packet"
 	}
 	if entry.Policy {
-		d.Cause, d.Rule.Policy = "policy", "drop"
-		r.at.Rule = nil
-		return
-	}
-	if entry.Target == "REJECT" {
+		d.Cause = "policy"
+	} else if entry.Target == "REJECT" {
 		d.Verdict = "reject"
 	}
-	d.Rule.Number = entry.Rule.Number
-	text, err := table.text(ctx, n, entry.Rule)
-	d.Rule.Text = text
-	if err != nil {
-		d.Rule.TextMissing = err.Error()
+	r.xtPlace(ctx, n, table, entry, d)
+}
+
+// xtPlace names the entry and its chain.
+func (r *Resolver) xtPlace(ctx context.Context, n *namespace, table *xtTable, entry *xtables.Entry, d *Drop) {
+	key := placeKey{chain: entry.Chain, hook: d.Hook}
+	if !entry.Policy {
+		key.rule = entry.Rule
 	}
+	if known, ok := n.described[key]; ok {
+		d.Rule, r.at = known.rule, known.at
+		return
+	}
+	d.Rule = describe(entry.Chain, nil, d.Hook)
+	if base := baseOf(table.Table.Chains, d.Hook); base != nil {
+		d.Rule.BaseChain, d.Rule.Priority = base.Name, ref(base.Priority)
+		r.at = replay.Place{Chain: entry.Chain, Rule: key.rule, Base: base}
+	}
+	if entry.Policy {
+		d.Rule.Policy = "drop"
+	} else {
+		d.Rule.Number = entry.Rule.Number
+		text, err := table.text(ctx, n, entry.Rule)
+		d.Rule.Text = text
+		if err != nil {
+			d.Rule.TextMissing = err.Error()
+		}
+	}
+	remember(&n.described, key, described{d.Rule, r.at})
 }
 
 // xtEntry finds the entry in the very blob that the kernel had, by its address:

@@ -49,7 +49,7 @@ func liveFlags() []cli.Flag {
 	on(outputFlags, "print the JSON schema of --output json and end", "schema")
 	flags = append(flags, recordingFlags()...)
 	text(tracerFlags, "`PLAN` auto, fentry, kprobe or tracepoint", "probes")
-	text(tracerFlags, "`SIZE` the buffer in the kernel: 8M", "buffer-size")
+	text(tracerFlags, "`SIZE` the buffer in the kernel: 8M; 16M with -w", "buffer-size")
 	on(tracerFlags, "count matching packets that came, dropped or not", "arrivals")
 	on(tracerFlags, "also what the kernel frees without losing a packet", "all")
 	on("", "print the version and end", "version")

@@ -63,7 +63,8 @@ func (t *trace) lostKind(ctx context.Context, e *event.Event) *lostKind {
 	if e.Type == event.Drop && !t.all && t.class(e) != symbol.Lost {
 		return &lostKind{notLost: true}
 	}
-	d := t.resolver.Resolve(context.WithoutCancel(ctx), e, t.tracer.Time(e))
+	d := new(resolve.Drop)
+	t.resolver.Resolve(context.WithoutCancel(ctx), e, t.tracer.Time(e), d)
 	if !t.matchResolved(d) {
 		return &lostKind{}
 	}

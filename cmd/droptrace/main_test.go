@@ -99,6 +99,8 @@ type fake struct {
 	mu   sync.Mutex
 	sent int
 	lost *resolve.Drop
+
+	next resolve.Drop // overwritten with each Next, as the tracer does
 }
 
 func (f *fake) open(_ context.Context, cfg Config) (source, error) {
@@ -178,7 +180,8 @@ func (f *fake) Next(ctx context.Context) (*resolve.Drop, error) {
 	f.mu.Lock()
 	f.sent++
 	f.mu.Unlock()
-	return f.drop(i), nil
+	f.next = *f.drop(i)
+	return &f.next, nil
 }
 
 func (f *fake) Capture() *resolve.Capture { return nil }

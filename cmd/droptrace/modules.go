@@ -17,7 +17,7 @@ const (
 )
 
 // maintain does what is due, also where drops never leave Read waiting.
-func (t *trace) maintain(ctx context.Context) {
+func (t *trace) maintain(ctx context.Context, now time.Time) {
 	if ctx.Err() != nil {
 		return
 	}
@@ -25,7 +25,7 @@ func (t *trace) maintain(ctx context.Context) {
 		t.tellNotices()
 		t.tracer.SetDeadline(t.refreshNext)
 	}
-	if !time.Now().Before(t.refreshNext) {
+	if !now.Before(t.refreshNext) {
 		t.refresh(ctx)
 	}
 }

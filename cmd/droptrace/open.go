@@ -10,9 +10,10 @@ import (
 
 // source is where drops come from: the tracer with the resolver behind it.
 type source interface {
-	// Next returns the next drop that matches. When ctx is done the source
-	// detaches its probes, hands out what the buffer still holds, and then
-	// returns io.EOF; any other error is a failure. One goroutine calls it.
+	// Next returns the next drop that matches; it may be overwritten when Next
+	// is called again. When ctx is done the source detaches its probes, hands
+	// out what the buffer still holds, and then returns io.EOF; any other error
+	// is a failure. One goroutine calls it.
 	Next(ctx context.Context) (*resolve.Drop, error)
 	// Capture returns the bytes of the drop that Next returned last, nil where
 	// they are not known. They are valid until Next is called again.
@@ -60,7 +61,7 @@ type Config struct {
 	Filter     Filter
 	Expression string // tcpdump's; "" means all
 	Probes     string // auto, fentry, kprobe or tracepoint
-	BufferSize int    // of the ring buffer, in bytes; 0 means the default
+	BufferSize int    // of the ring buffer, in bytes; 0: see bufferSize
 	All        bool   // frees that lose no packet are wanted too
 	Stack      bool   // with the kernel stack
 	NoWhy      bool   // no diagnosis
@@ -71,6 +72,24 @@ type Config struct {
 	// Notify takes what the user has to know. It may be called from any
 	// goroutine and does not block.
 	Notify func(output.Notice)
+}
+
+// The rings, each of which is mapped twice. A record takes some 750 bytes, and the
+// packet's own with -w: there is room for 30 ms of the fastest flood, which is
+// longer than a process waits for a CPU.
+const (
+	defaultBuffer   = 8 << 20
+	recordingBuffer = 2 * defaultBuffer
+)
+
+func (c *Config) bufferSize() int {
+	switch {
+	case c.BufferSize > 0:
+		return c.BufferSize
+	case c.Snaplen > 0:
+		return recordingBuffer
+	}
+	return defaultBuffer
 }
 
 // Filter holds the filter flags as the user wrote them. Values of one field are

@@ -30,7 +30,7 @@ type queue struct {
 	wake chan struct{}
 
 	mu      sync.Mutex
-	drops   []*resolve.Drop
+	drops   []resolve.Drop
 	notices []output.Notice // told once each, so few
 	fold    output.Folder
 	pace    *pace // nil for none
@@ -40,7 +40,7 @@ type queue struct {
 // batch is what the writer takes at once, in order.
 type batch struct {
 	notices []output.Notice
-	drops   []*resolve.Drop
+	drops   []resolve.Drop
 	folded  []output.Folded
 	last    bool      // nothing will follow
 	due     time.Time // when folded drops want to be taken; zero for none
@@ -59,7 +59,7 @@ func newQueue(terminal bool) *queue {
 	return q
 }
 
-// put never blocks. It reports whether the writer falls behind.
+// put never blocks, and keeps a copy of d. It reports whether the writer falls behind.
 func (q *queue) put(d *resolve.Drop, now time.Time) (behind bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -73,7 +73,7 @@ func (q *queue) put(d *resolve.Drop, now time.Time) (behind bool) {
 	if q.pace != nil {
 		q.pace.spend(1)
 	}
-	q.drops = append(q.drops, d)
+	q.drops = append(q.drops, *d)
 	q.signal()
 	return len(q.drops) > queueLength/4
 }

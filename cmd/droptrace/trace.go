@@ -23,7 +23,6 @@ import (
 	"github.com/droptrace/droptrace/tracer/event"
 	"github.com/droptrace/droptrace/tracer/filter"
 	"github.com/droptrace/droptrace/tracer/filter/expression"
-	"github.com/droptrace/droptrace/tracer/packet"
 )
 
 // trace is the source that traces this machine.
@@ -44,9 +43,13 @@ type trace struct {
 	arrivals       arrivals
 	synproxyBefore map[uint32]link.Synproxy
 
-	event        event.Event
-	capture      resolve.Capture
-	started      bool
+	event   event.Event
+	drop    resolve.Drop // the one that Next returned
+	capture resolve.Capture
+	started bool
+	naps    naps
+	// What is in the ring at the end is still resolved.
+	uncancelled  context.Context
 	notice       func(message string)
 	refreshNext  time.Time
 	modules      string    // names of the loaded ones
@@ -116,7 +119,7 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 	}
 	kernel, _ := t.filter.Kernel()
 	t.tracer, err = tracer.Open(ctx, tracer.Options{
-		Filter: kernel, Symbols: kernelSymbols{t.symbols.Table()}, BufferSize: cfg.BufferSize,
+		Filter: kernel, Symbols: kernelSymbols{t.symbols.Table()}, BufferSize: cfg.bufferSize(),
 		Stack: cfg.Stack, Plan: tracer.Plan(cfg.Probes), BTF: types, Expression: program,
 		Snaplen: cfg.Snaplen, Conntrack: cfg.Conntrack, Resolved: cfg.Resolved, Stolen: cfg.All,
 		Arrivals: cfg.Arrivals,
@@ -175,14 +178,18 @@ func explainFailure(err error) error {
 // Next implements source.
 func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
 	if !t.started {
-		t.started = true
+		t.started, t.uncancelled = true, context.WithoutCancel(ctx)
 		// Detaching ends a Read that waits, once it has drained the ring.
 		context.AfterFunc(ctx, func() { t.tracer.Detach() })
 		t.refreshNext = time.Now().Add(refreshEvery)
 		t.tracer.SetDeadline(t.refreshNext)
 	}
 	for {
-		t.maintain(ctx)
+		now := time.Now()
+		t.maintain(ctx, now)
+		if t.naps.due(now, t.fresh) {
+			time.Sleep(napLength)
+		}
 		err := t.tracer.Read(&t.event)
 		switch {
 		case errors.Is(err, ringbuf.ErrFlushed):
@@ -194,7 +201,7 @@ func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
 		case err != nil:
 			return nil, err
 		}
-		if d := t.resolve(ctx); d != nil {
+		if d := t.resolve(t.uncancelled); d != nil {
 			return d, nil
 		}
 	}
@@ -204,73 +211,6 @@ func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
 func (t *trace) Capture() *resolve.Capture {
 	t.capture.Read(&t.event)
 	return &t.capture
-}
-
-// resolve returns nil for what nobody asked for.
-func (t *trace) resolve(ctx context.Context) *resolve.Drop {
-	e := &t.event
-	switch e.Type {
-	case event.Drop, event.Listen, event.Stolen:
-	default:
-		return nil
-	}
-	if e.Type == event.Drop && !t.all && t.class(e) != symbol.Lost {
-		t.notLost.Add(1)
-		return nil
-	}
-	if !t.filter.MatchEvent(e) || !t.expressionMatches(e) {
-		t.filteredUser.Add(1)
-		return nil
-	}
-	d := t.resolver.Resolve(context.WithoutCancel(ctx), e, t.tracer.Time(e))
-	if !t.matchResolved(d) {
-		t.filteredUser.Add(1)
-		return nil
-	}
-	return d
-}
-
-// matchResolved decides what only the ruleset tells.
-func (t *trace) matchResolved(d *resolve.Drop) bool {
-	var table, chain, state string
-	if d.Rule != nil {
-		table, chain = d.Rule.Table, d.Rule.Chain
-	}
-	if d.Conntrack != nil {
-		state = d.Conntrack.State
-	}
-	return t.filter.MatchResolved(table, chain, state)
-}
-
-// expressionMatches is what the kernel side does of drops where it can.
-func (t *trace) expressionMatches(e *event.Event) bool {
-	if t.expression == nil || t.expressionInKernel && e.Type == event.Drop {
-		return true
-	}
-	verdict, err := t.expression.Event(e)
-	if err != nil || verdict == expression.Undecided {
-		t.undecided.Add(1)
-		return false
-	}
-	return verdict == expression.Yes
-}
-
-// class tells frees that lose no packet; netfilter's always lose one.
-func (t *trace) class(e *event.Event) symbol.Class {
-	if e.Hook != event.NoHook {
-		return symbol.Lost
-	}
-	var p packet.Packet
-	packet.Parse(packet.EtherType(e.Protocol), e.Packet(), &p)
-	free := symbol.Free{Reason: t.reasons.Name(e.Reason), Protocol: uint8(p.Protocol)}
-	free.Symbol, _, _ = t.symbols.Lookup(e.Location)
-	if p.HasTCP {
-		free.TCPFlags, free.Empty = uint8(p.TCP.Flags), p.PayloadLength == 0
-	}
-	if p.HasICMP {
-		free.ICMPType = p.ICMP.Type
-	}
-	return free.Class()
 }
 
 // Stats implements source. After Close it returns the last counts.

@@ -122,7 +122,7 @@ func (w *writer) print(b *batch) (done bool, err error) {
 		}
 	}
 	for i := 0; i < len(b.drops) && !w.enough(); i++ {
-		if err := w.out.Drop(b.drops[i]); err != nil {
+		if err := w.out.Drop(&b.drops[i]); err != nil {
 			return false, err
 		}
 		w.pendingShown++

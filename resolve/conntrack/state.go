@@ -75,21 +75,28 @@ func ofEntry(info *event.CTInfo, c Context) *State {
 	if name == "" {
 		return nil
 	}
-	s := &State{
+	// One piece of memory: there may be one of these with each drop of a flood.
+	s := &struct {
+		State
+		original, reply Tuple
+		status          [6]string
+		nat             [2]string
+	}{}
+	s.State = State{
 		State:    name,
 		Dir:      dir,
-		Status:   Status(info.Status),
-		Original: tuple(&info.Original),
-		Reply:    tuple(&info.Reply),
+		Status:   appendStatus(s.status[:0], info.Status),
+		Original: readTuple(&s.original, &info.Original),
+		Reply:    readTuple(&s.reply, &info.Reply),
 		Zone:     info.Zone,
 		Mark:     info.Mark,
 		Timeout:  timeout(info, c.HZ),
-		NAT:      nat(info),
+		NAT:      appendNAT(s.nat[:0], info),
 	}
 	if info.Original.Proto == protoTCP {
 		s.TCPState = TCPState(info.TCPState)
 	}
-	return s
+	return &s.State
 }
 
 func stateName(info uint8) (state, dir string) {

@@ -12,8 +12,12 @@ const (
 // Status names the set bits of enum ip_conntrack_status, lowest first, as the
 // kernel does without its IPS_, but for snat and dnat, which nft and conntrack
 // call so. A bit that the kernel has given no name yet is "bit16".
-func Status(bits uint32) []string {
-	var names []string
+func Status(bits uint32) []string { return appendStatus(nil, bits) }
+
+func appendStatus(names []string, bits uint32) []string {
+	if bits == 0 {
+		return nil
+	}
 	for bit := range 32 {
 		if bits&(1<<bit) != 0 {
 			names = append(names, statusBit(bit))

@@ -23,12 +23,15 @@ const (
 )
 
 // tuple returns nil for a tuple that the kernel has not filled in.
-func tuple(raw *event.CTTuple) *Tuple {
+func tuple(raw *event.CTTuple) *Tuple { return readTuple(new(Tuple), raw) }
+
+// readTuple is tuple into memory that is there.
+func readTuple(t *Tuple, raw *event.CTTuple) *Tuple {
 	source, destination := address(raw.L3Num, raw.Src), address(raw.L3Num, raw.Dst)
 	if !source.IsValid() {
 		return nil
 	}
-	t := &Tuple{Source: source, Destination: destination, Protocol: protocol(raw.Proto)}
+	*t = Tuple{Source: source, Destination: destination, Protocol: protocol(raw.Proto)}
 	switch raw.Proto {
 	case protoTCP, protoUDP, protoUDPLite, protoSCTP, protoDCCP:
 		t.SourcePort = binary.BigEndian.Uint16(raw.SrcPort[:])
@@ -79,7 +82,9 @@ func protocol(number uint8) string {
 // nat tells which sides of the connection are translated. The status bits are
 // set when NAT chose to; the tuples show it too, and from the first packet on.
 // The reply tuple is the original one turned round but for what is translated.
-func nat(info *event.CTInfo) []string {
+func nat(info *event.CTInfo) []string { return appendNAT(nil, info) }
+
+func appendNAT(names []string, info *event.CTInfo) []string {
 	o, r := &info.Original, &info.Reply
 	snat := info.Status&statusSNAT != 0
 	dnat := info.Status&statusDNAT != 0
@@ -91,12 +96,14 @@ func nat(info *event.CTInfo) []string {
 			dnat = dnat || o.DstPort != r.SrcPort
 		}
 	}
-	var names []string
 	if snat {
 		names = append(names, "snat")
 	}
 	if dnat {
 		names = append(names, "dnat")
+	}
+	if len(names) == 0 {
+		return nil
 	}
 	return names
 }

@@ -171,6 +171,13 @@ func (r *reader) table(b *xtables.Blob) (*ruleset.Table, error) {
 // parse has package iptables read the rules' texts; nil where it cannot.
 func (r *reader) parse(t *ruleset.Table, texts [][]string) *ruleset.Table {
 	var file strings.Builder
+	size := 0
+	for _, lines := range texts {
+		for _, line := range lines {
+			size += len(line) + 1
+		}
+	}
+	file.Grow(size + len(t.Chains)*64)
 	fmt.Fprintf(&file, "*%s\n", t.Name)
 	for _, c := range t.Chains {
 		policy := "-"

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
@@ -35,23 +36,32 @@ type step struct {
 
 // match is a Match or the look-up of a VerdictMap.
 type match struct {
-	src    ruleset.Statement
-	slots  []int
-	mask   []byte
 	negate bool
 	// One field of up to eight bytes with few ranges compares as a number.
 	numeric bool
 	// direct: the field is one that rules do not change, found at slot.
 	direct  bool
-	slot    int
+	several bool // ranges: others has the rest
+	slot    int32
 	bitmask uint64
-	from    []uint64
-	to      []uint64
-	index   *ruleset.Index
-	// Of Any and Header; the others do not count then.
-	header *ruleset.Header
-	any    *alternatives
+	first   span
+	header  *ruleset.Header // of Header; the rest does not count then
+	// What few matches look at is elsewhere, so that 10,000 rules leave room in
+	// the processor's cache.
+	*details
 }
+
+type details struct {
+	src    ruleset.Statement
+	others []span
+	slots  []int
+	mask   []byte
+	index  *ruleset.Index
+	any    *alternatives // of Any; the rest does not count then
+}
+
+// span is a range of numbers with both ends; empty where from is above to.
+type span struct{ from, to uint64 }
 
 // alternatives are those of an Any; a nil match is a step that cannot be told.
 type alternatives struct {
@@ -87,12 +97,17 @@ func (c *compiler) chain(src *ruleset.Chain) *chain {
 
 func (c *compiler) rule(src *ruleset.Rule) rule {
 	out := rule{src: src, read: src.Read}
-	for _, s := range src.Statements {
-		if m, ok := c.condition(s); ok && len(out.rest) == 0 {
-			out.matches = append(out.matches, m)
-			continue
-		}
-		out.rest = append(out.rest, c.step(s))
+	first := slices.IndexFunc(src.Statements, func(s ruleset.Statement) bool { return !isCondition(s) })
+	if first < 0 {
+		first = len(src.Statements)
+	}
+	out.matches = make([]match, first)
+	for i, s := range src.Statements[:first] {
+		out.matches[i], _ = c.condition(s)
+	}
+	out.rest = make([]step, len(src.Statements)-first)
+	for i, s := range src.Statements[first:] {
+		out.rest[i] = c.step(s)
 	}
 	return out
 }
@@ -123,13 +138,21 @@ func (x *rule) changes() bool {
 	return false
 }
 
+func isCondition(s ruleset.Statement) bool {
+	switch s.(type) {
+	case *ruleset.Match, *ruleset.Header, *ruleset.Any:
+		return true
+	}
+	return false
+}
+
 // condition compiles a statement that only holds or fails.
 func (c *compiler) condition(s ruleset.Statement) (match, bool) {
 	switch s := s.(type) {
 	case *ruleset.Match:
 		return c.match(s), true
 	case *ruleset.Header:
-		return match{src: s, header: s}, true
+		return match{header: s, details: &details{src: s}}, true
 	case *ruleset.Any:
 		return c.alternatives(s), true
 	}
@@ -152,7 +175,7 @@ func (c *compiler) alternatives(s *ruleset.Any) match {
 		}
 		out.of = append(out.of, all)
 	}
-	return match{src: s, any: out}
+	return match{details: &details{src: s, any: out}}
 }
 
 func (c *compiler) step(s ruleset.Statement) step {
@@ -163,7 +186,7 @@ func (c *compiler) step(s ruleset.Statement) step {
 	}
 	switch s := s.(type) {
 	case *ruleset.VerdictMap:
-		out.match = &match{src: s, slots: c.slots(s.Fields), mask: s.Mask, index: c.index(s.Set, s.Fields)}
+		out.match = &match{details: &details{src: s, slots: c.slots(s.Fields), mask: s.Mask, index: c.index(s.Set, s.Fields)}}
 		out.targets = make(map[*ruleset.Chain]*chain)
 		for i := range s.Set.Elements {
 			if v := s.Set.Elements[i].Verdict; v != nil && v.Target != nil {
@@ -187,13 +210,13 @@ func (c *compiler) step(s ruleset.Statement) step {
 const fewRanges = 4
 
 func (c *compiler) match(s *ruleset.Match) match {
-	out := match{src: s, slots: c.slots(s.Fields), mask: s.Mask, negate: s.Negate}
+	out := match{negate: s.Negate, details: &details{src: s, slots: c.slots(s.Fields), mask: s.Mask}}
 	switch {
 	case s.Set != nil:
 		out.index = c.index(s.Set, s.Fields)
 	case len(s.Fields) == 1 && s.Fields[0].Size() <= 8 && len(s.Ranges) <= fewRanges && c.numbers(&out, s):
 		out.numeric = true
-		out.slot = out.slots[0]
+		out.slot = int32(out.slots[0])
 		out.direct = c.f.reads[out.slot] == fromPacket
 	default:
 		out.index = ruleset.NewRangeIndex(s.Ranges, sizes(s.Fields))
@@ -212,12 +235,17 @@ func (c *compiler) numbers(out *match, s *ruleset.Match) bool {
 		}
 		out.bitmask = number(s.Mask)
 	}
-	for _, r := range s.Ranges {
+	out.first = span{1, 0}
+	for i, r := range s.Ranges {
 		if len(r.From) != size || len(r.To) != size {
 			return false
 		}
-		out.from = append(out.from, number(r.From))
-		out.to = append(out.to, number(r.To))
+		n := span{number(r.From), number(r.To)}
+		if i == 0 {
+			out.first = n
+		} else {
+			out.several, out.others = true, append(out.others, n)
+		}
 	}
 	return true
 }

@@ -35,12 +35,11 @@ func (m *match) quick(s *state) (t Truth, ok bool) {
 		return No, false
 	}
 	n := v.number & m.bitmask
-	for i, from := range m.from {
-		if from <= n && n <= m.to[i] {
-			return truth(!m.negate), true
-		}
+	held := m.first.from <= n && n <= m.first.to
+	if !held && m.several {
+		held = m.number(n)
 	}
-	return truth(m.negate), true
+	return truth(held != m.negate), true
 }
 
 // eval compares the packet with a match. It changes nothing.
@@ -101,8 +100,11 @@ func (r *run) anyOf(s *state, a *alternatives) verdictOf {
 
 func (m *match) number(n uint64) bool {
 	n &= m.bitmask
-	for i, from := range m.from {
-		if from <= n && n <= m.to[i] {
+	if m.first.from <= n && n <= m.first.to {
+		return true
+	}
+	for _, r := range m.others {
+		if r.from <= n && n <= r.to {
 			return true
 		}
 	}

@@ -1,7 +1,6 @@
 package xtables
 
 import (
-	"crypto/sha256"
 	"errors"
 	"sort"
 
@@ -36,12 +35,8 @@ type Blob struct {
 	// as the blob has them, which is how iptables lists them.
 	Table   *ruleset.Table
 	Entries []Entry // by offset
-	// Digest is that of Info and of all entries without what the kernel writes
-	// to: of two blobs of one table, equal digests are the same rules.
-	Digest [sha256.Size]byte
-
-	layout layout
-	raw    []byte // the entries with what the kernel writes to zeroed
+	layout  layout
+	raw     []byte // the entries with what the kernel writes to zeroed
 }
 
 // Entry is one ipt_entry or ip6t_entry.

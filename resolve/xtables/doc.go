@@ -5,7 +5,7 @@
 // [Tables] tells which tables a namespace has, [Read] reads one, [Texts] asks
 // iptables-legacy-save for the words of its rules. Legacy tables have no
 // generation: whether a blob is still the kernel's, [Blob.SameHead] tells of one
-// entry and Digest, read again, of all.
+// entry and [Unchanged] of all.
 //
 // Looking changes nothing. IPT_SO_GET_INFO on a table that a namespace has not
 // creates it there and may load its module (xt_request_find_table_lock), and so

@@ -2,7 +2,6 @@ package xtables
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 
@@ -17,13 +16,14 @@ import (
 // any doubt about where a chain begins would give a drop to the wrong rule. The
 // error is [ErrMalformed].
 func Parse(id TableID, info Info, raw []byte) (*Blob, error) {
-	b, err := parse(id, info, raw)
+	b, err := parse(id, info, bytes.Clone(raw))
 	if err != nil {
 		return nil, fmt.Errorf("table %q of %s: %w", id.Name, id.Family, err)
 	}
 	return b, nil
 }
 
+// parse keeps raw, and cleans it.
 func parse(id TableID, info Info, raw []byte) (*Blob, error) {
 	l, err := layoutOf(id.Family)
 	if err != nil {
@@ -33,7 +33,7 @@ func parse(id TableID, info Info, raw []byte) (*Blob, error) {
 		return nil, fmt.Errorf("%d bytes of %d: %w", len(raw), info.Size, ErrMalformed)
 	}
 	b := &Blob{
-		ID: id, Info: info, layout: l, raw: bytes.Clone(raw),
+		ID: id, Info: info, layout: l, raw: raw,
 		Table: &ruleset.Table{Engine: ruleset.IPTablesLegacy, Family: id.Family, Name: id.Name},
 	}
 	if err := b.parseEntries(); err != nil {
@@ -45,17 +45,19 @@ func parse(id TableID, info Info, raw []byte) (*Blob, error) {
 	if err := b.reach(); err != nil {
 		return nil, err
 	}
-	return b, b.digest()
+	return b, nil
 }
 
-func (b *Blob) digest() error {
-	h := sha256.New()
-	if err := binary.Write(h, binary.NativeEndian, b.Info); err != nil {
-		return err
+// same reports whether info and raw are those of the blob's rules; it cleans raw.
+// Bytes that are cleaned away hide nothing: what tells where they stand is compared.
+func (b *Blob) same(info Info, raw []byte) bool {
+	if info != b.Info || len(raw) != len(b.raw) {
+		return false
 	}
-	h.Write(b.raw)
-	h.Sum(b.Digest[:0])
-	return nil
+	for i := range b.Entries {
+		b.layout.clean(raw[b.Entries[i].Offset:])
+	}
+	return bytes.Equal(raw, b.raw)
 }
 
 // parseEntries cuts b.raw into entries and cleans them.

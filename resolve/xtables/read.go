@@ -97,13 +97,9 @@ func Read(ns Namespace, id TableID) (*Blob, error) {
 	return b, nil
 }
 
-// Unchanged reports whether the namespace's table still has these rules. It is
-// false, too, where the table changed while it was looked at.
-//
-// It costs less than [Read]: entries are compared as bytes. That those of another
-// layout are not taken for the same follows from each entry's next_offset, which is
-// compared, before the next one's place is believed.
-func (b *Blob) Unchanged(ns Namespace) (same bool, err error) {
+// Unchanged reads the blob's table again and reports whether it still has the
+// blob's rules. Errors are those of Read.
+func Unchanged(ns Namespace, b *Blob) (same bool, err error) {
 	err = ns.Do(func() error {
 		s, err := openSocket(b.ID)
 		if err != nil {
@@ -114,23 +110,20 @@ func (b *Blob) Unchanged(ns Namespace) (same bool, err error) {
 		return err
 	})
 	if err != nil {
-		return false, fmt.Errorf("compare iptables-legacy table %q of %s: %w", b.ID.Name, b.ID.Family, err)
+		return false, fmt.Errorf("read iptables-legacy table %q of %s: %w", b.ID.Name, b.ID.Family, err)
 	}
 	return same, nil
 }
 
 func (b *Blob) unchanged(get getsockopt) (bool, error) {
-	info, raw, err := readOnce(b.ID.Name, get)
-	if errors.Is(err, unix.EAGAIN) {
-		return false, nil
+	for range readTries {
+		info, raw, err := readOnce(b.ID.Name, get)
+		if errors.Is(err, unix.EAGAIN) {
+			continue
+		}
+		return err == nil && b.same(info, raw), err
 	}
-	if err != nil || info != b.Info || len(raw) != len(b.raw) {
-		return false, err
-	}
-	for i := range b.Entries {
-		b.layout.clean(raw[b.Entries[i].Offset:])
-	}
-	return bytes.Equal(raw, b.raw), nil
+	return false, ErrChanging
 }
 
 // Of struct ipt_getinfo and ipt_get_entries, uapi linux/netfilter_ipv4/ip_tables.h.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -119,7 +120,7 @@ func TestUnchanged(t *testing.T) {
 		// What packets count is no change.
 		n.run(t, "", "ip", "link", "set", "lo", "up")
 		n.run(t, "", "bash", "-c", "for i in 1 2 3 4; do echo > /dev/udp/127.0.0.1/1000; done")
-		if same, err := b.Unchanged(n); err != nil || same != c.want {
+		if same, err := Unchanged(n, b); err != nil || same != c.want {
 			t.Errorf("%s: got %v, %v; want %v", c.rules, same, err, c.want)
 		}
 	}
@@ -242,5 +243,46 @@ func TestReadTriesAgain(t *testing.T) {
 		if err == nil && got.Info != tt.want {
 			t.Errorf("%s: got %+v, want %+v", tt.name, got.Info, tt.want)
 		}
+	}
+}
+
+// Of all bytes of a table only those that the kernel writes to may differ.
+func TestUnchangedLooksAtEveryRule(t *testing.T) {
+	n := newNamespace(t)
+	const rules = "*filter\n-A INPUT -s 192.0.2.1 -j DROP\n-A INPUT -p udp -m udp --dport %d -j DROP\nCOMMIT\n"
+	n.load(t, "ip", fmt.Sprintf(rules, 9))
+	id := TableID{"ip", "filter"}
+	b, err := Read(n, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unchanged := func(want bool, after string) {
+		t.Helper()
+		if same, err := Unchanged(n, b); err != nil || same != want {
+			t.Errorf("%s: %v, %v", after, same, err)
+		}
+	}
+	unchanged(true, "at once")
+	n.send(t, "127.0.0.1", 9)
+	unchanged(true, "a packet was counted")
+	n.load(t, "ip", fmt.Sprintf(rules, 10))
+	unchanged(false, "another port")
+	n.load(t, "ip", fmt.Sprintf(rules, 9))
+	unchanged(true, "the same rules again")
+
+	info, raw := n.rawTable(t, id)
+	for i := range raw {
+		other := slices.Clone(raw)
+		other[i] ^= 0x10
+		e := &b.Entries[b.holding(uint32(i))]
+		at, l := i-int(e.Offset), b.layout
+		written := at >= l.nfcache && at < l.nfcache+4 || at >= l.comefrom && at < l.comefrom+4 || at >= l.counters && at < l.counters+16
+		if b.same(info, other) != written {
+			t.Fatalf("byte %d of the entry at %d: same is %v", at, e.Offset, !written)
+		}
+	}
+	info.Underflow[1]++
+	if b.same(info, raw) {
+		t.Error("another end of a chain is told to be the same")
 	}
 }

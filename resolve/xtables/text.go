@@ -39,11 +39,11 @@ func (p programs) texts(ctx context.Context, b *Blob) (map[*ruleset.Rule]string,
 	if err != nil {
 		return nil, fmt.Errorf("list iptables-legacy table %q of %s: %w", b.ID.Name, b.ID.Family, err)
 	}
-	now, err := Read(p.ns, b.ID)
+	same, err := Unchanged(p.ns, b)
 	if err != nil {
 		return nil, err
 	}
-	if now.Digest != b.Digest {
+	if !same {
 		return nil, fmt.Errorf("list iptables-legacy table %q of %s: %w", b.ID.Name, b.ID.Family, ErrChanged)
 	}
 	return texts, nil

@@ -63,6 +63,7 @@ func (b *bench) load(ctx context.Context, l load) error {
 	if err != nil {
 		return errors.Join(err, w.stop())
 	}
+	time.Sleep(settle) // the rules are still read for causes
 	kib, err := w.memory()
 	if err != nil {
 		return errors.Join(err, w.stop())

@@ -100,7 +100,7 @@ func (a *Arrivals) places(s Style, of func(*ArrivalPlace) uint64) string {
 // Arrivals prints an arrivals record.
 func (j *JSON) Arrivals(a Arrivals) error {
 	a.Type, a.Schema = typeArrivals, resolve.Schema
-	o := object{b: append(j.buf, '{')}
+	o := begin(j.buf)
 	o.head(a.Type, a.Schema, a.Time)
 	o.uint("arrived", a.Arrived)
 	o.uint("sent", a.Sent)
@@ -108,7 +108,7 @@ func (j *JSON) Arrivals(a Arrivals) error {
 		o.key("interfaces")
 		for i := range a.Interfaces {
 			place := &a.Interfaces[i]
-			in := object{b: append(o.b, ",["[b2i(i == 0)], '{')}
+			in := begin(append(o.b, ",["[b2i(i == 0)]))
 			in.key("netns")
 			in.b = appendNetns(in.b, &place.Netns)
 			in.uint("index", uint64(place.Index))

@@ -16,6 +16,7 @@ type Correlation struct {
 	style Style
 	zone  *time.Location
 	json  bool
+	memo  memo
 }
 
 // NewCorrelation prints to w, as text or one object a line.
@@ -27,7 +28,7 @@ func NewCorrelation(w io.Writer, s Style, zone *time.Location, json bool) *Corre
 func (c *Correlation) Result(r *correlate.Result) error {
 	if c.json {
 		record := correlationOf(r)
-		c.buf = append(appendCorrelation(c.buf, &record), '\n')
+		c.buf = append(c.memo.appendCorrelation(c.buf, &record), '\n')
 	} else {
 		c.text(r)
 	}

@@ -69,7 +69,7 @@ func FuzzEscape(f *testing.F) {
 }
 
 func FuzzJSONString(f *testing.F) {
-	for _, s := range []string{"", "a\"\\", "\x00\x1f\x7f", "\u202e\u009b", "\xff", "😀\U000e0041", "\u2028"} {
+	for _, s := range []string{"", "a\"\\", "\x00\x1f\x7f", "\u202e\u009b", "\xff", "1234567\x7f", "1234567\x1f2", "12345678\"\x80", "😀\U000e0041", "\u2028"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -20,7 +20,7 @@ const (
 // shown: every drop it was given is either passed by Add or counted once in
 // what Take returns. Where flows are too many to be told apart it counts by
 // rule, and where rules are, as one number, so that its memory is bounded and
-// the sum stays right.
+// the sum stays right. Of drops it keeps copies.
 //
 // What is held back is due Window after it came, and until it is taken nothing
 // newer passes: output is never out of order by more than Window.
@@ -216,7 +216,8 @@ func (f *Folder) coarse(d *resolve.Drop) *Folded {
 // hold counts d, and keeps the first of its kind to show.
 func (f *Folder) hold(e *Folded, d *resolve.Drop) {
 	if e.Count == 0 {
-		e.Drop = d
+		first := *d
+		e.Drop = &first
 		f.order = append(f.order, e)
 	}
 	n := 1 + d.Repeats

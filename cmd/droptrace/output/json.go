@@ -2,6 +2,7 @@ package output
 
 import (
 	"io"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -16,8 +17,9 @@ const spillBytes = 64 << 10
 // three times as long, and at a flood every microsecond is a drop folded. A test
 // holds both to the same result.
 type JSON struct {
-	w   io.Writer
-	buf []byte
+	w    io.Writer
+	buf  []byte
+	memo memo
 }
 
 // NewJSON prints to w.
@@ -25,7 +27,7 @@ func NewJSON(w io.Writer) *JSON { return &JSON{w: w} }
 
 // Drop prints one drop.
 func (j *JSON) Drop(d *resolve.Drop) error {
-	j.buf = append(appendDrop(j.buf, d), '\n')
+	j.buf = append(j.memo.appendDrop(j.buf, d), '\n')
 	return j.spill()
 }
 
@@ -46,7 +48,7 @@ func (j *JSON) Folded(f Folded) (shown uint64, err error) {
 // Loss prints a loss record.
 func (j *JSON) Loss(l Loss) error {
 	l.Type, l.Schema = typeLoss, resolve.Schema
-	o := object{b: append(j.buf, '{')}
+	o := begin(j.buf)
 	o.head(l.Type, l.Schema, l.Time)
 	o.uint("lost", l.Lost)
 	o.uint("total", l.Total)
@@ -58,7 +60,7 @@ func (j *JSON) Loss(l Loss) error {
 // Notice prints a notice record.
 func (j *JSON) Notice(n Notice) error {
 	n.Type, n.Schema = typeNotice, resolve.Schema
-	o := object{b: append(j.buf, '{')}
+	o := begin(j.buf)
 	o.head(n.Type, n.Schema, n.Time)
 	o.text("message", n.Message)
 	o.list("hints", n.Hints)
@@ -89,28 +91,44 @@ func (j *JSON) spill() error {
 // object appends the members of one JSON object. Methods whose name ends in Opt
 // leave a zero member out, as omitempty does.
 type object struct {
-	b    []byte
-	some bool // a member was written
+	b     []byte
+	start int
 }
 
-// key begins a member. Keys are ours and need no escaping.
+// begin opens an object behind dst.
+func begin(dst []byte) object { return object{dst, len(dst)} }
+
+// key begins a member. Keys are ours and need no escaping. Every member begins
+// with a comma: end makes a brace of the first.
 func (o *object) key(k string) {
-	if o.some {
-		o.b = append(o.b, ',')
-	}
-	o.some = true
-	o.b = append(o.b, '"')
-	o.b = append(o.b, k...)
-	o.b = append(o.b, '"', ':')
+	const frame = len(`,"":`)
+	n := len(o.b)
+	o.b = slices.Grow(o.b, frame+len(k))[:n+frame+len(k)]
+	b := o.b[n:]
+	b[0], b[1] = ',', '"'
+	copy(b[2:], k)
+	b[len(b)-2], b[len(b)-1] = '"', ':'
 }
 
-func (o *object) end() []byte { return append(o.b, '}') }
+func (o *object) end() []byte {
+	if len(o.b) == o.start {
+		return append(o.b, "{}"...)
+	}
+	o.b[o.start] = '{'
+	return append(o.b, '}')
+}
 
 // head is what all records begin with.
 func (o *object) head(kind string, schema int, t time.Time) {
 	o.text("type", kind)
 	o.int("schema", schema)
 	o.time("time", t)
+}
+
+// known writes a member that was encoded before.
+func (o *object) known(k string, value []byte) {
+	o.key(k)
+	o.b = append(o.b, value...)
 }
 
 func (o *object) text(k, s string) {
@@ -197,9 +215,9 @@ func optional[T uint8 | uint16 | uint32](o *object, k string, p *T) {
 func appendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0
-	for i := 0; i < len(s); {
+	for i := literalPrefix(s); i < len(s); {
 		c := s[i]
-		if c >= ' ' && c <= '~' && c != '"' && c != '\\' {
+		if literal(c) {
 			i++
 			continue
 		}
@@ -218,6 +236,31 @@ func appendString(dst []byte, s string) []byte {
 	}
 	dst = append(dst, s[start:]...)
 	return append(dst, '"')
+}
+
+// literal reports whether c stands for itself.
+func literal(c byte) bool { return c >= ' ' && c <= '~' && c != '"' && c != '\\' }
+
+// literalPrefix returns how much of s, in steps of eight bytes, needs no look at each.
+func literalPrefix(s string) int {
+	const (
+		ones = 0x0101010101010101
+		high = 0x8080808080808080
+	)
+	i := 0
+	for ; len(s)-i >= 8; i += 8 {
+		t := s[i : i+8]
+		x := uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 |
+			uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
+		quote, slash, del := x^ones*'"', x^ones*'\\', x^ones*0x7f
+		// The high bit of a byte: it is not ASCII, or borrows when 1 (or, for
+		// controls, a blank) is taken from it. A borrow from the byte below can
+		// only find too much.
+		if (x|(x-ones*' ')|(quote-ones)|(slash-ones)|(del-ones))&high != 0 {
+			break
+		}
+	}
+	return i
 }
 
 // appendJSONRune escapes one rune; an invalid byte comes as U+FFFD, as from

@@ -82,16 +82,16 @@ func sameJSON(t *testing.T, got []byte, want any) {
 
 func TestEveryFieldIsEncoded(t *testing.T) {
 	full := filled[resolve.Drop]()
-	got := appendDrop(nil, full)
+	got := new(memo).appendDrop(nil, full)
 	sameJSON(t, got, full)
 	// With nothing to escape the order is the same too.
 	if std, _ := json.Marshal(full); !bytes.Equal(got, std) {
 		t.Errorf("got  %s\nwant %s", got, std)
 	}
-	sameJSON(t, appendDrop(nil, &resolve.Drop{}), &resolve.Drop{})
+	sameJSON(t, new(memo).appendDrop(nil, &resolve.Drop{}), &resolve.Drop{})
 	correlation := filled[correlationRecord]()
-	sameJSON(t, appendCorrelation(nil, correlation), correlation)
-	sameJSON(t, appendCorrelation(nil, &correlationRecord{}), &correlationRecord{})
+	sameJSON(t, new(memo).appendCorrelation(nil, correlation), correlation)
+	sameJSON(t, new(memo).appendCorrelation(nil, &correlationRecord{}), &correlationRecord{})
 	failure := filled[resolve.ConntrackFailure]()
 	sameJSON(t, appendConntrackFailure(nil, failure), failure)
 	sameJSON(t, appendConntrackFailure(nil, &resolve.ConntrackFailure{}), &resolve.ConntrackFailure{})
@@ -106,7 +106,7 @@ func TestEveryFieldIsEncoded(t *testing.T) {
 func TestSamplesEncodeAsEncodingJSON(t *testing.T) {
 	for _, s := range samples() {
 		t.Run(s.name, func(t *testing.T) {
-			sameJSON(t, appendDrop(nil, &s.drop), &s.drop)
+			sameJSON(t, new(memo).appendDrop(nil, &s.drop), &s.drop)
 		})
 	}
 }
@@ -175,4 +175,55 @@ func BenchmarkEncodingJSON(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		enc.Encode(&all[i%len(all)].drop)
 	}
+}
+
+func FuzzTime(f *testing.F) {
+	f.Add(int64(0), int64(0), 0)
+	f.Add(int64(1_700_000_000), int64(120_000_000), 3600)
+	f.Add(int64(1_700_000_000), int64(1), -34200)
+	f.Fuzz(func(t *testing.T, second, nano int64, offset int) {
+		at := time.Unix(second%(1<<37), nano%1e9)
+		var m memo
+		for _, at := range []time.Time{at, at.Add(1), at.Add(time.Second), at.UTC(), at.In(time.FixedZone("", offset%86400))} {
+			want, err := at.MarshalJSON()
+			if err != nil {
+				return // a year that RFC 3339 cannot have
+			}
+			if got := m.appendTime(nil, at); !bytes.Equal(got, want) {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		}
+	})
+}
+
+// What is remembered of one drop must never stand in another that differs.
+func TestRememberedPartsAreThoseOfTheDrop(t *testing.T) {
+	var m memo
+	d := *filled[resolve.Drop]()
+	check := func(what string) {
+		t.Helper()
+		if got, want := m.appendDrop(nil, &d), new(memo).appendDrop(nil, &d); !bytes.Equal(got, want) {
+			t.Errorf("%s: got  %s\nwant %s", what, got, want)
+		}
+	}
+	check("the first")
+	check("the same again")
+	for i := range reflect.TypeFor[resolve.Rule]().NumField() {
+		rule := *d.Rule
+		n := 1000 + i
+		fill(reflect.ValueOf(&rule).Elem().Field(i), &n, 1)
+		d.Rule = &rule
+		check("another " + reflect.TypeFor[resolve.Rule]().Field(i).Name)
+	}
+	d.Rule.Text = "changed in place"
+	check("a rule changed in place")
+	for i := range reflect.TypeFor[resolve.Netns]().NumField() {
+		n := 2000 + i
+		fill(reflect.ValueOf(&d.Netns).Elem().Field(i), &n, 1)
+		check("another " + reflect.TypeFor[resolve.Netns]().Field(i).Name)
+	}
+	d.Time = d.Time.Add(1500 * time.Millisecond)
+	check("another time")
+	d.Time = d.Time.In(time.FixedZone("", 3600))
+	check("another zone")
 }

@@ -19,7 +19,7 @@ func (j *JSON) Sample(s *resolve.ConntrackSample) error {
 }
 
 func appendConntrackFailure(dst []byte, f *resolve.ConntrackFailure) []byte {
-	o := object{b: append(dst, '{')}
+	o := begin(dst)
 	o.head(f.Type, f.Schema, f.Time)
 	o.key("packet")
 	o.b = appendPacket(o.b, &f.Packet)
@@ -45,7 +45,7 @@ func (o *object) failureOpt(k string, f *conntrack.Failure) {
 		return
 	}
 	o.key(k)
-	in := object{b: append(o.b, '{')}
+	in := begin(o.b)
 	in.text("cause", string(f.Cause))
 	in.text("certainty", f.Certainty)
 	in.textOpt("reason", f.Reason)
@@ -59,7 +59,7 @@ func (o *object) failureOpt(k string, f *conntrack.Failure) {
 	}
 	if p := f.Pool; p != nil {
 		in.key("pool")
-		pool := object{b: append(in.b, '{')}
+		pool := begin(in.b)
 		pool.text("address", p.Address)
 		pool.text("destination", p.Destination)
 		pool.text("protocol", p.Protocol)
@@ -73,7 +73,7 @@ func (o *object) failureOpt(k string, f *conntrack.Failure) {
 }
 
 func appendEntry(dst []byte, e *conntrack.Entry) []byte {
-	o := object{b: append(dst, '{')}
+	o := begin(dst)
 	o.list("status", e.Status)
 	o.tuple("original", e.Original)
 	o.tuple("reply", e.Reply)
@@ -88,7 +88,7 @@ func appendEntry(dst []byte, e *conntrack.Entry) []byte {
 }
 
 func appendTable(dst []byte, t *conntrack.Table) []byte {
-	o := object{b: append(dst, '{')}
+	o := begin(dst)
 	o.uint("count", t.Count)
 	o.uint("max", t.Max)
 	o.uintOpt("buckets", t.Buckets)
@@ -99,7 +99,7 @@ func appendTable(dst []byte, t *conntrack.Table) []byte {
 }
 
 func appendSample(dst []byte, s *resolve.ConntrackSample) []byte {
-	o := object{b: append(dst, '{')}
+	o := begin(dst)
 	o.head(s.Type, s.Schema, s.Time)
 	o.key("netns")
 	o.b = appendNetns(o.b, &s.Netns)
@@ -120,7 +120,7 @@ func (o *object) counts(k string, c *table.Counts) {
 		return
 	}
 	o.key(k)
-	in := object{b: append(o.b, '{')}
+	in := begin(o.b)
 	in.uint("insert", c.Insert)
 	in.uint("insert_failed", c.InsertFailed)
 	in.uint("drop", c.Drop)
@@ -134,7 +134,7 @@ func (o *object) counts(k string, c *table.Counts) {
 }
 
 func appendFill(dst []byte, f *resolve.Fill) []byte {
-	o := object{b: append(dst, '{')}
+	o := begin(dst)
 	o.uint("entries", f.Entries)
 	o.key("states")
 	o.b = append(o.b, '[')
@@ -142,7 +142,7 @@ func appendFill(dst []byte, f *resolve.Fill) []byte {
 		if i > 0 {
 			o.b = append(o.b, ',')
 		}
-		in := object{b: append(o.b, '{')}
+		in := begin(o.b)
 		in.text("protocol", s.Protocol)
 		in.textOpt("state", s.State)
 		in.boolOpt("unreplied", s.Unreplied)
@@ -163,7 +163,7 @@ func (o *object) fillCounts(k string, list []resolve.FillCount) {
 		if i > 0 {
 			o.b = append(o.b, ',')
 		}
-		in := object{b: append(o.b, '{')}
+		in := begin(o.b)
 		in.text("key", c.Key)
 		in.uint("count", c.Count)
 		o.b = in.end()

@@ -48,8 +48,8 @@ func correlationOf(r *correlate.Result) correlationRecord {
 	return out
 }
 
-func appendCorrelation(dst []byte, r *correlationRecord) []byte {
-	o := object{b: append(dst, '{')}
+func (m *memo) appendCorrelation(dst []byte, r *correlationRecord) []byte {
+	o := begin(dst)
 	o.head(r.Type, r.Schema, r.Time)
 	o.text("status", r.Status)
 	o.uintOpt("frame", r.Frame)
@@ -61,13 +61,13 @@ func appendCorrelation(dst []byte, r *correlationRecord) []byte {
 	o.uintOpt("number", r.Number)
 	if r.Drop != nil {
 		o.key("drop")
-		o.b = appendDrop(o.b, r.Drop)
+		o.b = m.appendDrop(o.b, r.Drop)
 	}
 	o.boolOpt("fragment", r.Fragment)
 	if len(r.Candidates) > 0 {
 		o.key("candidates")
 		for i := range r.Candidates {
-			o.b = appendCandidate(append(o.b, ",["[b2i(i == 0)]), &r.Candidates[i])
+			o.b = m.appendCandidate(append(o.b, ",["[b2i(i == 0)]), &r.Candidates[i])
 		}
 		o.b = append(o.b, ']')
 	}
@@ -75,11 +75,11 @@ func appendCorrelation(dst []byte, r *correlationRecord) []byte {
 	return o.end()
 }
 
-func appendCandidate(dst []byte, c *candidateRecord) []byte {
-	o := object{b: append(dst, '{')}
+func (m *memo) appendCandidate(dst []byte, c *candidateRecord) []byte {
+	o := begin(dst)
 	o.uint("number", c.Number)
 	o.int("after_ns", int(c.AfterNS))
 	o.key("drop")
-	o.b = appendDrop(o.b, c.Drop)
+	o.b = m.appendDrop(o.b, c.Drop)
 	return o.end()
 }

@@ -10,13 +10,15 @@ import (
 // their order and with their omitempty. A test fills every field by reflection,
 // so that none can be forgotten.
 
-func appendDrop(dst []byte, d *resolve.Drop) []byte {
-	o := object{b: append(dst, '{')}
-	o.head(d.Type, d.Schema, d.Time)
+func (m *memo) appendDrop(dst []byte, d *resolve.Drop) []byte {
+	o := begin(dst)
+	o.text("type", d.Type)
+	o.int("schema", d.Schema)
+	o.key("time")
+	o.b = m.appendTime(o.b, d.Time)
 	o.key("packet")
 	o.b = appendPacket(o.b, &d.Packet)
-	o.key("netns")
-	o.b = appendNetns(o.b, &d.Netns)
+	o.known("netns", m.netnsOf(&d.Netns))
 	o.textOpt("hook", d.Hook)
 	o.device("in", d.In)
 	o.device("out", d.Out)
@@ -26,8 +28,7 @@ func appendDrop(dst []byte, d *resolve.Drop) []byte {
 	o.textOpt("location", d.Location)
 	o.textOpt("function", d.Function)
 	if d.Rule != nil {
-		o.key("rule")
-		o.b = appendRule(o.b, d.Rule)
+		o.known("rule", m.ruleOf(d.Rule))
 	}
 	o.key("attribution")
 	o.b = appendAttribution(o.b, &d.Attribution)
@@ -37,7 +38,7 @@ func appendDrop(dst []byte, d *resolve.Drop) []byte {
 	}
 	if p := d.Process; p != nil {
 		o.key("process")
-		in := object{b: append(o.b, '{')}
+		in := begin(o.b)
 		in.int("pid", p.PID)
 		in.text("command", p.Command)
 		o.b = in.end()
@@ -49,7 +50,7 @@ func appendDrop(dst []byte, d *resolve.Drop) []byte {
 }
 
 func appendFolded(dst []byte, r *foldedRecord) []byte {
-	o := object{b: append(dst, '{')}
+	o := begin(dst)
 	o.head(r.Type, r.Schema, r.Time)
 	o.time("until", r.Until)
 	o.text("scope", string(r.Scope))
@@ -77,7 +78,7 @@ func (o *object) lossPlaces(places []LossPlace) {
 	o.key("places")
 	for i := range places {
 		p := &places[i]
-		in := object{b: append(o.b, ",["[b2i(i == 0)], '{')}
+		in := begin(append(o.b, ",["[b2i(i == 0)]))
 		in.uint("lost", p.Lost)
 		in.key("netns")
 		in.b = appendNetns(in.b, &p.Netns)
@@ -117,7 +118,7 @@ func (o *object) addrOpt(k string, a netip.Addr) {
 }
 
 func appendPacket(dst []byte, p *resolve.Packet) []byte {
-	o := object{b: append(dst, '{')}
+	o := begin(dst)
 	o.text("family", p.Family)
 	o.textOpt("protocol", p.Protocol)
 	o.addrOpt("source", p.Source)
@@ -127,7 +128,7 @@ func appendPacket(dst []byte, p *resolve.Packet) []byte {
 	o.list("tcp_flags", p.TCPFlags)
 	if t := p.TCP; t != nil {
 		o.key("tcp")
-		in := object{b: append(o.b, '{')}
+		in := begin(o.b)
 		in.uint("seq", uint64(t.Seq))
 		in.uintOpt("ack", uint64(t.Ack))
 		in.uint("window", uint64(t.Window))
@@ -153,7 +154,7 @@ func appendPacket(dst []byte, p *resolve.Packet) []byte {
 	optional(&o, "vlan", p.VLAN)
 	if f := p.Fragment; f != nil {
 		o.key("fragment")
-		in := object{b: append(o.b, '{')}
+		in := begin(o.b)
 		in.uint("id", uint64(f.ID))
 		in.int("offset", f.Offset)
 		in.bool("more", f.More)
@@ -170,7 +171,7 @@ func appendPacket(dst []byte, p *resolve.Packet) []byte {
 }
 
 func appendNetns(dst []byte, n *resolve.Netns) []byte {
-	o := object{b: append(dst, '{')}
+	o := begin(dst)
 	o.uint("inode", uint64(n.Inode))
 	o.textOpt("name", n.Name)
 	o.intOpt("pid", n.PID)
@@ -185,14 +186,14 @@ func (o *object) device(k string, i *resolve.Interface) {
 		return
 	}
 	o.key(k)
-	in := object{b: append(o.b, '{')}
+	in := begin(o.b)
 	in.uint("index", uint64(i.Index))
 	in.text("name", i.Name)
 	o.b = in.end()
 }
 
 func appendRule(dst []byte, r *resolve.Rule) []byte {
-	o := object{b: append(dst, '{')}
+	o := begin(dst)
 	o.text("engine", r.Engine)
 	o.text("family", r.Family)
 	o.text("table", r.Table)
@@ -210,7 +211,7 @@ func appendRule(dst []byte, r *resolve.Rule) []byte {
 }
 
 func appendAttribution(dst []byte, a *resolve.Attribution) []byte {
-	o := object{b: append(dst, '{')}
+	o := begin(dst)
 	o.text("certainty", string(a.Certainty))
 	o.textOpt("method", a.Method)
 	if len(a.Candidates) > 0 {
@@ -225,7 +226,7 @@ func appendAttribution(dst []byte, a *resolve.Attribution) []byte {
 }
 
 func appendConntrack(dst []byte, c *resolve.Conntrack) []byte {
-	o := object{b: append(dst, '{')}
+	o := begin(dst)
 	o.text("state", c.State)
 	o.textOpt("dir", c.Dir)
 	o.list("status", c.Status)
@@ -248,7 +249,7 @@ func (o *object) tuple(k string, t *resolve.Tuple) {
 		return
 	}
 	o.key(k)
-	in := object{b: append(o.b, '{')}
+	in := begin(o.b)
 	in.addr("source", t.Source)
 	in.uintOpt("source_port", uint64(t.SourcePort))
 	in.addr("destination", t.Destination)
@@ -266,7 +267,7 @@ func (o *object) why(list []resolve.Why) {
 	}
 	o.key("why")
 	for i := range list {
-		in := object{b: append(o.b, ",["[b2i(i == 0)], '{')}
+		in := begin(append(o.b, ",["[b2i(i == 0)]))
 		in.text("code", list[i].Code)
 		in.text("message", list[i].Message)
 		in.textOpt("fix", list[i].Fix)

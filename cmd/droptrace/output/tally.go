@@ -15,13 +15,16 @@ const maxTally = 4096
 // value is empty and ready.
 type Tally struct {
 	places  map[ruleKey]*placeTotal
-	reasons map[string]uint64
+	last    *placeTotal // of the drop before: mostly it is the same again
+	reasons map[string]*uint64
 	// What found no room above.
-	otherPlaces, otherReasons uint64
+	otherPlaces  placeTotal
+	otherReasons uint64
 }
 
 type placeTotal struct {
-	drop  *resolve.Drop // the first of them, for its names
+	key   ruleKey
+	drop  resolve.Drop // the first of them, for its names
 	count uint64
 	lost  uint64 // of them: no record of them came through
 }
@@ -34,24 +37,39 @@ func (t *Tally) Lose(d *resolve.Drop, n uint64) { t.add(d, n, n) }
 
 func (t *Tally) add(d *resolve.Drop, n, lost uint64) {
 	if t.places == nil {
-		t.places, t.reasons = make(map[ruleKey]*placeTotal), make(map[string]uint64)
+		t.places, t.reasons = make(map[ruleKey]*placeTotal), make(map[string]*uint64)
 	}
 	k := ruleKeyOf(d)
 	k.verdict, k.hook = "", "" // one rule is one line, wherever it is reached from
-	switch p := t.places[k]; {
-	case p != nil:
-		p.count += n
-		p.lost += lost
-	case len(t.places) < maxTally:
-		t.places[k] = &placeTotal{drop: d, count: n, lost: lost}
+	if t.last == nil || t.last.key != k {
+		t.last = t.place(k, d)
+	}
+	t.last.count += n
+	t.last.lost += lost
+	reason := t.reasons[d.Reason]
+	switch {
+	case reason != nil:
+	case len(t.reasons) < maxTally:
+		reason = new(uint64)
+		t.reasons[d.Reason] = reason
 	default:
-		t.otherPlaces += n
+		reason = &t.otherReasons
 	}
-	if _, ok := t.reasons[d.Reason]; ok || len(t.reasons) < maxTally {
-		t.reasons[d.Reason] += n
-	} else {
-		t.otherReasons += n
+	*reason += n
+}
+
+// place finds what counts drops of that key.
+func (t *Tally) place(k ruleKey, d *resolve.Drop) *placeTotal {
+	p := t.places[k]
+	switch {
+	case p != nil:
+	case len(t.places) < maxTally:
+		p = &placeTotal{key: k, drop: *d}
+		t.places[k] = p
+	default:
+		p = &t.otherPlaces
 	}
+	return p
 }
 
 // total is a line of the summary.
@@ -65,7 +83,7 @@ type total struct {
 func (t *Tally) byPlace(s Style) []total {
 	list := make([]total, 0, len(t.places))
 	for _, p := range t.places {
-		l := total{count: p.count, name: s.short(p.drop)}
+		l := total{count: p.count, name: s.short(&p.drop)}
 		if ns := s.netns(&p.drop.Netns); ns != "" {
 			l.name += s.sep() + ns
 		}
@@ -81,8 +99,8 @@ func (t *Tally) byPlace(s Style) []total {
 		list = append(list, l)
 	}
 	sortTotals(list)
-	if t.otherPlaces > 0 {
-		list = append(list, total{count: t.otherPlaces, name: "other rules and places"})
+	if t.otherPlaces.count > 0 {
+		list = append(list, total{count: t.otherPlaces.count, name: "other rules and places"})
 	}
 	return list
 }
@@ -91,7 +109,7 @@ func (t *Tally) byPlace(s Style) []total {
 func (t *Tally) byReason(s Style) []total {
 	list := make([]total, 0, len(t.reasons))
 	for r, n := range t.reasons {
-		l := total{count: n, name: Escape(r, s.ASCII), text: symbol.Explain("", r)}
+		l := total{count: *n, name: Escape(r, s.ASCII), text: symbol.Explain("", r)}
 		if r == "" {
 			l.name = "no reason given by this kernel"
 		}

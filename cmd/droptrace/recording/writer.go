@@ -12,16 +12,8 @@ import (
 	"github.com/droptrace/droptrace/resolve"
 )
 
-const (
-	// chunkSize is gathered before it is written: at 300,000 drops a second a
-	// few hundred writes.
-	chunkSize = 512 << 10
-	// chunks may wait for a slow disk. When all do, Write waits too, and what
-	// comes meanwhile is lost in the kernel and counted there.
-	chunks = 32
-	// flushEvery bounds how long a drop is kept from whoever reads along.
-	flushEvery = 100 * time.Millisecond
-)
+// flushEvery bounds how long a drop is kept from whoever reads along.
+const flushEvery = 100 * time.Millisecond
 
 // ErrFiles says that as many files were written as -W and -G ask for.
 var ErrFiles = errors.New("all files are written")
@@ -47,6 +39,7 @@ type Writer struct {
 
 	mu     sync.Mutex
 	chunk  *chunk
+	made   int    // chunks so far
 	told   uint64 // losses that are in the recording
 	size   int64  // of the file, with what waits
 	number int
@@ -59,13 +52,6 @@ type Writer struct {
 	done chan struct{} // the writing goroutine is at its end
 	stop chan struct{} // ends the flushing one
 	err  atomic.Pointer[error]
-}
-
-// chunk is what is written in one piece.
-type chunk struct {
-	open  string // begins a file of this name
-	data  []byte
-	drops uint64
 }
 
 // Create opens the first file, or standard output where the name is "-".
@@ -85,10 +71,7 @@ func Create(name string, o Options) (*Writer, error) {
 	}
 	w.first = first.name
 	w.files.Store(1)
-	w.chunk = new(chunk)
-	for range chunks - 1 {
-		w.free <- new(chunk)
-	}
+	w.chunk = w.empty()
 	w.begin(now)
 	go w.run(first)
 	go w.flushing()
@@ -130,12 +113,6 @@ func (w *Writer) Write(d *resolve.Drop, c *resolve.Capture) error {
 		w.send()
 	}
 	return nil
-}
-
-// send hands the chunk on and takes an empty one, which may have to be waited for.
-func (w *Writer) send() {
-	w.full <- w.chunk
-	w.chunk = <-w.free
 }
 
 // rotate begins another file where one is due.

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+
+	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/symbol"
+	"github.com/droptrace/droptrace/tracer/event"
+	"github.com/droptrace/droptrace/tracer/filter/expression"
+	"github.com/droptrace/droptrace/tracer/packet"
+)
+
+// resolve returns nil for what nobody asked for.
+func (t *trace) resolve(ctx context.Context) *resolve.Drop {
+	e := &t.event
+	switch e.Type {
+	case event.Drop, event.Listen, event.Stolen:
+	default:
+		return nil
+	}
+	if e.Type == event.Drop && !t.all && t.class(e) != symbol.Lost {
+		t.notLost.Add(1)
+		return nil
+	}
+	if !t.filter.MatchEvent(e) || !t.expressionMatches(e) {
+		t.filteredUser.Add(1)
+		return nil
+	}
+	d := &t.drop
+	t.resolver.Resolve(ctx, e, t.tracer.Time(e), d)
+	if !t.matchResolved(d) {
+		t.filteredUser.Add(1)
+		return nil
+	}
+	return d
+}
+
+// matchResolved decides what only the ruleset tells.
+func (t *trace) matchResolved(d *resolve.Drop) bool {
+	var table, chain, state string
+	if d.Rule != nil {
+		table, chain = d.Rule.Table, d.Rule.Chain
+	}
+	if d.Conntrack != nil {
+		state = d.Conntrack.State
+	}
+	return t.filter.MatchResolved(table, chain, state)
+}
+
+// expressionMatches is what the kernel side does of drops where it can.
+func (t *trace) expressionMatches(e *event.Event) bool {
+	if t.expression == nil || t.expressionInKernel && e.Type == event.Drop {
+		return true
+	}
+	verdict, err := t.expression.Event(e)
+	if err != nil || verdict == expression.Undecided {
+		t.undecided.Add(1)
+		return false
+	}
+	return verdict == expression.Yes
+}
+
+// class tells frees that lose no packet; netfilter's always lose one.
+func (t *trace) class(e *event.Event) symbol.Class {
+	if e.Hook != event.NoHook {
+		return symbol.Lost
+	}
+	var p packet.Packet
+	packet.Parse(packet.EtherType(e.Protocol), e.Packet(), &p)
+	free := symbol.Free{Reason: t.reasons.Name(e.Reason), Protocol: uint8(p.Protocol)}
+	free.Symbol, _, _ = t.symbols.Lookup(e.Location)
+	if p.HasTCP {
+		free.TCPFlags, free.Empty = uint8(p.TCP.Flags), p.PayloadLength == 0
+	}
+	if p.HasICMP {
+		free.ICMPType = p.ICMP.Type
+	}
+	return free.Class()
+}
