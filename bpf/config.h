@@ -177,7 +177,7 @@ static __always_inline void count(u32 which)
 	u64 *n = bpf_map_lookup_elem(&counts, &which);
 
 	if (n)
-		(*n)++;
+		__sync_fetch_and_add(n, 1); /* interrupts count too */
 }
 
 static __always_inline const struct config *get_config(void)

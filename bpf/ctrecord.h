@@ -65,13 +65,12 @@ static __always_inline struct scratch *begin_record(u32 *level)
 
 	if (!p || !c || !c->ready)
 		return NULL;
-	*level = p->level;
+	*level = take_level(p);
 	s = get_scratch(*level);
 	if (!s) {
 		count(COUNT_NESTED);
 		return NULL;
 	}
-	p->level = *level + 1;
 	e = &s->event;
 	clear_event(e);
 	e->hook = NO_HOOK;
@@ -86,7 +85,7 @@ static __always_inline void end_record(u32 level)
 	struct per_cpu_state *p = bpf_map_lookup_elem(&per_cpu, &zero);
 
 	if (p)
-		p->level = level;
+		give_level(p, level);
 }
 
 static __always_inline struct scratch *begin_failure(u32 *level, u32 saw)

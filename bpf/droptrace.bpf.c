@@ -169,15 +169,14 @@ static __always_inline int on_kfree_skb(u64 *ctx, bool loops, bool pages)
 	push_registers();
 	if (!p)
 		return 0;
-	level = p->level;
+	level = take_level(p);
 	s = get_scratch(level);
 	if (!s) {
 		count(COUNT_NESTED);
 		return 0;
 	}
-	p->level = level + 1;
 	handle(level, s, p, ctx, loops, pages);
-	p->level = level;
+	give_level(p, level);
 	return 0;
 }
 

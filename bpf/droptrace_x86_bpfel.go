@@ -542,7 +542,7 @@ type KernelPendings struct {
 
 type KernelPerCpuState struct {
 	_      structs.HostLayout
-	Level  uint32
+	Busy   [3]uint32
 	Pad    uint32
 	Member uint64
 }

@@ -73,7 +73,7 @@ struct {
 } calibrations SEC(".maps");
 
 struct per_cpu_state {
-	u32 level;   /* runs of the emitter under way */
+	u32 busy[LEVELS]; /* a run has that scratch */
 	u32 pad;
 	u64 member;  /* the next fragment to be freed with its head */
 };
@@ -84,6 +84,27 @@ struct {
 	__type(key, u32);
 	__type(value, struct per_cpu_state);
 } per_cpu SEC(".maps");
+
+/*
+ * Runs need not end in the order in which they began: fentry programs can be
+ * preempted. LEVELS: all are busy.
+ */
+static __always_inline u32 take_level(struct per_cpu_state *p)
+{
+	for (u32 i = 0; i < LEVELS; i++) {
+		if (!p->busy[i]) {
+			p->busy[i] = 1;
+			return i;
+		}
+	}
+	return LEVELS;
+}
+
+static __always_inline void give_level(struct per_cpu_state *p, u32 level)
+{
+	if (level < LEVELS)
+		p->busy[level] = 0;
+}
 
 static __always_inline struct scratch *get_scratch(u32 level)
 {

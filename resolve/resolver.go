@@ -288,7 +288,7 @@ func hookName(pf, hook uint8) string {
 	switch place {
 	case 0:
 		return "prerouting"
-	case 1, arp | 0:
+	case 1, arp:
 		return "input"
 	case 2, arp | 2:
 		return "forward"
@@ -296,7 +296,7 @@ func hookName(pf, hook uint8) string {
 		return "output"
 	case 4:
 		return "postrouting"
-	case 5, netdev | 0:
+	case 5, netdev:
 		return "ingress"
 	case netdev | 1:
 		return "egress"
