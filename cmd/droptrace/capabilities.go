@@ -213,6 +213,7 @@ func (r *abilities) methods(c *tracer.Capabilities) {
 	} else {
 		r.add("method", "hook", output.Partly, "the function of a hook without rules may stay unknown", "")
 	}
+	r.add("method", "replay", output.Can, "where none of these tells, the rules are evaluated: probable at best", "")
 }
 
 func (r *abilities) nftMethods(c *tracer.Capabilities, frame bool) {
