@@ -75,62 +75,6 @@ func New(c Config) (*Resolver, error) {
 	}, nil
 }
 
-// Prepare reads the legacy tables that it has not read yet, of every namespace: a
-// counter can only be compared with a value from before the drop. It lets those go
-// that nobody else has any more.
-func (r *Resolver) Prepare(ctx context.Context) error {
-	all, err := netns.List(ctx)
-	if err != nil {
-		return err
-	}
-	r.release(all)
-	for _, n := range all {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		h, err := netns.Open(n)
-		if err != nil {
-			continue // gone meanwhile
-		}
-		ids, err := xtables.Tables(h)
-		h.Close()
-		if err != nil || r.watched(n.Inode, ids) {
-			continue
-		}
-		if err := r.space(ctx, n.Inode).readXT(r.now(), r.Watcher); err != nil {
-			r.notify(err.Error())
-		}
-	}
-	return nil
-}
-
-// release closes the namespaces that are none of those found: an open one lives on,
-// and its interfaces with it, whose other ends and names somebody waits for. Those
-// that could not be opened are forgotten, too: the inode may be another's by now.
-func (r *Resolver) release(found []netns.Namespace) {
-	alive := make(map[uint32]bool, len(found))
-	for _, n := range found {
-		alive[n.Inode] = true
-	}
-	for inode, n := range r.spaces {
-		if n.handle == nil || !alive[inode] {
-			n.close()
-			delete(r.spaces, inode)
-		}
-	}
-}
-
-// watched reports whether these tables, all that a namespace has, were read.
-func (r *Resolver) watched(inode uint32, ids []xtables.TableID) bool {
-	n := r.spaces[inode]
-	for _, id := range ids {
-		if n == nil || n.xt[id] == nil {
-			return false
-		}
-	}
-	return true
-}
-
 // Close lets every namespace go.
 func (r *Resolver) Close() error {
 	for inode, n := range r.spaces {
@@ -146,33 +90,6 @@ func (r *Resolver) notify(message string) {
 	}
 	r.told[message] = true
 	r.Notify(message)
-}
-
-// space returns what is known of a namespace, looking it up the first time.
-func (r *Resolver) space(ctx context.Context, inode uint32) *namespace {
-	if n, ok := r.spaces[inode]; ok {
-		return n
-	}
-	if len(r.spaces) >= maxNamespaces {
-		for old, n := range r.spaces {
-			n.close()
-			delete(r.spaces, old)
-			break
-		}
-	}
-	n := openNamespace(ctx, inode, r.own)
-	r.spaces[inode] = n
-	return n
-}
-
-// spaceOf is the namespace that an event is from. Its inode may have been given out
-// again since: that of a cookie is never another.
-func (r *Resolver) spaceOf(ctx context.Context, e *event.Event) *namespace {
-	n := r.space(ctx, e.Netns)
-	if n.cookie != 0 && e.NetnsCookie != 0 && n.cookie != e.NetnsCookie {
-		return &namespace{info: Netns{Inode: e.Netns}, err: errGone}
-	}
-	return n
 }
 
 // Resolve fills d with what an event holds. The time is the drop's wall clock.
