@@ -129,8 +129,8 @@ __noinline int step_ct_counters(u32 level)
 static __always_inline u64 stack_number(u64 address) { return address >> STACK_SHIFT; }
 
 /*
- * Whether a note is this packet's: skb addresses come again. A clash's and a
- * helper's name the entry that the packet still has. One by stack was left below the hook state
+ * Whether a note is this packet's: skb addresses come again. A clash's and a helper's
+ * name the entry that the packet still has. One by stack was left below the hook state
  * that the packet travels with, where nothing else can have run meanwhile.
  */
 static __always_inline bool own_note(const struct ct_note *n, const struct scratch *s)

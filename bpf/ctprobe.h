@@ -246,7 +246,7 @@ static __always_inline void helper_refuses(u64 skb_address, u64 ct, u64 fmt, u64
 	r->note.saw = CT_SAW_REFUSED;
 	r->note.ct = ct;
 	r->note.time = bpf_ktime_get_ns();
-	bpf_map_update_elem(&ct_notes, &skb_address, &r->note, BPF_ANY);
+	leave_ct_note(skb_address, &r->note);
 }
 
 /*

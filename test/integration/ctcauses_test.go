@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"os"
 	"strconv"
@@ -25,7 +26,7 @@ func counter(t *testing.T, ns, table, name string) int {
 // told waits until droptrace has told so many failures.
 func (f *failing) told(t *testing.T, n int) {
 	t.Helper()
-	eventually(t, "droptrace has told", func() bool {
+	eventually(t, fmt.Sprintf("droptrace has told %d failures", n), func() bool {
 		return bytes.Count(f.stdout.bytes(), []byte(`"conntrack_failure"`)) >= n
 	})
 }

@@ -89,7 +89,9 @@ chain input { type filter hook input priority 0; ct state invalid counter drop
 	}
 	causes, _ := counts(list)
 	t.Logf("causes %v, kernel %v", causes, sums)
-	if causes[conntrack.Invalid] != sums["invalid"] {
+	// A kprobe is not called where a softirq interrupts the handler of another.
+	missed := linux510() && causes[conntrack.Invalid] < sums["invalid"]
+	if causes[conntrack.Invalid] != sums["invalid"] && !missed {
 		t.Errorf("invalid: the kernel counted %d, droptrace told %d", sums["invalid"], causes[conntrack.Invalid])
 	}
 	if causes[conntrack.NATPortCollision] == 0 || causes[conntrack.SameFlowRace] == 0 || causes[conntrack.Invalid] == 0 {
