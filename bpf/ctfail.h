@@ -42,6 +42,7 @@ struct ct_note {
 	u64 net;
 	u64 stack;
 	u64 ct; /* CT_SAW_CLASH: the loser; CT_SAW_REFUSED: the packet's */
+	u64 packet; /* CT_SAW_INVALID: packet_words */
 	u32 saw;
 	u32 pad;
 	struct ct_info other;
@@ -128,10 +129,20 @@ __noinline int step_ct_counters(u32 level)
 
 static __always_inline u64 stack_number(u64 address) { return address >> STACK_SHIFT; }
 
+/* Ports and what follows: NAT leaves packets alone that conntrack calls invalid. */
+static __always_inline u64 packet_words(struct sk_buff *skb)
+{
+	u64 words = 0;
+
+	bpf_probe_read_kernel(&words, sizeof(words), READ(skb, head) + READ(skb, transport_header));
+	return words;
+}
+
 /*
  * Whether a note is this packet's: skb addresses come again. A clash's and a helper's
  * name the entry that the packet still has. One by stack was left below the hook state
- * that the packet travels with, where nothing else can have run meanwhile.
+ * that the packet travels with, where nothing else can have run meanwhile. A complaint
+ * was of a packet with this one's transport header.
  */
 static __always_inline bool own_note(const struct ct_note *n, const struct scratch *s)
 {
@@ -148,7 +159,7 @@ static __always_inline bool own_note(const struct ct_note *n, const struct scrat
 		return s->kind == SITE_HOOK_SLOW && n->net == s->net && n->stack < s->state &&
 		       s->state - n->stack < CALL_DEPTH;
 	}
-	return s->event.ct.present == CT_ABSENT;
+	return s->event.ct.present == CT_ABSENT && n->packet == packet_words(skb);
 }
 
 __noinline int step_take_ct_note(u32 level)

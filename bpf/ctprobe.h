@@ -265,6 +265,7 @@ static __always_inline void complain(u64 skb_address, u64 state, u64 net, u64 fm
 	__builtin_memset(&r->note, 0, sizeof(r->note));
 	read_reason(r->note.reason, fmt, next);
 	r->note.saw = CT_SAW_INVALID;
+	r->note.packet = packet_words(skb);
 	r->note.time = bpf_ktime_get_ns();
 	leave_ct_note(skb_address, &r->note);
 	if (!conntrack_only)

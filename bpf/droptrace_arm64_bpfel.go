@@ -83,14 +83,15 @@ type KernelCtBaselineKey struct {
 }
 
 type KernelCtNote struct {
-	_     structs.HostLayout
-	Time  uint64
-	Net   uint64
-	Stack uint64
-	Ct    uint64
-	Saw   uint32
-	Pad   uint32
-	Other struct {
+	_      structs.HostLayout
+	Time   uint64
+	Net    uint64
+	Stack  uint64
+	Ct     uint64
+	Packet uint64
+	Saw    uint32
+	Pad    uint32
+	Other  struct {
 		_        structs.HostLayout
 		Present  uint8
 		Ctinfo   uint8

@@ -114,7 +114,12 @@ func FailureOf(e *event.Event, c Facts) *Failure {
 	case event.SawEvicted:
 		out.Cause = EarlyDrop
 	case event.SawInvalid:
-		out.invalid(e, c)
+		// What conntrack calls invalid passes it: what it drops it counts.
+		if f.Counted != 0 && f.Moved.Drop > 0 {
+			out.byCounters(e, c)
+		} else {
+			out.invalid(e, c)
+		}
 	case event.SawRefused:
 		out.Cause, out.Reason = Helper, reason(f.Reason[:])
 	case event.SawOtherDevice:

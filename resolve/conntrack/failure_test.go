@@ -70,6 +70,7 @@ func TestCauseOfAFailure(t *testing.T) {
 		{"a helper of a new flow", atHook(counted(event.Moved{}, 0), event.AtHookHelped), loser, Facts{Dropped: true, Hook: "nf_confirm"}, Helper, probable},
 		{"a helper", counted(event.Moved{}, 0), udpEntry(7, 5000, statusConfirmed|statusHelper), Facts{Dropped: true, Hook: "nf_confirm"}, Helper, probable},
 		{"invalid, with the kernel's words", invalidFailure("SEQ is over upper bound %u (over the window)"), event.CTInfo{}, Facts{Dropped: true}, Invalid, certain},
+		{"a complaint, and conntrack counted a drop", complained(counted(event.Moved{Drop: 1, Invalid: 1}, both)), event.CTInfo{}, Facts{Dropped: true, SYN: true, Table: roomy}, TCPReopenRace, probable},
 		{"a complaint alone", invalidFailure("bad checksum"), event.CTInfo{}, Facts{}, Invalid, probable},
 		{"invalid, with nothing to tell why", event.CTFailure{}, event.CTInfo{}, Facts{Dropped: true}, Invalid, probable},
 	}
@@ -88,6 +89,11 @@ func TestCauseOfAFailure(t *testing.T) {
 
 func counted(m event.Moved, hooked event.Hooked) event.CTFailure {
 	return event.CTFailure{Counted: 1, Moved: m, Hooked: hooked}
+}
+
+func complained(f event.CTFailure) event.CTFailure {
+	f.Saw = event.SawInvalid
+	return f
 }
 
 func atHook(f event.CTFailure, how event.AtHook) event.CTFailure {
