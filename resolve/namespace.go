@@ -21,16 +21,30 @@ import (
 // that changes with each drop must not eat the machine.
 const rereadEvery = 200 * time.Millisecond
 
-// asking has a question, asked of the kernel again and again, take no more than a
-// fifth of the time.
-type asking struct {
-	at   time.Time
-	cost time.Duration
+// asked is when a question was put to the kernel last. Its answer holds for all
+// drops from before: each is answered for, and a backlog takes one question.
+type asked struct {
+	at   uint64 // as event.Event.Time
+	cost uint64 // ns
 }
 
-func (a *asking) due(now time.Time) bool { return now.Sub(a.at) >= 4*a.cost }
+func (a *asked) about(e *event.Event) bool { return e.Time < a.at }
 
-func (a *asking) took(start, end time.Time) { a.at, a.cost = end, end.Sub(start) }
+// due reports whether the question would take less than a fifth of the time.
+func (a *asked) due(e *event.Event) bool { return e.Time-a.at >= 4*a.cost }
+
+func (a *asked) ask(question func() error) error {
+	start, err := uptime()
+	if err != nil {
+		return err
+	}
+	if err := question(); err != nil {
+		return err
+	}
+	end, err := uptime()
+	a.at, a.cost = start, end-start
+	return err
+}
 
 // errGone says that a namespace no longer exists.
 var errGone = errors.New("its network namespace is gone")
@@ -43,11 +57,11 @@ type namespace struct {
 	err    error
 	cookie uint64 // 0: not known
 
-	nft     *nftables.Snapshot
-	nftErr  error
-	nftAsk  asking        // for its generation
-	nftRead time.Time     // when it was read last
-	nftCost time.Duration // and how long that took
+	nft      *nftables.Snapshot
+	nftErr   error
+	nftAsked asked         // for its generation
+	nftRead  time.Time     // when it was read last
+	nftCost  time.Duration // and how long that took
 
 	xt     map[xtables.TableID]*xtTable
 	xtRead time.Time
@@ -82,7 +96,7 @@ type xtTable struct {
 	since uint64
 	// unchanged asks the kernel whether the table is still this one.
 	unchanged func() (bool, error)
-	asked     asking
+	asked     asked
 	replaced  bool
 
 	read  bool
@@ -158,16 +172,19 @@ func (n *namespace) readNFT(ctx context.Context, now time.Time) (ok, changing bo
 	return err == nil, errors.Is(err, nftables.ErrChanging)
 }
 
-// stillNFT reports whether the ruleset has the generation that was read, for kernels
-// whose drops do not tell theirs.
-func (n *namespace) stillNFT(ctx context.Context, now func() time.Time) bool {
-	start := now()
-	if n.handle == nil || !n.nftAsk.due(start) {
-		return true
+// stillNFT reports whether the ruleset still has the generation that was read, for
+// kernels whose drops do not tell theirs.
+func (n *namespace) stillNFT(ctx context.Context, e *event.Event) bool {
+	if n.handle == nil {
+		return false
 	}
-	g, err := nftables.Generation(ctx, n.handle)
-	n.nftAsk.took(start, now())
-	return err != nil || g == n.nft.Ruleset().Generation
+	return n.nftAsked.about(e) || n.nftAsked.ask(func() error {
+		g, err := nftables.Generation(ctx, n.handle)
+		if err == nil && g != n.nft.Ruleset().Generation {
+			err = nftables.ErrChanged
+		}
+		return err
+	}) == nil
 }
 
 // readXT reads every iptables-legacy table of the namespace and has the kernel
@@ -255,25 +272,24 @@ func uptime() (uint64, error) {
 
 // still reports whether the table is the one that was read. Its address does not
 // tell: that of a table two replacements ago is what the allocator gives out next,
-// and the counters' addresses with it. Whoever replaces a table twice reads and
-// writes it twice, which takes longer than it goes unasked.
-func (t *xtTable) still(now func() time.Time) bool {
-	start := now()
-	if t.replaced || !t.asked.due(start) {
-		return !t.replaced
+// and the counters' addresses with it. Without known that was not asked: the answer
+// takes as long as to read the table.
+func (t *xtTable) still(e *event.Event) (same, known bool) {
+	if t.replaced || e.Time < t.since {
+		return false, true
 	}
-	same, err := t.unchanged()
-	t.replaced = err != nil || !same
-	t.asked.took(start, now())
-	return !t.replaced
-}
-
-// dropped reports whether the event's packet died in this very table.
-func (t *xtTable) dropped(entry *xtables.Entry, e *event.Event, now func() time.Time) bool {
-	if e.Rule.Method == event.MethodXTTarget {
-		return e.Time >= t.since && t.still(now)
+	if t.asked.about(e) {
+		return true, true
 	}
-	return t.holds(entry, e.Rule.RuleHandle)
+	if !t.asked.due(e) {
+		return true, false
+	}
+	err := t.asked.ask(func() error {
+		same, err := t.unchanged()
+		t.replaced = err == nil && !same
+		return err
+	})
+	return err == nil && !t.replaced, true
 }
 
 // text returns a rule's text; the save program runs once a table.

@@ -12,21 +12,22 @@ import (
 )
 
 // nftAt reads the ruleset that an event speaks of: again where the event's
-// generation, or that of what it names, is not the snapshot's.
-func (r *Resolver) nftAt(ctx context.Context, n *namespace, e *event.Event) *nftables.Snapshot {
-	current := func() bool {
-		if n.nft == nil {
-			return false
-		}
-		if e.Rule.Generation == 0 {
-			return n.stillNFT(ctx, r.now)
-		}
-		return e.Rule.Generation == n.nft.Ruleset().Generation
+// generation, or that of what it names, is not the snapshot's. current reports
+// whether the snapshot is of it, or where drops do not tell a generation not older
+// than the drop; changing, that it was not read since it changes too fast.
+func (r *Resolver) nftAt(ctx context.Context, n *namespace, e *event.Event) (current, changing bool) {
+	if n.nft != nil && r.isCurrent(ctx, n, e) {
+		return true, false
 	}
-	if !current() {
-		n.readNFT(ctx, r.now())
+	ok, changing := n.readNFT(ctx, r.now())
+	return ok && (e.Rule.Generation == 0 || r.isCurrent(ctx, n, e)), changing
+}
+
+func (r *Resolver) isCurrent(ctx context.Context, n *namespace, e *event.Event) bool {
+	if e.Rule.Generation == 0 {
+		return n.stillNFT(ctx, e)
 	}
-	return n.nft
+	return e.Rule.Generation == n.nft.Ruleset().Generation
 }
 
 // removed says why a rule or chain that the kernel named is not in the ruleset.
@@ -45,14 +46,9 @@ func (r *Resolver) nftRule(ctx context.Context, n *namespace, e *event.Event, d 
 		r.nftByHandle(ctx, n, e, d)
 		return
 	}
-	snapshot := r.nftAt(ctx, n, e)
+	current, changing := r.nftAt(ctx, n, e)
+	snapshot := n.nft
 	rule, ok := lookupRule(snapshot, e)
-	changing := false
-	if !ok {
-		_, changing = n.readNFT(ctx, r.now())
-		snapshot = n.nft
-		rule, ok = lookupRule(snapshot, e)
-	}
 	if !ok {
 		d.Rule = nftNames(n, e)
 		d.Rule.Handle = e.Rule.RuleHandle
@@ -65,7 +61,7 @@ func (r *Resolver) nftRule(ctx context.Context, n *namespace, e *event.Event, d 
 		}
 		return
 	}
-	if e.Rule.Method == event.MethodNFTFrame && !rule.CanDrop && e.Rule.Generation == snapshot.Ruleset().Generation {
+	if e.Rule.Method == event.MethodNFTFrame && !rule.CanDrop && current {
 		d.Attribution = Attribution{Certainty: Unknown, Method: d.Attribution.Method,
 			Note: "where the rule should be the kernel had one that does not drop"}
 		return
@@ -74,8 +70,7 @@ func (r *Resolver) nftRule(ctx context.Context, n *namespace, e *event.Event, d 
 		d.Verdict = "reject"
 	}
 	// A rule is the same by any generation; its neighbours need not be.
-	same := e.Rule.Generation == 0 || e.Rule.Generation == snapshot.Ruleset().Generation
-	key := placeKey{rule.Chain, rule, d.Hook, same}
+	key := placeKey{rule.Chain, rule, d.Hook, current}
 	if known, ok := n.described[key]; ok {
 		d.Rule, r.at = known.rule, known.at
 		return
@@ -83,7 +78,7 @@ func (r *Resolver) nftRule(ctx context.Context, n *namespace, e *event.Event, d 
 	bases := snapshot.Bases(rule.Chain)
 	d.Rule = describe(rule.Chain, bases, d.Hook)
 	d.Rule.Handle = rule.Handle
-	if same {
+	if current {
 		d.Rule.Number = rule.Number
 		r.at = replay.Place{Chain: rule.Chain, Rule: rule, Base: baseOf(bases, d.Hook)}
 	}
@@ -151,7 +146,8 @@ func nftNames(n *namespace, e *event.Event) *Rule {
 // nftByHandle serves kernels where the rule's chain could not be found: the
 // handle alone names it if only one rule of this hook that can drop has it.
 func (r *Resolver) nftByHandle(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
-	snapshot := r.nftAt(ctx, n, e)
+	current, _ := r.nftAt(ctx, n, e)
+	snapshot := n.nft
 	if snapshot == nil {
 		d.Attribution = Attribution{Certainty: Unknown, Note: missing(n, "the ruleset could not be read")}
 		return
@@ -159,7 +155,9 @@ func (r *Resolver) nftByHandle(ctx context.Context, n *namespace, e *event.Event
 	rules := snapshot.Candidates(nftables.HookAt(e.PF, uint32(e.Hook), ""), e.Rule.RuleHandle)
 	for _, rule := range rules {
 		c := describe(rule.Chain, snapshot.Bases(rule.Chain), d.Hook)
-		c.Handle, c.Number = rule.Handle, rule.Number
+		if c.Handle = rule.Handle; current {
+			c.Number = rule.Number
+		}
 		d.Attribution.Candidates = append(d.Attribution.Candidates, *c)
 	}
 	switch len(rules) {
@@ -186,18 +184,11 @@ func (r *Resolver) nftPolicy(ctx context.Context, n *namespace, e *event.Event, 
 		d.Attribution.Certainty = Probable
 		d.Attribution.Note = "a probe missed the end of an expression just then"
 	}
-	find := func() (*ruleset.Chain, bool) {
-		if n.nft == nil {
-			return nil, false
-		}
-		return n.nft.Chain(e.Rule.TableHandle, e.Rule.ChainHandle)
-	}
-	r.nftAt(ctx, n, e)
-	chain, ok := find()
-	changing := false
-	if !ok {
-		_, changing = n.readNFT(ctx, r.now())
-		chain, ok = find()
+	_, changing := r.nftAt(ctx, n, e)
+	var chain *ruleset.Chain
+	ok := n.nft != nil
+	if ok {
+		chain, ok = n.nft.Chain(e.Rule.TableHandle, e.Rule.ChainHandle)
 	}
 	if !ok {
 		d.Rule = nftNames(n, e)

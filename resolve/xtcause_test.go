@@ -121,6 +121,33 @@ func TestAnotherTableAtTheSameAddress(t *testing.T) {
 	}
 }
 
+// What was asked holds for drops from before, and for none since.
+func TestATableIsAskedForAgain(t *testing.T) {
+	table, times := newTable(t), 0
+	table.unchanged = func() (bool, error) {
+		times++
+		return true, nil
+	}
+	at := func(time uint64) [2]bool {
+		same, known := table.still(&event.Event{Time: time})
+		return [2]bool{same, known}
+	}
+	sure := [2]bool{true, true}
+	if got := at(table.since + 1); got != sure || times != 1 {
+		t.Fatalf("%v, asked %d times", got, times)
+	}
+	if got := at(table.since); got != sure || times != 1 {
+		t.Errorf("a drop from before: %v, asked %d times", got, times)
+	}
+	table.asked.cost = 1000
+	if got := at(table.asked.at + 1); got != [2]bool{true, false} || times != 1 {
+		t.Errorf("too early: %v, asked %d times", got, times)
+	}
+	if got := at(table.asked.at + 4000); got != sure || times != 2 {
+		t.Errorf("a drop since: %v, asked %d times", got, times)
+	}
+}
+
 func TestTablesOfAnEndedNamespaceAreForgotten(t *testing.T) {
 	table, forgotten := newTable(t), 0
 	table.watched = fakeWatch{&forgotten}
