@@ -35,8 +35,9 @@ func (t *Tracer) attachArrivals() error {
 		if err != nil {
 			return fmt.Errorf("count arrivals: %w", err)
 		}
-		l, err := link.AttachTracing(link.TracingOptions{Program: prog})
-		if err := t.keep(prog, l, err); err != nil {
+		err = t.keep(link.AttachTracing(link.TracingOptions{Program: prog}))
+		prog.Close()
+		if err != nil {
 			return fmt.Errorf("count arrivals: %w", err)
 		}
 	}

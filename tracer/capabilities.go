@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 
 	"github.com/droptrace/droptrace/bpf"
 )
@@ -129,7 +129,7 @@ func (t *Tracer) try(plan Plan, p probe) (Plan, error) {
 	return how, err
 }
 
-func closeLink(l link.Link) error {
+func closeLink(l io.Closer) error {
 	if err := l.Close(); err != nil {
 		return fmt.Errorf("detach: %w", err)
 	}

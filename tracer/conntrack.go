@@ -44,7 +44,7 @@ func ctProbes() []ctProbe {
 		{every: true, without: "evicted connections are not seen", probe: probe{function: "nf_ct_delete",
 			fentry: "fentry_delete", fexit: "fexit_delete", kprobe: "kprobe_delete", kretprobe: "kretprobe_delete"}},
 		// What gcc leaves of it where it inlines its first test into early_drop
-		// (Debian 5.10, 7.2). Neither BTF nor Symbols know it.
+		// (Debian 5.10, 7.2). BTF does not know it.
 		{every: true, optional: true, probe: probe{function: "nf_ct_delete.part.0",
 			kprobe: "kprobe_delete", kretprobe: "kretprobe_delete"}},
 	}
@@ -63,9 +63,12 @@ func (t *Tracer) attachConntrack(plan Plan, symbols Symbols) (string, error) {
 		if p.every && !t.options.Conntrack || t.attached[p.function] {
 			continue
 		}
+		if _, ok := symbols.Entry(p.function); !ok && p.optional {
+			continue
+		}
 		err := errNoFunction
 		// One that has neither is a kernel that has none: each try takes 20 ms.
-		if (p.optional || len(symbols.Ranges(p.function)) > 0) && !t.probeless {
+		if len(symbols.Ranges(p.function)) > 0 && !t.probeless {
 			var how Plan
 			if how, err = t.attachPair(plan, p.probe); err == nil {
 				used[how]++

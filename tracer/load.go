@@ -38,6 +38,9 @@ type kernelSide struct {
 	legacy  func() (legacyPrograms, error)
 	ahead   sync.WaitGroup
 	entered atomic.Bool // legacy was called
+	// kprobes are the programs on kprobes, by name: not bound to a function, one
+	// serves many.
+	kprobes map[string]*ebpf.Program
 }
 
 func (k *kernelSide) Close() {
@@ -46,6 +49,9 @@ func (k *kernelSide) Close() {
 		p, _ := k.legacy()
 		p.Find.Close()
 		p.Baseline.Close()
+	}
+	for _, p := range k.kprobes {
+		p.Close()
 	}
 	k.coll.Close()
 }

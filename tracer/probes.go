@@ -3,6 +3,7 @@ package tracer
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -135,35 +136,48 @@ func (t *Tracer) attachTracing(p probe) error {
 	if err != nil {
 		return err
 	}
-	l, err := link.AttachTracing(link.TracingOptions{Program: prog})
-	return t.keep(prog, l, err)
+	defer prog.Close()
+	return t.keep(link.AttachTracing(link.TracingOptions{Program: prog}))
 }
 
 func (t *Tracer) attachKprobe(p probe) error {
-	entry, err := t.kernel.loadProbe(p.kprobe, "")
+	entry, err := t.kernel.loadKprobe(p.kprobe)
 	if err != nil {
 		return err
 	}
-	l, err := link.Kprobe(p.function, entry, nil)
-	if err := t.keep(entry, l, err); err != nil || p.kretprobe == "" {
+	err = t.keep(t.kprobe(p.function, 0, entry))
+	if err != nil || p.kretprobe == "" {
 		return err
 	}
-	exit, err := t.kernel.loadProbe(p.kretprobe, "")
+	exit, err := t.kernel.loadKprobe(p.kretprobe)
 	if err != nil {
 		return err
 	}
-	l, err = link.Kretprobe(p.function, exit, nil)
-	return t.keep(exit, l, err)
+	return t.keep(t.kprobe(p.function, isReturn, exit))
 }
 
 // keep holds on to a link; the program lives as long as it.
-func (t *Tracer) keep(prog *ebpf.Program, l link.Link, err error) error {
-	prog.Close()
-	if err != nil {
-		return err
+func (t *Tracer) keep(l io.Closer, err error) error {
+	if err == nil {
+		t.links = append(t.links, l)
 	}
-	t.links = append(t.links, l)
-	return nil
+	return err
+}
+
+// loadKprobe is loadProbe for kprobes, which share a program.
+func (k *kernelSide) loadKprobe(name string) (*ebpf.Program, error) {
+	if p, ok := k.kprobes[name]; ok {
+		return p, nil
+	}
+	p, err := k.loadProbe(name, "")
+	if err != nil {
+		return nil, err
+	}
+	if k.kprobes == nil {
+		k.kprobes = make(map[string]*ebpf.Program)
+	}
+	k.kprobes[name] = p
+	return p, nil
 }
 
 // loadProbe loads one program on the maps of the others. fentry programs are

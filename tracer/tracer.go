@@ -6,8 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/bits"
-	"os"
+	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,69 +18,7 @@ import (
 
 	"github.com/droptrace/droptrace/bpf"
 	"github.com/droptrace/droptrace/tracer/event"
-	"github.com/droptrace/droptrace/tracer/filter/expression"
 )
-
-// Options say what to trace and how.
-type Options struct {
-	// Filter is a struct filter_config (tracer/filter.Kernel); nil passes all.
-	Filter any
-	// Expression narrows what Filter passes; nil passes all. Where this kernel
-	// refuses it, ExpressionInKernel says so and the caller has to run it on
-	// each event, which then carries as many bytes as it looks at.
-	Expression *expression.Program
-	// Symbols of the running kernel.
-	Symbols Symbols
-	// BTF of the running kernel and its modules: reading it takes longer than most
-	// else, so it is read once.
-	BTF *btf.Cache
-	// BufferSize of the ring in bytes, rounded up to a power of two pages;
-	// 0 is 16 MiB.
-	BufferSize int
-	// Plan says which probes; empty is PlanAuto.
-	Plan Plan
-	// Stack adds the kernel stack to each event.
-	Stack bool
-	// Snaplen is how many bytes of a packet an event carries in Data, from the
-	// link-layer header on where the packet has one, at most MaxSnaplen; 0: none.
-	Snaplen int
-	// Conntrack traces only conntrack failures, with the probes that tell who
-	// evicted whom.
-	Conntrack bool
-	// Resolved adds clashes that the kernel resolved: nothing was lost.
-	Resolved bool
-	// Stolen adds SYNs that synproxy answers: they were not lost.
-	Stolen bool
-	// Arrivals counts packets that match, dropped or not: each packet pays for it.
-	Arrivals bool
-	// XTCapacity bounds the legacy entries watched on the whole machine;
-	// 0 is 16,384. Each costs 40 bytes, and 24 more per CPU.
-	XTCapacity int
-}
-
-// MaxSnaplen is tcpdump's: no packet is longer but for BIG TCP's.
-const MaxSnaplen = 1 << 18
-
-func (o *Options) snaplen() uint32 {
-	return uint32(min(max(o.Snaplen, 0), MaxSnaplen))
-}
-
-func (o *Options) bufferSize() uint32 {
-	const records = 4 // of the longest that must find room
-	size := o.BufferSize
-	if size <= 0 {
-		size = 16 << 20
-	}
-	size = max(size, os.Getpagesize(), records*int(o.snaplen()))
-	return 1 << bits.Len32(uint32(size-1))
-}
-
-func (o *Options) xtCapacity() uint32 {
-	if o.XTCapacity <= 0 {
-		return 16384
-	}
-	return uint32(o.XTCapacity)
-}
 
 // Tracer is an attached kernel side.
 type Tracer struct {
@@ -89,7 +27,7 @@ type Tracer struct {
 	expressionRefused error
 	reader            *ringbuf.Reader
 	record            ringbuf.Record
-	links             []link.Link
+	links             []io.Closer // the first is that of the tracepoint
 	config            bpf.KernelConfig
 	notices           []string // taken by Notices
 	xt                xtAllocator
@@ -199,8 +137,8 @@ func (t *Tracer) configure(o *Options) error {
 func (t *Tracer) Refresh(ctx context.Context, symbols Symbols) error {
 	t.options.BTF = btf.NewCache() // the old one has its own list of modules
 	t.kernel.types.Store(t.options.BTF)
+	t.options.Symbols = symbols
 	o := t.options
-	o.Symbols = symbols
 	t.config.Sites = [16]bpf.KernelSiteRange{}
 	if err := t.configure(&o); err != nil {
 		return err
@@ -276,12 +214,25 @@ func (t *Tracer) SetDeadline(at time.Time) { t.reader.SetDeadline(at) }
 // Detach stops new records; those in the ring can still be read, after which
 // Read returns ringbuf.ErrFlushed. It may be called beside Read.
 func (t *Tracer) Detach() error {
-	var err error
-	for _, l := range t.links {
-		err = errors.Join(err, l.Close())
+	return errors.Join(t.closeLinks(), t.reader.Flush())
+}
+
+// closeLinks detaches what tells drops first: without the probes it would take a
+// rule's drop for a policy's. Then the others at once, since for each the kernel
+// waits until no CPU uses it any more.
+func (t *Tracer) closeLinks() error {
+	if len(t.links) == 0 {
+		return nil
 	}
+	errs := make([]error, len(t.links))
+	errs[0] = t.links[0].Close()
+	var closing sync.WaitGroup
+	for i, l := range t.links[1:] {
+		closing.Go(func() { errs[i+1] = l.Close() })
+	}
+	closing.Wait()
 	t.links = nil
-	return errors.Join(err, t.reader.Flush())
+	return errors.Join(errs...)
 }
 
 // SetClock takes the wall clock as it is now: it is set, and the events' clock
@@ -312,10 +263,7 @@ func (t *Tracer) Notices() []string {
 
 // Close detaches everything and frees it.
 func (t *Tracer) Close() error {
-	var err error
-	for _, l := range t.links {
-		err = errors.Join(err, l.Close())
-	}
+	err := t.closeLinks()
 	if t.reader != nil {
 		err = errors.Join(err, t.reader.Close())
 	}

@@ -20,6 +20,8 @@ func (k kernelSymbols) Ranges(name string) [][2]uint64 {
 	return out
 }
 
+func (k kernelSymbols) Entry(name string) (addr uint64, ok bool) { return k.table.Address(name) }
+
 func (k kernelSymbols) Modules() (lo, hi uint64) {
 	modules := k.table.Modules()
 	if len(modules) == 0 {

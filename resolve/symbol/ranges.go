@@ -64,22 +64,30 @@ func (t *Table) Modules() []Module {
 
 // findText looks for the bounds that the linker script sets.
 func (t *Table) findText() Range {
-	start, end := t.exactly("_stext"), t.exactly("_etext")
+	start, _ := t.Address("_stext")
+	end, _ := t.Address("_etext")
 	if start == 0 || end <= start {
 		return Range{}
 	}
 	return Range{start, end}
 }
 
-func (t *Table) exactly(name string) uint64 {
-	i := strings.Index(t.names, "\x00"+name+"\x00")
-	if i < 0 {
-		return 0
+// Address returns where the symbol of exactly that name lies, what the compiler
+// appended included; ok is false where there is none, or several.
+func (t *Table) Address(name string) (addr uint64, ok bool) {
+	if name == "" || strings.IndexByte(name, 0) >= 0 {
+		return 0, false
 	}
-	if j, ok := slices.BinarySearch(t.offs, uint32(i+1)); ok {
-		return t.addrs[j]
+	key := "\x00" + name + "\x00"
+	i := strings.Index(t.names, key)
+	if i < 0 || strings.Contains(t.names[i+1:], key) {
+		return 0, false
 	}
-	return 0
+	j, ok := slices.BinarySearch(t.offs, uint32(i+1))
+	if !ok {
+		return 0, false
+	}
+	return t.addrs[j], true
 }
 
 // Base strips what the compiler appended to a function's name: the classes and

@@ -78,6 +78,23 @@ func TestEntryIsExact(t *testing.T) {
 	}
 }
 
+func TestAddressIsOfOneFunction(t *testing.T) {
+	table := parseSmall(t)
+	for name, want := range map[string]uint64{
+		"duplicate":    0xffffffff81000600,
+		"second_alias": 0xffffffff81000200,
+		"early":        0xffffffffc0001000,
+		"dup":          0, // several
+		"du":           0,
+		"":             0,
+		"a\x00b":       0,
+	} {
+		if got, ok := table.Address(name); got != want || ok != (want != 0) {
+			t.Errorf("Address(%q) = %#x, %v; want %#x", name, got, ok, want)
+		}
+	}
+}
+
 func TestRangeCoversVariants(t *testing.T) {
 	table := parseSmall(t)
 	tests := []struct {

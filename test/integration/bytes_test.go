@@ -37,6 +37,8 @@ func (s symbols) Ranges(name string) (out [][2]uint64) {
 	return out
 }
 
+func (s symbols) Entry(name string) (addr uint64, ok bool) { return s.table.Address(name) }
+
 func (s symbols) Modules() (lo, hi uint64) {
 	if m := s.table.Modules(); len(m) > 0 {
 		return m[0].Range.Start, m[len(m)-1].Range.End

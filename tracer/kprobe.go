@@ -1,0 +1,66 @@
+package tracer
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// isReturn is the bit of a kprobe's perf_event_attr.config that makes it a
+// kretprobe: /sys/bus/event_source/devices/kprobe/format/retprobe.
+const isReturn = 1
+
+// attachedKprobe is a kprobe's perf event: closed, it is detached.
+type attachedKprobe int
+
+func (k attachedKprobe) Close() error {
+	if err := unix.Close(int(k)); err != nil {
+		return fmt.Errorf("close kprobe: %w", err)
+	}
+	return nil
+}
+
+// kprobe attaches at the function's entry, config 0, or its return. By its
+// address where that is known: before 6.2 the kernel looks for a name by unpacking
+// every symbol it has, for 50 probes longer than all else that is to be done.
+func (t *Tracer) kprobe(function string, config uint64, prog *ebpf.Program) (io.Closer, error) {
+	if addr, ok := t.options.Symbols.Entry(function); ok {
+		return kprobeAt(addr, config, prog)
+	}
+	if config == isReturn {
+		return link.Kretprobe(function, prog, nil)
+	}
+	return link.Kprobe(function, prog, nil)
+}
+
+func kprobeAt(addr, config uint64, prog *ebpf.Program) (io.Closer, error) {
+	const file = "/sys/bus/event_source/devices/kprobe/type"
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read perf's number for kprobes: %w", err)
+	}
+	typ, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	// config1 is kprobe_func, the name; config2 is kprobe_addr without one.
+	attr := unix.PerfEventAttr{Type: uint32(typ), Size: unix.PERF_ATTR_SIZE_VER1, Config: config, Ext2: addr}
+	fd, err := unix.PerfEventOpen(&attr, -1, 0, -1, unix.PERF_FLAG_FD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("open kprobe at %#x: %w", addr, err)
+	}
+	if err = unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_SET_BPF, prog.FD()); err == nil {
+		err = unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_ENABLE, 0)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("attach to kprobe at %#x: %w", addr, err)
+	}
+	return attachedKprobe(fd), nil
+}
