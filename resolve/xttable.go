@@ -1,0 +1,145 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/xtables"
+	"github.com/droptrace/droptrace/tracer/event"
+)
+
+// xtTable is a legacy table as it was when it began to be watched.
+type xtTable struct {
+	*xtables.Blob
+	watched Watched           // nil where nobody watches
+	prints  map[uint32]uint64 // of its entries, by offset
+
+	// since is when it was there, by the clock of events: a drop from before may
+	// be another table's.
+	since uint64
+	// unchanged asks the kernel whether the table is still this one.
+	unchanged func() (bool, error)
+	asked     asked
+	replaced  bool
+
+	read  bool
+	texts map[*ruleset.Rule]string
+	err   error
+}
+
+// forget ends the watch of tables that are gone.
+func forget(tables map[xtables.TableID]*xtTable) {
+	for _, t := range tables {
+		if t.watched != nil {
+			t.watched.Forget()
+		}
+	}
+}
+
+// readXT reads every iptables-legacy table of the namespace and has the kernel
+// side watch its drop rules.
+func (n *namespace) readXT(now time.Time, watch Watcher) error {
+	if n.handle == nil {
+		return n.err
+	}
+	if now.Sub(n.xtRead) < rereadEvery {
+		return nil
+	}
+	n.xtRead = now
+	ids, err := xtables.Tables(n.handle)
+	if err != nil {
+		return err
+	}
+	old := n.xt
+	defer func() { forget(old) }()
+	n.xt, n.described = make(map[xtables.TableID]*xtTable, len(ids)), nil
+	for _, id := range ids {
+		t, e := n.watchXT(id, watch)
+		if e != nil {
+			err = errors.Join(err, fmt.Errorf("namespace %s: %w", n.info.label(), e))
+			continue
+		}
+		n.xt[id] = t
+	}
+	return err
+}
+
+// watchTries bounds the attempts at a table that changes meanwhile.
+const watchTries = 3
+
+// watchXT reads a table and has it watched. Only where it reads the same again
+// afterwards is the blob that is watched the one that was read.
+func (n *namespace) watchXT(id xtables.TableID, watch Watcher) (*xtTable, error) {
+	for range watchTries {
+		blob, err := xtables.Read(n.handle, id)
+		if err != nil {
+			return nil, err
+		}
+		t := &xtTable{Blob: blob, unchanged: func() (bool, error) { return xtables.Unchanged(n.handle, blob) }}
+		if t.since, err = uptime(); err != nil {
+			return nil, err
+		}
+		if watch == nil {
+			return t, nil
+		}
+		if t.watched, err = watch.Watch(n.handle.Do, blob); err != nil {
+			return nil, err
+		}
+		same, err := xtables.Unchanged(n.handle, blob)
+		if err != nil {
+			return nil, err
+		}
+		if same {
+			return t, nil
+		}
+	}
+	return nil, fmt.Errorf("iptables-legacy table %s: %w", id.Name, xtables.ErrChanging)
+}
+
+// holds reports whether the entry is the one that the kernel side printed. The
+// table's address does not tell: its memory is given to a later one.
+func (t *xtTable) holds(e *xtables.Entry, print uint64) bool {
+	known, ok := t.prints[e.Offset]
+	if !ok {
+		if t.prints == nil {
+			t.prints = make(map[uint32]uint64)
+		}
+		known = t.watched.Print(e.Offset)
+		t.prints[e.Offset] = known
+	}
+	return known != 0 && known == print
+}
+
+// still reports whether the table is the one that was read. Its address does not
+// tell: that of a table two replacements ago is what the allocator gives out next,
+// and the counters' addresses with it. Without known that was not asked: the answer
+// takes as long as to read the table.
+func (t *xtTable) still(e *event.Event) (same, known bool) {
+	if t.replaced || e.Time < t.since {
+		return false, true
+	}
+	if t.asked.about(e) {
+		return true, true
+	}
+	if !t.asked.due(e) {
+		return true, false
+	}
+	err := t.asked.ask(func() error {
+		same, err := t.unchanged()
+		t.replaced = err == nil && !same
+		return err
+	})
+	return err == nil && !t.replaced, true
+}
+
+// text returns a rule's text; the save program runs once a table.
+func (t *xtTable) text(ctx context.Context, n *namespace, r *ruleset.Rule) (string, error) {
+	if !t.read {
+		t.read = true
+		t.texts, t.err = xtables.Texts(ctx, n.handle, t.Blob)
+	}
+	return t.texts[r], t.err
+}
