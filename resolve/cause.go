@@ -9,6 +9,10 @@ import (
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
+// queueFailed is the verdict where a rule gave the packet to an NFQUEUE and nobody
+// took it from there.
+const queueFailed = "queue_failed"
+
 // resolveCause fills in cause, verdict, rule and attribution.
 func (r *Resolver) resolveCause(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
 	switch e.Rule.Kind {
@@ -106,7 +110,7 @@ func (r *Resolver) noRule(ctx context.Context, n *namespace, e *event.Event, d *
 	d.Attribution.Certainty = Unknown
 	switch function {
 	case "nf_queue", "__nf_queue":
-		d.Verdict, d.Function = "queue_failed", function
+		d.Verdict, d.Function = queueFailed, function
 		d.Attribution.Note = "no program listens to this NFQUEUE, or its queue is full"
 		return
 	case "nf_reinject", "nfqnl_reinject", "nfqnl_recv_verdict":

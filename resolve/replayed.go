@@ -50,6 +50,8 @@ func (r *Resolver) replayed(ctx context.Context, n *namespace, e *event.Event, d
 	d.Attribution.Certainty = Probable
 	d.Attribution.Note = "it is the only rule of the ruleset that can have dropped this packet"
 	switch p := places[0]; {
+	case d.Verdict == queueFailed:
+		d.Attribution.Note = "it is the only rule of the ruleset that can have queued this packet"
 	case p.Rule == nil:
 		d.Cause = "policy"
 		d.Attribution.Note = "no other rule or policy of the ruleset can have dropped this packet"
@@ -61,13 +63,14 @@ func (r *Resolver) replayed(ctx context.Context, n *namespace, e *event.Event, d
 // replayable: netfilter dropped it where rules stand, and which of them is all
 // that is not known.
 func replayable(e *event.Event, d *Drop) bool {
-	if d.Attribution.Certainty != Unknown || e.Hook == event.NoHook || d.Verdict != "drop" {
+	if d.Attribution.Certainty != Unknown || e.Hook == event.NoHook {
 		return false
 	}
 	if e.Flags&(event.XTStale|event.XTUntracked) != 0 {
 		return false // a legacy table that is new, or was replaced nobody knows when
 	}
-	return d.Cause == "rule" || d.Cause == "hook" && evaluatesRules(d.Function)
+	return d.Verdict == queueFailed || d.Verdict == "drop" &&
+		(d.Cause == "rule" || d.Cause == "hook" && evaluatesRules(d.Function))
 }
 
 // replay gives the places that can have dropped the packet; ok is false where
@@ -96,7 +99,7 @@ func (r *Resolver) replay(ctx context.Context, n *namespace, e *event.Event, d *
 		return nil, false
 	}
 	for _, p := range result.Candidates {
-		if fits(p, d.Rule) {
+		if fits(p, d.Rule) && (d.Verdict != queueFailed || p.Rule != nil && p.Rule.Queues) {
 			places = append(places, p)
 		}
 	}

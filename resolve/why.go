@@ -118,9 +118,9 @@ func (w *whys) add(k whyKey, list []Why, at time.Time, cost time.Duration) {
 }
 
 // why finds the causes of a drop. Drops whose rule is not certain get none: what
-// mends the wrong rule mends nothing.
+// mends the wrong rule mends nothing. That an NFQUEUE failed is certain without it.
 func (r *Resolver) why(ctx context.Context, n *namespace, e *event.Event, d *Drop) []Why {
-	if d.Attribution.Certainty != Certain || d.Packet.Inner != nil && d.Packet.Protocol != "icmp" && d.Packet.Protocol != "icmpv6" {
+	if d.Attribution.Certainty != Certain && d.Verdict != queueFailed || d.Packet.Inner != nil && d.Packet.Protocol != "icmp" && d.Packet.Protocol != "icmpv6" {
 		return nil
 	}
 	key := r.whyKey(n, e, d)

@@ -56,6 +56,7 @@ const (
 	BridgeNetfilter        = "bridge-netfilter"
 	TwoManagers            = "two-managers"
 	MeantDrop              = "meant-drop"
+	QueueWithoutListener   = "queue-without-listener"
 )
 
 // Case is a drop with all that is known around it. Zero fields are not known.
@@ -109,6 +110,8 @@ type Machine interface {
 	RouteDevice(to netip.Addr) (name string, ok bool)
 	// IsBridge reports whether the interface is a bridge.
 	IsBridge(name string) (bridge, ok bool)
+	// Queues counts the NFQUEUEs that a program listens to.
+	Queues() (number int, ok bool)
 	// Program reports whether a program is installed.
 	Program(name string) bool
 }
@@ -127,10 +130,12 @@ const maxWhys = 3
 func Diagnose(c *Case) []Why {
 	d := newDiagnosis(c)
 	var whys []Why
-	switch c.Cause {
-	case "kernel":
+	switch {
+	case c.Verdict == "queue_failed":
+		whys = d.queue()
+	case c.Cause == "kernel":
 		whys = d.kernel()
-	case "hook":
+	case c.Cause == "hook":
 		whys = d.conntrackHook()
 	default:
 		whys = d.netfilter()

@@ -450,3 +450,12 @@ func TestDoubtBeforeTheDropIsSettledByIt(t *testing.T) {
 		"rule 3 of INPUT accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9",
 		"iptables-nft -I INPUT 4 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
 }
+
+func TestQueueWithoutListener(t *testing.T) {
+	c := &Case{Cause: "rule", Verdict: "queue_failed", Machine: &machine{}}
+	if w := Diagnose(c); len(w) != 1 || w[0].Code != QueueWithoutListener {
+		t.Errorf("got %v", w)
+	}
+	c.Machine = &machine{queues: 1} // perhaps that of another rule, or full
+	check(t, c)
+}

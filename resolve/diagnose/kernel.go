@@ -41,6 +41,18 @@ func (d *diagnosis) kernel() []Why {
 	return nil
 }
 
+// queue tells a packet that a rule gave to an NFQUEUE in vain.
+func (d *diagnosis) queue() []Why {
+	if d.c.Machine == nil {
+		return nil
+	}
+	if number, ok := d.c.Machine.Queues(); !ok || number > 0 {
+		return nil
+	}
+	return []Why{{Code: QueueWithoutListener, Message: "no program listens to an NFQUEUE in this namespace: start the one " +
+		"that the rule is for, or let packets pass without it (iptables --queue-bypass, nft queue ... bypass)"}}
+}
+
 // reversePath: rp_filter asks where an answer would leave. The larger of the
 // interface's value and that of "all" counts.
 func (d *diagnosis) reversePath() []Why {

@@ -165,6 +165,7 @@ type machine struct {
 	local     []string
 	routes    map[string]string // address to device; others have none
 	bridges   string
+	queues    int
 	programs  string // "" for all
 }
 
@@ -185,6 +186,7 @@ func (m *machine) Local(a netip.Addr) (bool, bool) {
 }
 func (m *machine) RouteDevice(a netip.Addr) (string, bool) { return m.routes[a.String()], true }
 func (m *machine) IsBridge(name string) (bool, bool)       { return strings.Contains(m.bridges, name), true }
+func (m *machine) Queues() (int, bool)                     { return m.queues, true }
 func (m *machine) Program(name string) bool {
 	return m.programs == "" || strings.Contains(" "+m.programs+" ", " "+name+" ")
 }

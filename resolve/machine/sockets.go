@@ -2,6 +2,7 @@ package machine
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/hex"
 	"io"
 	"net/netip"
@@ -20,6 +21,20 @@ const (
 	stateListen = "0A"
 	stateClosed = "07"
 )
+
+// Queues implements diagnose.Machine. The file has a line for each queue that a
+// program has bound, and is not there without the module.
+func (m *Machine) Queues() (number int, ok bool) {
+	var b []byte
+	err := m.ns.Do(func() (err error) {
+		b, err = os.ReadFile("/proc/thread-self/net/netfilter/nfnetlink_queue")
+		return err
+	})
+	if err != nil && !os.IsNotExist(err) {
+		return 0, false
+	}
+	return bytes.Count(b, []byte("\n")), true
+}
 
 // Listeners implements diagnose.Machine.
 func (m *Machine) Listeners(protocol string, port uint16) (list []diagnose.Listener, ok bool) {

@@ -123,15 +123,6 @@ COMMIT
 			cause: "rule", verdict: "drop", table: "filter", chain: "FORWARD", text: "3051",
 			hook: "forward", in: "eth0", out: "eth1",
 		}}}},
-		{"queue without a listener", legacy(`*filter
-:INPUT ACCEPT [0:0]
-:FORWARD ACCEPT [0:0]
-:OUTPUT ACCEPT [0:0]
--A INPUT -p udp --dport 3061 -j NFQUEUE --queue-num 77
-COMMIT
-`), []sent{udp(3061, want{
-			cause: "hook", verdict: "queue_failed", hook: "input", in: "eth0", certainty: "unknown",
-		})}},
 	})
 }
 
