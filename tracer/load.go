@@ -57,6 +57,9 @@ func (k *kernelSide) Close() {
 }
 
 // loadAhead loads the programs for iptables-legacy beside what else is to be done.
+// Nothing else may read the kernel's types meanwhile: those of a module lead into
+// those of the kernel without their lock (cilium/ebpf 0.22, btf.decoder.inflateType),
+// and two readers of the kernel's crash.
 func (k *kernelSide) loadAhead() {
 	k.ahead.Go(func() { _, _ = k.legacy() })
 }

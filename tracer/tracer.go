@@ -83,9 +83,6 @@ func (t *Tracer) start(ctx context.Context, o *Options) error {
 	if err := t.configure(o); err != nil {
 		return err
 	}
-	if len(o.Symbols.Ranges("ipt_do_table"))+len(o.Symbols.Ranges("ip6t_do_table")) > 0 {
-		t.kernel.loadAhead()
-	}
 	if t.reader, err = ringbuf.NewReader(t.kernel.table("events")); err != nil {
 		return fmt.Errorf("open ring buffer: %w", err)
 	}
@@ -98,10 +95,18 @@ func (t *Tracer) start(ctx context.Context, o *Options) error {
 		return err
 	}
 	t.config.Ready = 1
-	if err := t.writeConfig(); err != nil || !o.Arrivals {
+	if err := t.writeConfig(); err != nil {
 		return err
 	}
-	return t.attachArrivals()
+	if o.Arrivals {
+		if err := t.attachArrivals(); err != nil {
+			return err
+		}
+	}
+	if len(o.Symbols.Ranges("ipt_do_table"))+len(o.Symbols.Ranges("ip6t_do_table")) > 0 {
+		t.kernel.loadAhead()
+	}
+	return nil
 }
 
 func (t *Tracer) configure(o *Options) error {
@@ -135,6 +140,7 @@ func (t *Tracer) configure(o *Options) error {
 // Refresh takes notice of modules that were loaded after Open, nf_tables or
 // ip_tables among them: their functions, their types, their call sites.
 func (t *Tracer) Refresh(ctx context.Context, symbols Symbols) error {
+	t.kernel.ahead.Wait()
 	t.options.BTF = btf.NewCache() // the old one has its own list of modules
 	t.kernel.types.Store(t.options.BTF)
 	t.options.Symbols = symbols
