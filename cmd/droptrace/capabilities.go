@@ -94,8 +94,11 @@ func moduleTypes() []string {
 // untried says that nothing could be tried.
 func (r *abilities) untried(err error) {
 	get := ""
-	if os.Getuid() != 0 || errors.Is(err, symbol.ErrHidden) {
+	switch {
+	case os.Getuid() != 0:
 		get = "run it as root: sudo droptrace doctor"
+	case errors.Is(err, symbol.ErrHidden):
+		get = "CAP_SYSLOG, and kernel.kptr_restrict below 2"
 	}
 	r.add("probe", "tracepoint", output.Untried, err.Error(), get)
 }

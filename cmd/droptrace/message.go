@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
@@ -39,6 +40,9 @@ func errorWithHint(err error, hints ...string) error {
 // badUsage is errorWithHint for an error in the command line: it ends droptrace
 // with exit code 2.
 func badUsage(err error, hints ...string) error {
+	if h, ok := errors.AsType[*hintError](err); ok {
+		hints = append(slices.Clip(h.hints), hints...)
+	}
 	return &hintError{err: err, hints: hints, usage: true}
 }
 

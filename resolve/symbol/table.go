@@ -14,7 +14,7 @@ const path = "/proc/kallsyms"
 // ErrHidden is returned where the kernel shows zeroes instead of addresses.
 // It does so without CAP_SYSLOG while kernel.kptr_restrict is 1, and to everyone
 // while it is 2.
-var ErrHidden = errors.New("kernel addresses are hidden: run as root with CAP_SYSLOG, or set kernel.kptr_restrict to 0")
+var ErrHidden = errors.New("kernel addresses are hidden")
 
 // ErrNoSymbols is returned where there is no symbol at all to read.
 var ErrNoSymbols = errors.New("no kernel symbols (CONFIG_KALLSYMS is off, or /proc is not the kernel's)")
