@@ -54,8 +54,9 @@ func (r *Resolver) nftRule(ctx context.Context, n *namespace, e *event.Event, d 
 		d.Rule.Handle = e.Rule.RuleHandle
 		d.Rule.TextMissing = removed(n, "rule", changing)
 		rejectByProbe(e, d)
-		if e.Rule.Method != event.MethodNFTExpression {
-			// The frame says which rule, and not what the rule did.
+		if d.Verdict == "drop" {
+			// Frame and expression say which rule, and not what the rule did: REJECT of
+			// iptables-nft is a target as others are.
 			d.Attribution.Certainty = Probable
 			d.Attribution.Note = "whether it drops or rejects is not known"
 		}

@@ -20,7 +20,7 @@ func TestOnlyDropsOfRulesThatAreNotKnownAreReplayed(t *testing.T) {
 		{"probable", func(_ *event.Event, d *Drop) { d.Attribution.Certainty = Probable }, false},
 		{"no hook", func(e *event.Event, _ *Drop) { e.Hook = event.NoHook }, false},
 		{"table replaced at an unknown time", func(e *event.Event, _ *Drop) { e.Flags = event.XTStale }, false},
-		{"no program behind a queue", func(_ *event.Event, d *Drop) { d.Verdict = "queue_failed" }, false},
+		{"no program behind a queue", func(_ *event.Event, d *Drop) { d.Verdict, d.Cause = queueFailed, "hook" }, true},
 		{"conntrack's hook", func(_ *event.Event, d *Drop) { d.Cause, d.Function = "hook", "ipv4_conntrack_in" }, false},
 		{"a hook with rules", func(_ *event.Event, d *Drop) { d.Cause, d.Function = "hook", "ipt_do_table" }, true},
 	}
