@@ -23,7 +23,7 @@ func (d *diagnosis) established() []Why {
 	}
 	for _, r := range reachable(d.c.Place.Base) {
 		if s := shapeOf(r); stateMatchOf(r) != nil && s.is(ruleset.Accept) && (d.state == 0 || d.stateHolds(&s)) {
-			return nil // there is one: it asks for something else
+			return d.establishedElsewhere() // there is one: it asks for something else
 		}
 		if acceptsState(r) {
 			return nil
@@ -38,6 +38,26 @@ func (d *diagnosis) established() []Why {
 	}
 	w.Fix = d.fixFirst(s)
 	return []Why{w}
+}
+
+// establishedElsewhere tells the rule for open connections that is bound to another
+// interface or address.
+func (d *diagnosis) establishedElsewhere() []Why {
+	for _, m := range d.misses() {
+		if m.accept != m.rule || stateMatchOf(m.rule) == nil {
+			continue
+		}
+		w, ok := d.missed(m)
+		if !ok {
+			continue
+		}
+		if s, ok := d.like(m); ok && !m.match.Negate {
+			s.established = true
+			w.Fix = d.fixFirst(s)
+		}
+		return []Why{w}
+	}
+	return nil
 }
 
 // underWay reports whether TCP's flags alone tell that others went before: where no

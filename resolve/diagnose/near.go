@@ -36,7 +36,10 @@ func (d *diagnosis) missed(m miss) (Why, bool) {
 	if len(m.match.Fields) != 1 && m.match.Set == nil {
 		return Why{}, false
 	}
-	name := d.ruleName(m.accept)
+	name, what := d.ruleName(m.accept), d.f.service()
+	if stateMatchOf(m.accept) != nil && d.inConnection() {
+		what = "what belongs to an open connection"
+	}
 	if m.accept != m.rule {
 		name += ", to which " + d.ruleName(m.rule) + " leads,"
 	}
@@ -55,19 +58,19 @@ func (d *diagnosis) missed(m miss) (Why, bool) {
 	case ruleset.IPSource, ruleset.IP6Source:
 		w.Code = SourceTooNarrow
 		w.Message = fmt.Sprintf("%s accepts %s only from %s, and it came from %s",
-			name, d.f.service(), matchText(m.match), d.f.Source)
+			name, what, matchText(m.match), d.f.Source)
 	case ruleset.IPDestination, ruleset.IP6Destination:
 		w.Code = DestinationTooNarrow
 		w.Message = fmt.Sprintf("%s accepts %s only to %s, and it goes to %s",
-			name, d.f.service(), matchText(m.match), d.f.Destination)
+			name, what, matchText(m.match), d.f.Destination)
 	case ruleset.InName, ruleset.InIndex:
 		w.Code = InterfaceMismatch
 		w.Message = fmt.Sprintf("%s accepts %s only if it comes in by %s, and it came in by %s",
-			name, d.f.service(), matchText(m.match), orNone(d.f.in))
+			name, what, matchText(m.match), orNone(d.f.in))
 	case ruleset.OutName, ruleset.OutIndex:
 		w.Code = InterfaceMismatch
 		w.Message = fmt.Sprintf("%s accepts %s only if it goes out by %s, and it goes out by %s",
-			name, d.f.service(), matchText(m.match), orNone(d.f.out))
+			name, what, matchText(m.match), orNone(d.f.out))
 	default:
 		return w, false
 	}
@@ -117,6 +120,12 @@ func fromSomewhere(f ruleset.Field) bool {
 // nearly accepted it asks for any. ok is false where that rule asks for what a
 // spec cannot: the copy would open more.
 func (d *diagnosis) specLike(m miss) (spec, bool) {
+	s, ok := d.like(m)
+	return s, ok && s.proto != 0
+}
+
+// like is specLike of any protocol.
+func (d *diagnosis) like(m miss) (spec, bool) {
 	rules := []*ruleset.Rule{m.rule}
 	if m.accept != m.rule {
 		rules = append(rules, m.accept)
@@ -135,7 +144,7 @@ func (d *diagnosis) specLike(m miss) (spec, bool) {
 			}
 		}
 	}
-	return s, s.proto != 0
+	return s, true
 }
 
 // copyField has the spec ask for the packet's value of a field.

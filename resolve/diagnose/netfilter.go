@@ -23,7 +23,7 @@ func (d *diagnosis) netfilter() []Why {
 	}
 	for _, cause := range []func() []Why{
 		d.blocked, d.scanned, d.invalid, d.neighbours, d.untracked, d.established, d.rateLimit, d.acceptBelow,
-		d.dropSet, d.dropMap,
+		d.dropSet, d.dropMap, d.forged, d.excepted,
 	} {
 		if whys := cause(); len(whys) > 0 {
 			return append(whys, d.managers()...)

@@ -14,12 +14,11 @@ import (
 func TestExceptionsAreNoMisplacedDrops(t *testing.T) {
 	recent := &ruleset.Opaque{Kind: "recent", Understood: true, MayFail: true}
 	for name, test := range map[string]struct{ drop, accept []ruleset.Statement }{
-		"one service, accepted the rest":    {with(tcp(80), drop), []ruleset.Statement{accept}},
-		"one service of accepted networks":  {with(tcp(80), drop), []ruleset.Statement{src("203.0.113.0/24"), accept}},
-		"a network, accepted a service":     {[]ruleset.Statement{src("203.0.113.0/24"), drop}, with(tcp(80), accept)},
-		"too many, accepted the same":       {with(tcp(80), recent, drop), with(tcp(80), accept)},
-		"not a SYN, accepted the service":   {[]ruleset.Statement{negated(equal([]byte{1}, ruleset.TCPFlags)), drop}, with(tcp(80), accept)},
-		"all but some, accepted the others": {[]ruleset.Statement{negated(src("10.0.0.0/8")), drop}, with(tcp(80), accept)},
+		"one service, accepted the rest":   {with(tcp(80), drop), []ruleset.Statement{accept}},
+		"one service of accepted networks": {with(tcp(80), drop), []ruleset.Statement{src("203.0.113.0/24"), accept}},
+		"a network, accepted a service":    {[]ruleset.Statement{src("203.0.113.0/24"), drop}, with(tcp(80), accept)},
+		"too many, accepted the same":      {with(tcp(80), recent, drop), with(tcp(80), accept)},
+		"not a SYN, accepted the service":  {[]ruleset.Statement{negated(equal([]byte{1}, ruleset.TCPFlags)), drop}, with(tcp(80), accept)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newModel(ruleset.IPTablesNFT, "ip", "filter")

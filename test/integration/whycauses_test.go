@@ -5,6 +5,7 @@ import "testing"
 func TestWhyFilter(t *testing.T) {
 	const deny = "iptables-nft -P INPUT DROP\n"
 	reply, replied := asks(6101)
+	other, elsewhere := asks(6103)
 	late, lately := asks(6102)
 	proveAll(t, []proof{
 		{
@@ -90,6 +91,20 @@ func TestWhyFilter(t *testing.T) {
 			code:  "interface-mismatch", fix: "iptables-legacy -A INPUT -i eth0 -s 192.0.2.2 -p udp --dport 6035 -j ACCEPT",
 		},
 		{
+			name: "whitelist written as a drop, iptables-legacy", packet: packet{port: 6037},
+			setup: "iptables-legacy -A INPUT -p udp --dport 6037 ! -s 10.0.0.0/8 -j DROP",
+			code:  "source-too-narrow", message: "rule 1 of INPUT drops what does not come from 10.0.0.0/8, and it came from 192.0.2.2",
+			fix: "iptables-legacy -I INPUT 1 -s 192.0.2.2 -p udp --dport 6037 -j ACCEPT",
+		},
+		{
+			name: "whitelist written as a drop, a set", packet: packet{port: 6038},
+			setup: "nft add table ip fw\nnft 'add set ip fw ok { type ipv4_addr; elements = { 10.0.0.1 }; }'\n" +
+				"nft 'add chain ip fw in { type filter hook input priority 0; }'\n" +
+				"nft add rule ip fw in udp dport 6038 ip saddr != @ok counter drop",
+			code: "set-member", message: "drops what is not in the set ok, and 192.0.2.2 is not",
+			fix: "nft insert rule ip fw in handle 3 ip saddr 192.0.2.2 udp dport 6038 accept",
+		},
+		{
 			name: "interface of a jump, nft", packet: packet{port: 6036},
 			setup: "nft add table inet fw\nnft 'add chain inet fw in { type filter hook input priority 0; policy drop; }'\nnft add chain inet fw lan\n" +
 				"nft add rule inet fw in iifname eth1 jump lan\nnft add rule inet fw lan udp dport 6036 accept",
@@ -101,6 +116,12 @@ func TestWhyFilter(t *testing.T) {
 			setup: deny + "iptables-nft -A INPUT -p udp --dport 6037 -j ACCEPT\nip6tables-nft -P INPUT DROP\nip6tables-nft -A INPUT -p ipv6-icmp -j ACCEPT",
 			code:  "other-family", message: "for IPv4 only, and it is IPv6",
 			fix: "ip6tables-nft -A INPUT -s 2001:db8::2 -p udp --dport 6037 -j ACCEPT",
+		},
+		{
+			name: "established on another interface", packet: packet{port: 6103}, send: other, arrives: elsewhere,
+			setup: deny + "iptables-nft -A INPUT -i eth1 -m conntrack --ctstate ESTABLISHED -j ACCEPT",
+			code:  "interface-mismatch", message: "rule 1 of INPUT accepts what belongs to an open connection only if it comes in by eth1",
+			fix: "iptables-nft -I INPUT 1 -i eth0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
 		},
 		{
 			name: "established not accepted", packet: packet{port: 6101}, send: reply, arrives: replied,

@@ -1,0 +1,115 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/droptrace/droptrace/resolve/replay"
+	"github.com/droptrace/droptrace/resolve/ruleset"
+)
+
+// excepted tells a whitelist that is written as a drop: the rule drops what is not
+// from a source, to a destination, by an interface or in a set.
+func (d *diagnosis) excepted() []Why {
+	drop := d.dropper()
+	s := &drop.shape
+	if drop.rule == nil || s.odd || len(s.doubts) > 0 || !d.f.ip() {
+		return nil
+	}
+	var not *ruleset.Match
+	for _, m := range s.matches {
+		if !m.Negate {
+			continue
+		}
+		if not != nil || d.match(m) != replay.Yes {
+			return nil // which of two it is for is not known
+		}
+		not = m
+	}
+	if not == nil {
+		return nil
+	}
+	w, ok := d.exception(not, d.ruleName(drop.rule))
+	if !ok {
+		return nil
+	}
+	// A rule about all that an interface takes in is there against forged sources.
+	if w.Fix == "" && s.anchored() && d.accepts(d.without(drop.rule).rulesets, &d.c.Packet) {
+		if own, ok := specOf(&d.f, d.c.Hook.Name); ok {
+			w.Fix = d.fix(own)
+		}
+	}
+	return []Why{w}
+}
+
+// exception tells what the rule leaves out, and what the packet has instead.
+func (d *diagnosis) exception(not *ruleset.Match, name string) (Why, bool) {
+	only := *not
+	only.Negate = false
+	text := matchText(&only)
+	if text == "" {
+		return Why{}, false
+	}
+	if only.Set != nil && !only.Set.Anonymous {
+		return d.notExcepted(&only, name)
+	}
+	if len(only.Fields) != 1 {
+		return Why{}, false
+	}
+	switch only.Fields[0] {
+	case ruleset.IPSource, ruleset.IP6Source:
+		return Why{Code: SourceTooNarrow, Message: fmt.Sprintf(
+			"%s drops what does not come from %s, and it came from %s", name, text, d.f.Source)}, true
+	case ruleset.IPDestination, ruleset.IP6Destination:
+		return Why{Code: DestinationTooNarrow, Message: fmt.Sprintf(
+			"%s drops what does not go to %s, and it goes to %s", name, text, d.f.Destination)}, true
+	case ruleset.InName, ruleset.InIndex:
+		return Why{Code: InterfaceMismatch, Message: fmt.Sprintf(
+			"%s drops what does not come in by %s, and it came in by %s", name, text, orNone(d.f.in))}, true
+	case ruleset.OutName, ruleset.OutIndex:
+		return Why{Code: InterfaceMismatch, Message: fmt.Sprintf(
+			"%s drops what does not go out by %s, and it goes out by %s", name, text, orNone(d.f.out))}, true
+	}
+	return Why{}, false
+}
+
+// notExcepted: the rule spares members of a set, and the packet is none.
+func (d *diagnosis) notExcepted(only *ruleset.Match, name string) (Why, bool) {
+	value, ok := d.value(only.Fields)
+	if !ok || len(only.Mask) > 0 {
+		return Why{}, false
+	}
+	element, ok := elementText(only.Fields, ruleset.Range{From: value, To: value}, separator(only.Set))
+	if !ok {
+		return Why{}, false
+	}
+	w := Why{Code: SetMember, Message: fmt.Sprintf("%s drops what is not in the set %s, and %s is not", name, only.Set.Name, element)}
+	return w, true
+}
+
+// forged tells a rule that drops what no route leads back to by the interface it
+// came by: nft's `fib saddr . iif oif missing`. That it held is the kernel's word: it
+// dropped the packet.
+func (d *diagnosis) forged() []Why {
+	drop := d.dropper()
+	if drop.rule == nil || drop.shape.odd || len(drop.shape.doubts) > 0 || d.c.Machine == nil {
+		return nil
+	}
+	for _, m := range drop.shape.matches {
+		key, result, ok := m.Fields[0].IsFIB()
+		if !ok || key&ruleset.FIBSource == 0 || key&ruleset.FIBIn == 0 || result == ruleset.FIBType {
+			continue
+		}
+		back, known := d.c.Machine.RouteDevice(d.f.Source)
+		switch {
+		case !known || back == d.f.in:
+			return nil
+		case back == "":
+			return []Why{{Code: ReversePath, Message: fmt.Sprintf(
+				"%s drops what no route leads back to, and there is none to its source %s", d.ruleName(drop.rule), d.f.Source)}}
+		}
+		return []Why{{Code: ReversePath, Message: fmt.Sprintf(
+			"%s drops what comes in by another interface than answers leave by: it came in by %s, and answers to its source %s leave by %s",
+			d.ruleName(drop.rule), orNone(d.f.in), d.f.Source, back)}}
+	}
+	return nil
+}
