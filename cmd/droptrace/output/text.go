@@ -41,14 +41,16 @@ type told struct {
 type whyKey struct {
 	rule           ruleKey
 	code, protocol string
-	port           uint16
+	service        uint16 // destination port or ICMP type
 	text           string // of a cause that is no service's
 }
 
 func whyKeyOf(rule ruleKey, d *resolve.Drop, code string) whyKey {
 	k := whyKey{rule: rule, code: code, protocol: d.Packet.Protocol}
 	if p := d.Packet.DestinationPort; p != nil {
-		k.port = *p
+		k.service = *p
+	} else if icmp := d.Packet.ICMPType; icmp != nil {
+		k.service = uint16(*icmp)
 	}
 	return k
 }

@@ -99,6 +99,24 @@ func TestRuleAndWhyAreToldOnce(t *testing.T) {
 	golden(t, "told-once.txt", b.Bytes())
 }
 
+func TestEachServiceHasItsWhy(t *testing.T) {
+	var b bytes.Buffer
+	text := NewText(&b, Style{}, time.UTC)
+	for _, icmp := range []uint8{143, 128, 143} {
+		d := ruleDrop()
+		d.Packet.Protocol, d.Packet.SourcePort, d.Packet.DestinationPort = "icmpv6", nil, nil
+		d.Packet.ICMPType = &icmp
+		d.Why = []resolve.Why{{Code: "x", Message: fmt.Sprint("type ", icmp)}}
+		text.Drop(&d)
+	}
+	text.Flush()
+	for _, want := range []string{"type 143", "type 128"} {
+		if n := bytes.Count(b.Bytes(), []byte(want)); n != 1 {
+			t.Errorf("%q is told %d times:\n%s", want, n, b.Bytes())
+		}
+	}
+}
+
 func TestFoldedText(t *testing.T) {
 	var b bytes.Buffer
 	text := NewText(&b, Style{}, time.UTC)
