@@ -32,6 +32,9 @@ func (d *diagnosis) nothingAccepts() []Why {
 	case "output":
 		w.Message = fmt.Sprintf("no rule of %s accepts %s to %s, and %s drops the rest",
 			place.Base.Name, d.f.service(), d.f.Destination, d.placeName(place))
+		if len(d.discovery()) > 0 {
+			w.Message += "; it finds no IPv6 neighbour either"
+		}
 	default:
 		w.Message = then
 	}

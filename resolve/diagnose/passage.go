@@ -31,7 +31,7 @@ func (d *diagnosis) fix(s spec) string {
 	if !ok {
 		return ""
 	}
-	return strings.Join(commands, " && ")
+	return strings.Join(append(commands, d.discovery()...), " && ")
 }
 
 // opened are the commands that let a packet pass all that is known to drop it,

@@ -18,6 +18,13 @@ func TestWhyFilter(t *testing.T) {
 			fix: "iptables-nft -A OUTPUT -d 192.0.2.2 -p udp --dport 6006 -j ACCEPT",
 		},
 		{
+			name: "policy of OUTPUT, with neighbours to be found", packet: packet{port: 6007, to: clientIP6, local: true},
+			setup: "ip6tables-nft -P OUTPUT DROP\nip6tables-nft -P INPUT DROP\nip -6 neigh flush dev eth0",
+			code:  "policy-drop-no-accept", message: "it finds no IPv6 neighbour either",
+			fix: "ip6tables-nft -A OUTPUT -d 2001:db8::2 -p udp --dport 6007 -j ACCEPT && " +
+				"NETNS ip6tables-nft -A OUTPUT -p icmpv6 --icmpv6-type 135 -j ACCEPT && NETNS ip6tables-nft -A INPUT -p icmpv6 --icmpv6-type 136 -j ACCEPT",
+		},
+		{
 			name: "policy, ip6tables-nft", setup: "ip6tables-nft -P INPUT DROP\nip6tables-nft -A INPUT -p ipv6-icmp -j ACCEPT",
 			packet: packet{port: 6002, to: hostIP6}, listens: true, code: "listening-not-allowed",
 			fix: "ip6tables-nft -A INPUT -s 2001:db8::2 -p udp --dport 6002 -j ACCEPT",
