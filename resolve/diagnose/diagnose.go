@@ -55,6 +55,7 @@ const (
 	BadChecksum            = "checksum"
 	BridgeNetfilter        = "bridge-netfilter"
 	TwoManagers            = "two-managers"
+	ICMPBlocked            = "icmp-blocked"
 	MeantDrop              = "meant-drop"
 	QueueWithoutListener   = "queue-without-listener"
 )

@@ -85,9 +85,22 @@ func TestWhyFirewalldZoneOfInterface(t *testing.T) {
 // TestWhyFirewalldPing is of a zone that drops all, ICMP too.
 func TestWhyFirewalldPing(t *testing.T) {
 	managers(t, "firewalld", "dbus-daemon")
+	provePing(t, "firewall-cmd --zone=drop --change-interface=eth0", "policy-drop-no-accept",
+		`firewall-cmd --zone=drop '--add-rich-rule=rule family="ipv4" source address="192.0.2.2" icmp-type name="echo-request" accept'`)
+}
+
+func TestWhyFirewalldBlocksPings(t *testing.T) {
+	managers(t, "firewalld", "dbus-daemon")
+	provePing(t, "firewall-cmd --zone=public --add-icmp-block=echo-request", "icmp-blocked",
+		"firewall-cmd --zone=public --remove-icmp-block=echo-request")
+}
+
+// provePing has firewalld drop pings, and the fix let them through.
+func provePing(t *testing.T, setup, code, fix string) {
+	t.Helper()
 	l := newLab(t)
 	l.ready(t)
-	firewalld(t, l, "firewall-cmd --zone=drop --change-interface=eth0")
+	firewalld(t, l, setup)
 	trace := start(t, []*lab{l})
 	var drops []resolve.Drop
 	eventually(t, "a drop is told with its cause", func() bool {
@@ -106,9 +119,8 @@ func TestWhyFirewalldPing(t *testing.T) {
 		return
 	}
 	w := causesOf(drops)[0]
-	const want = `firewall-cmd --zone=drop '--add-rich-rule=rule family="ipv4" source address="192.0.2.2" icmp-type name="echo-request" accept'`
-	if w.Fix != "ip netns exec "+l.host+" "+want {
-		t.Fatalf("fix %q, want %q", w.Fix, want)
+	if w.Code != code || w.Fix != "ip netns exec "+l.host+" "+fix {
+		t.Fatalf("%s, fix %q, want %s, %q", w.Code, w.Fix, code, fix)
 	}
 	command(t, "", "sh", "-c", w.Fix)
 	if !pings(t, l.client, hostIP) {
