@@ -28,29 +28,44 @@ func (d *diagnosis) excepted() []Why {
 	if not == nil {
 		return nil
 	}
-	w, ok := d.exception(not, d.ruleName(drop.rule))
+	only := *not
+	only.Negate = false
+	w, ok := d.exception(&only, d.ruleName(drop.rule))
 	if !ok {
 		return nil
 	}
 	// A rule about all that an interface takes in is there against forged sources.
-	if w.Fix == "" && s.anchored() && d.accepts(d.without(drop.rule).rulesets, &d.c.Packet) {
-		if own, ok := specOf(&d.f, d.c.Hook.Name); ok {
-			w.Fix = d.fix(own)
-		}
+	if s.anchored() && d.accepts(d.without(drop.rule).rulesets, &d.c.Packet) {
+		w.Fix = d.spare(&only)
 	}
 	return []Why{w}
 }
 
+// spare is the command that has the rule spare the packet: by the set that it asks,
+// where no other rule does, else by a rule before it.
+func (d *diagnosis) spare(only *ruleset.Match) string {
+	if set := only.Set; set != nil && !set.Anonymous && !set.Dynamic && !set.Holes && d.onlyUser(set) {
+		if element, ok := d.memberText(only); ok {
+			return d.setCommand(only, "add", element)
+		}
+	}
+	own, ok := specOf(&d.f, d.c.Hook.Name)
+	if !ok {
+		return ""
+	}
+	return d.fix(own)
+}
+
 // exception tells what the rule leaves out, and what the packet has instead.
-func (d *diagnosis) exception(not *ruleset.Match, name string) (Why, bool) {
-	only := *not
-	only.Negate = false
-	text := matchText(&only)
+func (d *diagnosis) exception(only *ruleset.Match, name string) (Why, bool) {
+	text := matchText(only)
 	if text == "" {
 		return Why{}, false
 	}
 	if only.Set != nil && !only.Set.Anonymous {
-		return d.notExcepted(&only, name)
+		element, ok := d.memberText(only)
+		return Why{Code: SetMember, Message: fmt.Sprintf(
+			"%s drops what is not in the set %s, and %s is not", name, only.Set.Name, element)}, ok
 	}
 	if len(only.Fields) != 1 {
 		return Why{}, false
@@ -72,18 +87,13 @@ func (d *diagnosis) exception(not *ruleset.Match, name string) (Why, bool) {
 	return Why{}, false
 }
 
-// notExcepted: the rule spares members of a set, and the packet is none.
-func (d *diagnosis) notExcepted(only *ruleset.Match, name string) (Why, bool) {
-	value, ok := d.value(only.Fields)
-	if !ok || len(only.Mask) > 0 {
-		return Why{}, false
+// memberText is what the packet would be as a member of the match's set.
+func (d *diagnosis) memberText(m *ruleset.Match) (string, bool) {
+	value, ok := d.value(m.Fields)
+	if !ok || len(m.Mask) > 0 {
+		return "", false
 	}
-	element, ok := elementText(only.Fields, ruleset.Range{From: value, To: value}, separator(only.Set))
-	if !ok {
-		return Why{}, false
-	}
-	w := Why{Code: SetMember, Message: fmt.Sprintf("%s drops what is not in the set %s, and %s is not", name, only.Set.Name, element)}
-	return w, true
+	return elementText(m.Fields, ruleset.Range{From: value, To: value}, separator(m.Set))
 }
 
 // forged tells a rule that drops what no route leads back to by the interface it

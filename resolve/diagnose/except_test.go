@@ -43,6 +43,12 @@ func TestWhitelistOfASetWrittenAsADrop(t *testing.T) {
 	d := m.rule("in", "", with(tcp(80), not, drop)...)
 	check(t, dropAt(web, base, d, m.rulesets()), Why{SetMember,
 		"rule 1 of in (handle 1) drops what is not in the set ok, and 203.0.113.9 is not",
+		"nft add element ip fw ok '{ 203.0.113.9 }'"})
+
+	// Another rule asks the set, too: who is in it is not this rule's alone to say.
+	m.rule("in", "", with(tcp(443), not, drop)...)
+	check(t, dropAt(web, base, d, m.rulesets()), Why{SetMember,
+		"rule 1 of in (handle 1) drops what is not in the set ok, and 203.0.113.9 is not",
 		"nft insert rule ip fw in handle 1 ip saddr 203.0.113.9 tcp dport 80 accept"})
 }
 

@@ -109,7 +109,7 @@ func TestWhyFilter(t *testing.T) {
 				"nft 'add chain ip fw in { type filter hook input priority 0; }'\n" +
 				"nft add rule ip fw in udp dport 6038 ip saddr != @ok counter drop",
 			code: "set-member", message: "drops what is not in the set ok, and 192.0.2.2 is not",
-			fix: "nft insert rule ip fw in handle 3 ip saddr 192.0.2.2 udp dport 6038 accept",
+			fix: "nft add element ip fw ok '{ 192.0.2.2 }'",
 		},
 		{
 			name: "interface of a jump, nft", packet: packet{port: 6036},
