@@ -101,9 +101,12 @@ func Look(s Subject) []Finding {
 	}
 	for _, rs := range s.Rulesets {
 		for _, t := range rs.Tables {
-			g := newGraph()
+			g, leads := newGraph(), callers(t)
 			for _, c := range t.Chains {
 				out = append(out, g.shadowed(c, text)...)
+				if from := leads[c]; len(from) == 1 {
+					out = append(out, g.beforeJump(c, from[0])...)
+				}
 			}
 			out = append(out, g.unused(t)...)
 		}

@@ -94,10 +94,40 @@ func (e *effect) statement(s ruleset.Statement) {
 type graph struct {
 	effects map[*ruleset.Chain]*effect
 	closed  map[*ruleset.Chain]bool
+	chains  map[*ruleset.Chain]*chain
+}
+
+// chain is a chain's rules as conditions.
+type chain struct {
+	all     []*condition
+	enders  *index // of those that no packet gets past; nil where there are none
+	changes *changes
 }
 
 func newGraph() *graph {
-	return &graph{effects: make(map[*ruleset.Chain]*effect), closed: make(map[*ruleset.Chain]bool)}
+	return &graph{effects: make(map[*ruleset.Chain]*effect), closed: make(map[*ruleset.Chain]bool),
+		chains: make(map[*ruleset.Chain]*chain)}
+}
+
+// read reads a chain once.
+func (g *graph) read(c *ruleset.Chain) *chain {
+	if known, ok := g.chains[c]; ok {
+		return known
+	}
+	out := &chain{all: make([]*condition, len(c.Rules)), changes: g.changesOf(c)}
+	var enders []*condition
+	for i, r := range c.Rules {
+		cond := conditionOf(r, i, g.isClosed)
+		out.all[i] = &cond
+		if !cond.never() && cond.complete && cond.ends {
+			enders = append(enders, &cond)
+		}
+	}
+	if len(enders) > 0 {
+		out.enders = newIndex(enders)
+	}
+	g.chains[c] = out
+	return out
 }
 
 // effectOf is what a chain may change, the chains it leads to included.

@@ -180,6 +180,44 @@ func TestNoFalseClaims(t *testing.T) {
 	t.Logf("claims: %v", claims)
 }
 
+// TestNoFalseClaimsAcrossJumps: what one rule alone leads to is met by no packet that
+// goes through that one's chain.
+func TestNoFalseClaimsAcrossJumps(t *testing.T) {
+	claims := make(map[Code]int)
+	for seed := range uint64(10_000) {
+		rng := rand.New(rand.NewPCG(seed, 11))
+		table := randomTable(rng)
+		table.Chains = table.Chains[:2]
+		outer, inner := table.Chains[0], table.Chains[1]
+		for _, c := range table.Chains {
+			for _, r := range c.Rules {
+				for i, s := range r.Statements {
+					if v, ok := s.(*ruleset.Verdict); ok && v.Target != nil {
+						r.Statements[i] = &ruleset.Verdict{Kind: ruleset.Drop}
+					}
+				}
+			}
+		}
+		from := &ruleset.Rule{Chain: outer, Number: 99, Read: true, Statements: []ruleset.Statement{
+			randomMatch(rng), &ruleset.Verdict{Kind: ruleset.Jump, Target: inner}}}
+		outer.Rules = slices.Insert(outer.Rules, rng.IntN(len(outer.Rules)+1), from)
+		for _, f := range newGraph().beforeJump(inner, from) {
+			claims[f.Code]++
+			everyWorld(func(w world) {
+				w.met(outer, func(r *ruleset.Rule) {
+					if r == f.Rules[0] {
+						t.Fatalf("seed %d: %s: %s, but a packet met it:\n%s", seed, f.Code, f.Message, tableText(table))
+					}
+				})
+			})
+		}
+	}
+	if claims[AcceptBelowDrop] < 20 || claims[Shadowed] < 20 {
+		t.Errorf("claimed %v only: the test says little", claims)
+	}
+	t.Logf("claims: %v", claims)
+}
+
 func tableText(t *ruleset.Table) string {
 	var b bytes.Buffer
 	for _, c := range t.Chains {

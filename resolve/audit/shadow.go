@@ -48,19 +48,14 @@ type shadow struct {
 func (g *graph) shadowed(c *ruleset.Chain, text func(*ruleset.Rule) string) []Finding {
 	s := shadows{graph: g, text: text, byKey: make(map[shadowKey]*shadow)}
 	var findings []Finding
-	all := make([]*condition, len(c.Rules))
-	var enders []*condition
-	for i, r := range c.Rules {
-		cond := conditionOf(r, i, g.isClosed)
-		all[i] = &cond
+	own := g.read(c)
+	for i, cond := range own.all {
 		if cond.never() {
-			findings = append(findings, neverMatches(r))
-		} else if cond.complete && cond.ends {
-			enders = append(enders, &cond)
+			findings = append(findings, neverMatches(c.Rules[i]))
 		}
 	}
-	if len(enders) > 0 {
-		s.compare(all, newIndex(enders), g.changesOf(c))
+	if own.enders != nil {
+		s.compare(own.all, own.enders, own.changes)
 	}
 	for _, found := range s.order {
 		findings = append(findings, s.finding(found))
