@@ -14,7 +14,7 @@
 #include "hooks.h"
 #include "xtprint.h"
 
-#define XT_MAX_WATCHED 8192	   /* entries of one table that one drop may read */
+#define XT_MAX_WATCHED 16384	   /* entries of one table that one drop may read */
 #define XT_MAX_WATCHED_UNROLLED 256 /* without bpf_loop */
 #define XT_INFO_SIZE 0		   /* struct xt_table_info, 5.10 to 7.2 */
 #define XT_INFO_NUMBER 4
