@@ -8,29 +8,23 @@ import (
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
-// asked is when a question was put to the kernel last. Its answer holds for all
-// drops from before: each is answered for, and a backlog takes one question.
-type asked struct {
-	at   uint64 // as event.Event.Time
-	cost uint64 // ns
-}
+// asked is when a question was put to the kernel last, as event.Event.Time. Its
+// answer holds for all drops from before: each is answered for, and a backlog takes
+// one question.
+type asked uint64
 
-func (a *asked) about(e *event.Event) bool { return e.Time < a.at }
-
-// due reports whether the question would take less than a fifth of the time.
-func (a *asked) due(e *event.Event) bool { return e.Time-a.at >= 4*a.cost }
+func (a *asked) about(e *event.Event) bool { return e.Time < uint64(*a) }
 
 func (a *asked) ask(question func() error) error {
-	start, err := uptime()
+	now, err := uptime()
 	if err != nil {
 		return err
 	}
 	if err := question(); err != nil {
 		return err
 	}
-	end, err := uptime()
-	a.at, a.cost = start, end-start
-	return err
+	*a = asked(now)
+	return nil
 }
 
 // uptime is the time as event.Event.Time has it: unlike the wall clock it is not set.

@@ -19,9 +19,9 @@ func (r *Resolver) xtRule(ctx context.Context, n *namespace, e *event.Event, d *
 		r.rereadXT(n)
 	}
 	table, entry := xtEntry(n, e)
-	same, known := entry != nil, true
+	same := entry != nil
 	if same && e.Rule.Method == event.MethodXTTarget {
-		same, known = table.still(e)
+		same = table.still(e)
 	} else if same {
 		same = table.holds(entry, e.Rule.RuleHandle)
 	}
@@ -41,10 +41,6 @@ func (r *Resolver) xtRule(ctx context.Context, n *namespace, e *event.Event, d *
 	if e.Flags&event.XTCapped != 0 && e.Rule.Method != event.MethodXTTarget {
 		d.Attribution.Certainty = Probable
 		d.Attribution.Note = "the table has more drop rules than can be compared; this one counted the packet"
-	}
-	if !known {
-		d.Attribution.Certainty = Probable
-		d.Attribution.Note = "whether the table was replaced just then was not asked"
 	}
 	if entry.Policy {
 		d.Cause = "policy"

@@ -128,23 +128,15 @@ func TestATableIsAskedForAgain(t *testing.T) {
 		times++
 		return true, nil
 	}
-	at := func(time uint64) [2]bool {
-		same, known := table.still(&event.Event{Time: time})
-		return [2]bool{same, known}
+	still := func(time uint64) bool { return table.still(&event.Event{Time: time}) }
+	if !still(table.since+1) || times != 1 {
+		t.Fatalf("asked %d times", times)
 	}
-	sure := [2]bool{true, true}
-	if got := at(table.since + 1); got != sure || times != 1 {
-		t.Fatalf("%v, asked %d times", got, times)
+	if !still(table.since) || times != 1 {
+		t.Errorf("a drop from before: asked %d times", times)
 	}
-	if got := at(table.since); got != sure || times != 1 {
-		t.Errorf("a drop from before: %v, asked %d times", got, times)
-	}
-	table.asked.cost = 1000
-	if got := at(table.asked.at + 1); got != [2]bool{true, false} || times != 1 {
-		t.Errorf("too early: %v, asked %d times", got, times)
-	}
-	if got := at(table.asked.at + 4000); got != sure || times != 2 {
-		t.Errorf("a drop since: %v, asked %d times", got, times)
+	if !still(uint64(table.asked)+1) || times != 2 {
+		t.Errorf("a drop since: asked %d times", times)
 	}
 }
 

@@ -115,24 +115,18 @@ func (t *xtTable) holds(e *xtables.Entry, print uint64) bool {
 
 // still reports whether the table is the one that was read. Its address does not
 // tell: that of a table two replacements ago is what the allocator gives out next,
-// and the counters' addresses with it. Without known that was not asked: the answer
-// takes as long as to read the table.
-func (t *xtTable) still(e *event.Event) (same, known bool) {
+// and the counters' addresses with it.
+func (t *xtTable) still(e *event.Event) bool {
 	if t.replaced || e.Time < t.since {
-		return false, true
+		return false
 	}
-	if t.asked.about(e) {
-		return true, true
-	}
-	if !t.asked.due(e) {
-		return true, false
-	}
-	err := t.asked.ask(func() error {
+	return t.asked.about(e) || t.asked.ask(func() error {
 		same, err := t.unchanged()
-		t.replaced = err == nil && !same
+		if t.replaced = err == nil && !same; t.replaced {
+			err = xtables.ErrChanging
+		}
 		return err
-	})
-	return err == nil && !t.replaced, true
+	}) == nil
 }
 
 // text returns a rule's text; the save program runs once a table.
