@@ -112,7 +112,9 @@ func countNFT(t *testing.T, ns string, c truth) {
 		for _, e := range r.Expr {
 			_, drop := e["drop"]
 			_, reject := e["reject"]
-			drops = drops || drop || reject
+			_, queue := e["queue"]
+			drops = drops || drop || reject || queue
+			id.Queues = id.Queues || queue
 			if raw, ok := e["counter"]; ok {
 				if err := json.Unmarshal(raw, &counter); err != nil {
 					t.Fatal(err)
