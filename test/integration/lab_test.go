@@ -41,6 +41,9 @@ func newLab(t *testing.T) *lab {
 netns add %[1]s
 netns add %[2]s
 netns add %[3]s
+`, l.host, l.client, l.server), "ip", "-batch", "-")
+	l.withoutDAD(t)
+	command(t, fmt.Sprintf(`
 link add eth0 netns %[1]s type veth peer name eth0 netns %[2]s
 link add eth1 netns %[1]s type veth peer name eth0 netns %[3]s
 `, l.host, l.client, l.server), "ip", "-batch", "-")
@@ -76,6 +79,15 @@ route add default via 2001:db8:1::1
 		return nil
 	})
 	return l
+}
+
+// withoutDAD lets link-local addresses be used at once. For seconds a router has
+// none to ask for the neighbour of a forwarded packet with, and the packet waits.
+func (l *lab) withoutDAD(t *testing.T) {
+	t.Helper()
+	for _, ns := range []string{l.host, l.client, l.server} {
+		writeSysctl(t, ns, "net/ipv6/conf/default/accept_dad", "0")
+	}
 }
 
 func configure(t *testing.T, ns, batch string) {

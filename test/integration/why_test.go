@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -182,8 +183,10 @@ func (p proof) checkFix(t *testing.T, l *lab, fix string, waiting *receiver) {
 	}
 	command(t, "", "sh", "-c", fix)
 	p.emit(t, l)
-	if !p.arrives(t, l) {
-		t.Errorf("the packet does not arrive after %q", fix)
+	for end := time.Now().Add(limit); !p.arrives(t, l); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the packet does not arrive after %q", fix)
+		}
 	}
 }
 
@@ -249,14 +252,12 @@ func (r *tracing) drops(t *testing.T) []resolve.Drop {
 // asks is a question that the host sends to the client, and the answer, which
 // is what is dropped.
 func asks(port uint16) (send func(*testing.T, *lab), arrives func(*testing.T, *lab) bool) {
-	var got bool
+	var answer, server *receiver
 	send = func(t *testing.T, l *lab) {
 		t.Helper()
-		got = false
-		answer := receiveAt(t, l.host, true, port)
-		defer unix.Close(answer.fd)
-		server := receiveAt(t, l.client, true, 53)
-		defer unix.Close(server.fd)
+		if answer == nil {
+			answer, server = receiveAt(t, l.host, true, port), receiveAt(t, l.client, true, 53)
+		}
 		if err := unix.Sendto(answer.fd, []byte("question"), 0, &unix.SockaddrInet4{Addr: netip.MustParseAddr(clientIP).As4(), Port: 53}); err != nil {
 			t.Fatal(err)
 		}
@@ -267,9 +268,8 @@ func asks(port uint16) (send func(*testing.T, *lab), arrives func(*testing.T, *l
 		if err := unix.Sendto(server.fd, []byte("answer"), 0, from); err != nil {
 			t.Fatal(err)
 		}
-		got = answer.got(t)
 	}
-	return send, func(*testing.T, *lab) bool { return got }
+	return send, func(t *testing.T, _ *lab) bool { return answer.got(t) }
 }
 
 // sendFrom sends a packet with a source address that the client has not.
