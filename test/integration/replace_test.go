@@ -188,7 +188,8 @@ func TestTableAtTheSameAddress(t *testing.T) {
 	}
 }
 
-// A rule keeps its handle where others come before it, and not its number.
+// A rule keeps its handle where others come before it, and not its number, which is
+// left out where the rules could not be read again in time.
 func TestNumberAfterAnInsertion(t *testing.T) {
 	first := ruleset{"iptables-nft", strings.Replace(xt, "%s", "4061", 1)}
 	l, trace := traceOne(t, first, "--netfilter")
@@ -201,7 +202,7 @@ func TestNumberAfterAnInsertion(t *testing.T) {
 		command(t, "", "ip", "netns", "exec", l.host, "iptables-nft", "-I", "INPUT", "-p", "tcp", "-j", "ACCEPT")
 	}
 	for i, d := range to(of(trace.stop(t), l.host), 4061) {
-		if d.Attribution.Certainty == resolve.Certain && d.Rule.Number != i+1 {
+		if d.Attribution.Certainty == resolve.Certain && d.Rule.Number != 0 && d.Rule.Number != i+1 {
 			t.Errorf("certain of rule %d, the kernel has it as number %d:\n%s", d.Rule.Number, i+1, show([]resolve.Drop{d}))
 		}
 	}
