@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -378,6 +379,34 @@ func TestFirewalld(t *testing.T) {
 	check(t, dropAt(web, base, d, m.rulesets()), Why{PolicyDrop,
 		"no rule of filter_INPUT accepts tcp 80 from 203.0.113.9, and firewalld's rule 2 of filter_INPUT (handle 2) drops the rest",
 		`firewall-cmd --zone=public '--add-rich-rule=rule family="ipv4" source address="203.0.113.9" port port="80" protocol="tcp" accept'`})
+}
+
+// A policy between zones that exists is not made again, nor changed where the packet
+// did not come to it.
+func TestFirewalldPolicies(t *testing.T) {
+	for _, at := range []string{"filter_FORWARD_POLICIES_pre", "elsewhere", ""} {
+		m := newModel(ruleset.NFTables, "inet", "firewalld")
+		base := m.base("filter_FORWARD", "forward", "accept")
+		zone, policies := m.chain("filter_FWD_public"), m.chain("filter_FORWARD_POLICIES_pre")
+		m.rule("filter_FORWARD", "", jump(zone))
+		m.rule("filter_FWD_public", "", jump(policies))
+		drop := m.rule("filter_FWD_public", "", reject)
+		if at != "" {
+			policy := m.chain("filter_FWD_policy_allow-tcp-80")
+			m.rule(policy.Name, "", jump(m.chain(policy.Name+"_allow")))
+			m.rule(at, "", jump(policy))
+		}
+		c := dropAt(web, base, drop, m.rulesets())
+		want := map[string]string{
+			"filter_FORWARD_POLICIES_pre": "firewall-cmd --policy=allow-tcp-80 '--add-rich-rule=",
+			"elsewhere":                   "",
+			"":                            "firewall-cmd --permanent --new-policy=allow-tcp-80 && firewall-cmd --permanent --policy=allow-tcp-80 --add-ingress-zone=ANY && ",
+		}[at]
+		got := Diagnose(c)
+		if len(got) != 1 || !strings.HasPrefix(got[0].Fix, want) || (want == "") != (got[0].Fix == "") {
+			t.Errorf("policy reached from %q: got %+v, want a fix that begins with %q", at, got, want)
+		}
+	}
 }
 
 func TestTwoManagers(t *testing.T) {

@@ -122,7 +122,7 @@ func (d *diagnosis) fixFirst(s spec) string {
 	if !d.accepts(d.inserted(d.c.Rulesets, base, 0, s.rule(base)).rulesets, &p) {
 		return ""
 	}
-	return d.c.Namespace.in(d.byHand(base, 0).command(&s))
+	return d.c.Namespace.in(d.acceptCommand(base, 0, &s))
 }
 
 // inConnection reports whether conntrack knows the packet as one of an open

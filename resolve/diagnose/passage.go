@@ -39,11 +39,11 @@ func (d *diagnosis) fix(s spec) string {
 // hook, and of the hooks behind it, may have to be opened, too.
 func (d *diagnosis) opened(at *passage, s spec) (commands []string, ok bool) {
 	for range maxFixes {
-		next, command := d.open(at, &s)
-		if command == "" {
+		next, more := d.open(at, &s)
+		if more == nil {
 			return nil, false
 		}
-		commands = append(commands, command)
+		commands = append(commands, more...)
 		if next == nil {
 			return commands, true
 		}
@@ -58,24 +58,24 @@ func (d *diagnosis) opened(at *passage, s spec) (commands []string, ok bool) {
 	return nil, false
 }
 
-// open is the command for one base chain, and where the packet is dropped next,
+// open are the commands for one base chain, and where the packet is dropped next,
 // if it is.
-func (d *diagnosis) open(at *passage, s *spec) (next *passage, command string) {
+func (d *diagnosis) open(at *passage, s *spec) (next *passage, commands []string) {
 	for _, site := range d.sites(at.place) {
-		command := d.c.Namespace.in(site.command(s))
-		if command == "" {
+		commands := d.c.Namespace.all(site.commands(s))
+		if commands == nil {
 			continue
 		}
 		e := insert(at.rulesets, at.settled, site.chain, site.index, s.rule(site.chain))
 		r := replay.At(e.rulesets, at.hook, &at.packet, d.c.Environment, replay.Options{})
 		switch {
 		case r.Verdict == replay.Accepted:
-			return d.behind(at.hook, &r.After), command
+			return d.behind(at.hook, &r.After), commands
 		case dropped(r.Verdict) && r.Last.Base != nil && e.now(at.place.Base) != r.Last.Base:
-			return &passage{e.rulesets, at.settled, at.hook, at.packet, r.Last}, command
+			return &passage{e.rulesets, at.settled, at.hook, at.packet, r.Last}, commands
 		}
 	}
-	return nil, ""
+	return nil, nil
 }
 
 // behind is the next place on the packet's way that drops it for certain; nil

@@ -71,6 +71,19 @@ func (n Namespace) in(command string) string {
 	return ""
 }
 
+// all does so for each of the commands; nil where one of them has no way.
+func (n Namespace) all(commands []string) []string {
+	var ways []string
+	for _, c := range commands {
+		way := n.in(c)
+		if way == "" {
+			return nil
+		}
+		ways = append(ways, way)
+	}
+	return ways
+}
+
 var errUnterminated = errors.New("quote is not closed")
 
 // splitSaved splits a rule as iptables-save writes it into its arguments:

@@ -9,12 +9,17 @@ import (
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
-// site is a place where a new accept rule can go, and the command that puts it
+// site is a place where a new accept rule can go, and the commands that put it
 // there.
 type site struct {
-	chain   *ruleset.Chain
-	index   int // before the rule at this index
-	command func(s *spec) string
+	chain    *ruleset.Chain
+	index    int                    // before the rule at this index
+	commands func(s *spec) []string // none, or one is empty, where there is no way
+}
+
+// oneCommand is a site's one command.
+func oneCommand(command func(*spec) string) func(*spec) []string {
+	return func(s *spec) []string { return []string{command(s)} }
 }
 
 // sites are the places for a rule that comes before the drop, the right one for
@@ -49,16 +54,19 @@ func (d *diagnosis) sites(p replay.Place) []site {
 
 // byHand is a site that the engine's own tool reaches.
 func (d *diagnosis) byHand(chain *ruleset.Chain, index int) site {
-	return site{chain: chain, index: index, command: func(s *spec) string {
-		if chain.Table.Engine == ruleset.NFTables {
-			words, ok := s.nft()
-			if !ok {
-				return ""
-			}
-			return d.nftInsert(chain, index, strings.Join(append(words, "accept"), " "))
+	return site{chain, index, oneCommand(func(s *spec) string { return d.acceptCommand(chain, index, s) })}
+}
+
+// acceptCommand has the engine's own tool insert a rule before the one at index.
+func (d *diagnosis) acceptCommand(chain *ruleset.Chain, index int, s *spec) string {
+	if chain.Table.Engine == ruleset.NFTables {
+		words, ok := s.nft()
+		if !ok {
+			return ""
 		}
-		return d.iptablesInsert(chain, index, append(s.iptables(), "-j", "ACCEPT"))
-	}}
+		return d.nftInsert(chain, index, strings.Join(append(words, "accept"), " "))
+	}
+	return d.iptablesInsert(chain, index, append(s.iptables(), "-j", "ACCEPT"))
 }
 
 // iptablesInsert puts a rule before the one at index, or at the end.
@@ -137,8 +145,8 @@ func (d *diagnosis) ufwSites(p replay.Place) []site {
 		return nil
 	}
 	forward := p.Base.Hook == "forward"
-	command := func(verbs ...string) func(*spec) string {
-		return func(s *spec) string {
+	command := func(verbs ...string) func(*spec) []string {
+		return oneCommand(func(s *spec) string {
 			a := s.ufw(forward)
 			if a == nil {
 				return ""
@@ -152,43 +160,10 @@ func (d *diagnosis) ufwSites(p replay.Place) []site {
 				words = append(words, "out")
 			}
 			return shell(append(words, a...)...)
-		}
+		})
 	}
 	return []site{
 		{chain, len(chain.Rules), command("allow")},
 		{chain, 0, command("prepend", "allow")},
 	}
-}
-
-// firewalldSites: a rich rule goes into the allow chain of the zone that the
-// packet was sorted into.
-func (d *diagnosis) firewalldSites(p replay.Place) []site {
-	if p.Base.Hook != "input" {
-		return nil // zones hold no rules for what is forwarded
-	}
-	prefix := "IN_"
-	if p.Chain.Table.Engine == ruleset.NFTables {
-		prefix = "filter_IN_"
-	}
-	for _, step := range slices.Backward(d.steps()) {
-		zone, ok := strings.CutPrefix(step.Chain.Name, prefix)
-		if !ok {
-			continue
-		}
-		for _, suffix := range []string{"_pre", "_log", "_deny", "_allow", "_post"} {
-			zone = strings.TrimSuffix(zone, suffix)
-		}
-		chain := chainNamed(p.Chain.Table, prefix+zone+"_allow")
-		if chain == nil {
-			continue
-		}
-		return []site{{chain, len(chain.Rules), func(s *spec) string {
-			rule := s.richRule()
-			if rule == "" {
-				return ""
-			}
-			return shell("firewall-cmd", "--zone="+zone, "--add-rich-rule="+rule)
-		}}}
-	}
-	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"regexp"
 	"strconv"
-	"strings"
 
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/tracer/packet"
@@ -245,37 +244,4 @@ func echoRequest(family string) uint8 {
 		return 128
 	}
 	return 8
-}
-
-// richRule is the spec in firewalld's language; "" where it has none for it.
-func (s *spec) richRule() string {
-	if s.established || s.bridged || s.in != "" || s.out != "" {
-		return ""
-	}
-	family := "ipv4"
-	if s.family == "ip6" {
-		family = "ipv6"
-	}
-	var b strings.Builder
-	b.WriteString(`rule family="` + family + `"`)
-	if s.src.IsValid() {
-		b.WriteString(` source address="` + s.src.String() + `"`)
-	}
-	if s.dst.IsValid() {
-		b.WriteString(` destination address="` + s.dst.String() + `"`)
-	}
-	switch {
-	case s.dport != 0:
-		b.WriteString(` port port="` + strconv.Itoa(int(s.dport)) + `" protocol="` + s.proto.String() + `"`)
-	case s.hasICMPType:
-		// Types go by names of firewalld's own; this one is for both families.
-		if s.icmpType != echoRequest(s.family) {
-			return ""
-		}
-		b.WriteString(` icmp-type name="echo-request"`)
-	default:
-		b.WriteString(` protocol value="` + s.proto.String() + `"`)
-	}
-	b.WriteString(" accept")
-	return b.String()
 }

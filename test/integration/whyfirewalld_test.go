@@ -82,6 +82,47 @@ func TestWhyFirewalldZoneOfInterface(t *testing.T) {
 	}})
 }
 
+// TestWhyFirewalldForward is of what is on its way to somebody else. In the default
+// zone is also what no zone was given, and of that its policies know nothing.
+func TestWhyFirewalldForward(t *testing.T) {
+	proveNewPolicy(t, "ANY")
+}
+
+func TestWhyFirewalldForwardFromZone(t *testing.T) {
+	proveNewPolicy(t, "internal", "firewall-cmd --zone=internal --change-interface=eth0",
+		"firewall-cmd --runtime-to-permanent")
+}
+
+// proveNewPolicy is of a firewall with no policy between zones.
+func proveNewPolicy(t *testing.T, ingress string, setup ...string) {
+	t.Helper()
+	managers(t, "firewalld", "dbus-daemon")
+	const policy = "NETNS firewall-cmd --permanent --policy=allow-udp-6503 "
+	proveAll(t, []proof{{
+		name: "no policy", packet: packet{port: 6503, to: serverIP},
+		prepare: func(t *testing.T, l *lab) { firewalld(t, l, setup...) },
+		code:    "forward-dropped", message: "firewalld's rule",
+		fix: "firewall-cmd --permanent --new-policy=allow-udp-6503 && " +
+			policy + "--add-ingress-zone=" + ingress + " && " + policy + "--add-egress-zone=ANY && " +
+			policy + `'--add-rich-rule=rule family="ipv4" source address="192.0.2.2" destination address="198.51.100.2" ` +
+			`port port="6503" protocol="udp" accept' && NETNS firewall-cmd --reload`,
+	}})
+}
+
+func TestWhyFirewalldPolicy(t *testing.T) {
+	managers(t, "firewalld", "dbus-daemon")
+	proveAll(t, []proof{{
+		name: "policy", packet: packet{port: 6504, to: serverIP6},
+		prepare: func(t *testing.T, l *lab) {
+			firewalld(t, l, "firewall-cmd --permanent --new-policy=web",
+				"firewall-cmd --permanent --policy=web --add-ingress-zone=ANY", "firewall-cmd --permanent --policy=web --add-egress-zone=ANY",
+				"firewall-cmd --reload")
+		},
+		code: "forward-dropped", message: "firewalld's rule",
+		fix: `firewall-cmd --policy=web '--add-rich-rule=rule family="ipv6" source address="2001:db8::2" destination address="2001:db8:1::2" port port="6504" protocol="udp" accept'`,
+	}})
+}
+
 // TestWhyFirewalldPing is of a zone that drops all, ICMP too.
 func TestWhyFirewalldPing(t *testing.T) {
 	managers(t, "firewalld", "dbus-daemon")
