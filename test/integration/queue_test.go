@@ -1,7 +1,7 @@
 package integration
 
 import (
-	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve"
@@ -18,14 +18,12 @@ COMMIT
 // TestQueueWithoutListener: the rules do not drop, so that none of the kernel's own
 // traces leads to one; evaluated, only one of them queues the packet.
 func TestQueueWithoutListener(t *testing.T) {
-	for _, tool := range []string{"iptables-nft", "iptables-legacy"} {
-		t.Run(tool, func(t *testing.T) { checkQueue(t, ruleset{tool, xtQueues}) })
-	}
+	checkQueues(t, ruleset{"iptables-nft", xtQueues}, ruleset{"iptables-legacy", xtQueues})
 }
 
 // TestGuestQueueWithoutListener needs nft_queue.
 func TestGuestQueueWithoutListener(t *testing.T) {
-	checkQueue(t, ruleset{"nft", `table inet filter {
+	checkQueues(t, ruleset{"nft", `table inet filter {
 	chain input {
 		type filter hook input priority 0; policy accept;
 		udp dport 3060 counter queue num 76
@@ -35,15 +33,34 @@ func TestGuestQueueWithoutListener(t *testing.T) {
 }`})
 }
 
-func checkQueue(t *testing.T, s ruleset) {
+func checkQueues(t *testing.T, rulesets ...ruleset) {
 	t.Helper()
-	l, trace := traceOne(t, s, "--netfilter")
-	eventually(t, "the rules are read", func() bool {
-		packet{port: 3061}.send(t, l)
-		return bytes.Contains(trace.stdout.bytes(), []byte(`"method":"replay"`))
-	})
-	kernel := counted(t, l, s, 1)
-	for _, d := range to(of(trace.stop(t), l.host), 3061) {
+	labs := make([]*lab, len(rulesets))
+	for i, s := range rulesets {
+		labs[i] = newLab(t)
+		s.load(t, labs[i].host)
+		labs[i].ready(t)
+	}
+	trace := start(t, labs, "--netfilter")
+	for i, l := range labs {
+		eventually(t, rulesets[i].tool+": the rules are read", func() bool {
+			packet{port: 3061}.send(t, l)
+			return slices.ContainsFunc(of(trace.drops(t), l.host), func(d resolve.Drop) bool {
+				return d.Attribution.Method == "replay"
+			})
+		})
+	}
+	drops := trace.stop(t)
+	for i, l := range labs {
+		t.Run(rulesets[i].tool, func(t *testing.T) {
+			checkQueued(t, to(of(drops, l.host), 3061), counted(t, l, rulesets[i], 1))
+		})
+	}
+}
+
+func checkQueued(t *testing.T, drops []resolve.Drop, kernel truth) {
+	t.Helper()
+	for _, d := range drops {
 		if d.Verdict != "queue_failed" || len(d.Why) != 1 || d.Why[0].Code != "queue-without-listener" {
 			t.Errorf("verdict %s, why %v\n%s", d.Verdict, d.Why, show([]resolve.Drop{d}))
 		}
