@@ -65,8 +65,10 @@ func race(t *testing.T, ns string, send func(round uint16) error, done func() bo
 			})
 		}()
 	}
-	eventually(t, "two packets of a flow met", done)
-	close(stop)
+	func() {
+		defer close(stop) // also where they never meet
+		eventually(t, "two packets of a flow met", done)
+	}()
 	for range 2 {
 		if err := <-result; err != nil {
 			t.Fatal(err)
