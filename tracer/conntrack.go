@@ -66,6 +66,7 @@ func (t *Tracer) attachConntrack(plan Plan, symbols Symbols) (string, error) {
 		if _, ok := symbols.Entry(p.function); !ok && p.optional {
 			continue
 		}
+		p.records = true
 		err := errNoFunction
 		// One that has neither is a kernel that has none: each try takes 20 ms.
 		if len(symbols.Ranges(p.function)) > 0 && !t.probeless {

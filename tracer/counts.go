@@ -1,6 +1,11 @@
 package tracer
 
-import "fmt"
+import (
+	"fmt"
+	"sync"
+
+	"github.com/cilium/ebpf"
+)
 
 // Counts are the fates of drops since the start, summed over CPUs: Seen =
 // Members + FilteredKernel + Lost + Delivered. Its order is that of enum count
@@ -19,6 +24,7 @@ type Counts struct {
 	FailuresFiltered uint64
 	FailuresLost     uint64
 	FailuresSent     uint64
+	FailuresNested   uint64 // runs of their probes that the kernel skipped
 }
 
 // Counts reads the kernel side's counters.
@@ -42,5 +48,45 @@ func (t *Tracer) Counts() (Counts, error) {
 	if stats, err := t.kernel.Free.Stats(); err == nil {
 		c.Nested += stats.RecursionMisses
 	}
+	c.FailuresNested = t.recorders.misses()
 	return c, nil
+}
+
+// recorders are programs on probes that make records of their own. The kernel skips
+// a run where one interrupts another of the same program (of any kprobe's, for those)
+// and counts it (5.12; for kprobes 6.7).
+type recorders struct {
+	mu       sync.Mutex
+	programs []*ebpf.Program
+}
+
+func (r *recorders) add(p *ebpf.Program) error {
+	own, err := p.Clone()
+	if err != nil {
+		return fmt.Errorf("keep program: %w", err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.programs = append(r.programs, own)
+	return nil
+}
+
+func (r *recorders) misses() (n uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.programs {
+		if stats, err := p.Stats(); err == nil {
+			n += stats.RecursionMisses
+		}
+	}
+	return n
+}
+
+func (r *recorders) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.programs {
+		p.Close()
+	}
+	r.programs = nil
 }

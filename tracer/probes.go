@@ -27,6 +27,7 @@ type probe struct {
 	fentry, fexit     string
 	kprobe, kretprobe string
 	nft               bool // a drop-yielding eval
+	records           bool // its programs make records of their own
 }
 
 // probes are attached where the kernel has the function: modules bring theirs.
@@ -137,6 +138,11 @@ func (t *Tracer) attachTracing(p probe) error {
 		return err
 	}
 	defer prog.Close()
+	if p.records {
+		if err := t.recorders.add(prog); err != nil {
+			return err
+		}
+	}
 	return t.keep(link.AttachTracing(link.TracingOptions{Program: prog}))
 }
 
@@ -144,6 +150,11 @@ func (t *Tracer) attachKprobe(p probe) error {
 	entry, err := t.kernel.loadKprobe(p.kprobe)
 	if err != nil {
 		return err
+	}
+	if p.records {
+		if err := t.recorders.add(entry); err != nil {
+			return err
+		}
 	}
 	err = t.keep(t.kprobe(p.function, 0, entry))
 	if err != nil || p.kretprobe == "" {

@@ -46,6 +46,7 @@ type Tracer struct {
 	calibrateNext  time.Time
 	calibratePause time.Duration
 	earlyLost      atomic.Uint64
+	recorders      recorders
 	offset         time.Duration // CLOCK_REALTIME - CLOCK_MONOTONIC
 }
 
@@ -273,6 +274,7 @@ func (t *Tracer) Close() error {
 	if t.reader != nil {
 		err = errors.Join(err, t.reader.Close())
 	}
+	t.recorders.close()
 	t.kernel.Close()
 	return err
 }

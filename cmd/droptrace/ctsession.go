@@ -42,6 +42,7 @@ type conntrackSession struct {
 	tally  failureTally
 	shown  uint64
 	lost   uint64
+	missed uint64 // runs that the kernel skipped
 
 	last, fills map[uint32]*resolve.ConntrackSample
 }
@@ -229,7 +230,8 @@ func (s *conntrackSession) draw(list []*resolve.ConntrackSample) error {
 
 // losses tells in the stream what was lost since it last did.
 func (s *conntrackSession) losses() error {
-	lost := s.src.FailuresLost()
+	lost, missed := s.src.FailuresLost()
+	s.missed = missed
 	if lost <= s.lost {
 		return nil
 	}

@@ -28,10 +28,14 @@ func (s *conntrackSession) summary() {
 
 // counts is what was told in all, and for how long.
 func (s *conntrackSession) counts(style output.Style, precision time.Duration) string {
-	return style.Join([]string{
+	facts := []string{
 		fmt.Sprintf("%d failures", s.tally.total), fmt.Sprintf("%d packets lost", s.tally.lost),
-		fmt.Sprintf("%d records lost", s.lost), time.Since(s.start).Round(precision).String(),
-	})
+		fmt.Sprintf("%d records lost", s.lost),
+	}
+	if s.missed > 0 {
+		facts = append(facts, fmt.Sprintf("%d runs missed by the kernel: as many failures may be unseen", s.missed))
+	}
+	return style.Join(append(facts, time.Since(s.start).Round(precision).String()))
 }
 
 // counted sums what every namespace's counters moved by since the start.

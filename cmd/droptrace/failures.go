@@ -76,14 +76,14 @@ func (t *trace) matchFailure(e *event.Event) bool {
 }
 
 // FailuresLost implements failureSource.
-func (t *trace) FailuresLost() uint64 {
+func (t *trace) FailuresLost() (lost, missed uint64) {
 	c, err := t.tracer.Counts()
 	if err != nil {
 		if last := t.last.Load(); last != nil {
 			c = *last
 		}
 	}
-	return c.FailuresLost + c.Lost
+	return c.FailuresLost + c.Lost, c.FailuresNested + c.Nested
 }
 
 // CountsBefore implements failureSource.

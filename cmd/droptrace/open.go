@@ -43,8 +43,9 @@ type failureSource interface {
 	source
 	// NextFailure is Next for conntrack failures.
 	NextFailure(ctx context.Context) (*resolve.ConntrackFailure, error)
-	// FailuresLost counts those that found no room in the buffer.
-	FailuresLost() uint64
+	// FailuresLost counts those that found no room in the buffer, and the probes'
+	// runs that the kernel skipped.
+	FailuresLost() (lost, missed uint64)
 	// CountsBefore are the counters of a namespace when tracing began; zeros of
 	// one that came later.
 	CountsBefore(inode uint32) table.Counts

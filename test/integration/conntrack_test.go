@@ -67,6 +67,9 @@ func (f *failing) stop(t *testing.T) []resolve.ConntrackFailure {
 	}
 	var list []resolve.ConntrackFailure
 	for line := range bytes.Lines(f.stdout.bytes()) {
+		if bytes.HasPrefix(line, []byte(`{"type":"loss"`)) {
+			t.Fatalf("records were lost: %s", line)
+		}
 		var c resolve.ConntrackFailure
 		if err := json.Unmarshal(line, &c); err != nil {
 			t.Fatalf("%v in %q", err, line)
@@ -76,8 +79,6 @@ func (f *failing) stop(t *testing.T) []resolve.ConntrackFailure {
 			for range c.Repeats + 1 {
 				list = append(list, c)
 			}
-		case "loss":
-			t.Fatalf("records were lost: %s", line)
 		}
 	}
 	return list
