@@ -45,11 +45,19 @@ func (t *Tracer) Counts() (Counts, error) {
 	lost := t.earlyLost.Load()
 	c.Lost += lost
 	c.Delivered -= lost
-	if stats, err := t.kernel.Free.Stats(); err == nil {
-		c.Nested += stats.RecursionMisses
-	}
+	c.Nested += t.skipped() - t.skippedBefore
 	c.FailuresNested = t.recorders.misses()
 	return c, nil
+}
+
+// skipped counts the drops for which the kernel did not run the program, because it
+// had interrupted it (6.1).
+func (t *Tracer) skipped() uint64 {
+	stats, err := t.kernel.Free.Stats()
+	if err != nil {
+		return 0
+	}
+	return stats.RecursionMisses
 }
 
 // recorders are programs on probes that make records of their own. The kernel skips

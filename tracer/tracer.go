@@ -47,6 +47,7 @@ type Tracer struct {
 	calibratePause time.Duration
 	earlyLost      atomic.Uint64
 	recorders      recorders
+	skippedBefore  uint64        // runs that the kernel skipped while calibrating
 	offset         time.Duration // CLOCK_REALTIME - CLOCK_MONOTONIC
 }
 
@@ -99,6 +100,7 @@ func (t *Tracer) start(ctx context.Context, o *Options) error {
 	if err := t.writeConfig(); err != nil {
 		return err
 	}
+	t.skippedBefore = t.skipped()
 	if o.Arrivals {
 		if err := t.attachArrivals(); err != nil {
 			return err

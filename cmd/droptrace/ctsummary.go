@@ -29,11 +29,11 @@ func (s *conntrackSession) summary() {
 // counts is what was told in all, and for how long.
 func (s *conntrackSession) counts(style output.Style, precision time.Duration) string {
 	facts := []string{
-		fmt.Sprintf("%d failures", s.tally.total), fmt.Sprintf("%d packets lost", s.tally.lost),
-		fmt.Sprintf("%d records lost", s.lost),
+		output.Plural(s.tally.total, "failure", "failures"), output.Plural(s.tally.lost, "packet", "packets") + " lost",
+		output.Plural(s.lost, "record", "records") + " lost",
 	}
 	if s.missed > 0 {
-		facts = append(facts, fmt.Sprintf("%d runs missed by the kernel: as many failures may be unseen", s.missed))
+		facts = append(facts, output.Plural(s.missed, "nested run", "nested runs")+" missed by the kernel: as many failures may be unseen")
 	}
 	return style.Join(append(facts, time.Since(s.start).Round(precision).String()))
 }

@@ -50,7 +50,7 @@ func (f *failing) addsUp(t *testing.T, list []resolve.ConntrackFailure, sums map
 // missed is how many runs of its programs droptrace says the kernel skipped.
 func (f *failing) missed(t *testing.T) int {
 	t.Helper()
-	words := regexp.MustCompile(`(\d+) runs missed by the kernel`).FindSubmatch(f.stderr.bytes())
+	words := regexp.MustCompile(`(\d+) nested runs? missed by the kernel`).FindSubmatch(f.stderr.bytes())
 	if words == nil {
 		return 0
 	}

@@ -58,10 +58,10 @@ func (a *Arrivals) write(p *summaryPrinter) {
 			p.line(0, "no matching packet "+side.words)
 			continue
 		}
-		p.line(0, glued(plural(side.total, "matching packet", "matching packets")+" "+side.words)+a.places(p.s, side.of))
+		p.line(0, glued(Plural(side.total, "matching packet", "matching packets")+" "+side.words)+a.places(p.s, side.of))
 	}
 	if a.Undecided > 0 {
-		p.line(labelIndent, plural(a.Undecided, "packet", "packets")+
+		p.line(labelIndent, Plural(a.Undecided, "packet", "packets")+
 			" more may match: the expression looks at bytes of theirs that could not be read")
 	}
 	if len(a.LeftOut) > 0 {

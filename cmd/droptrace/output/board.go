@@ -195,7 +195,7 @@ func boardGrowth(s *resolve.ConntrackSample) string {
 func (b *Board) fill(s Style, sample *resolve.ConntrackSample, add func(color, text string)) {
 	f := sample.Fill
 	add(plainText, "")
-	add(dim, "who fills "+boardNamespace(s, &sample.Netns)+": "+plural(f.Entries, "entry", "entries"))
+	add(dim, "who fills "+boardNamespace(s, &sample.Netns)+": "+Plural(f.Entries, "entry", "entries"))
 	share := func(n uint64) string {
 		if f.Entries == 0 {
 			return "0%"

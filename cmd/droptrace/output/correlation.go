@@ -79,7 +79,7 @@ func (c *Correlation) candidates(r *correlate.Result) {
 		}
 	}
 	for _, d := range order {
-		text := plural(uint64(told[ruleKeyOf(d)]), "candidate", "candidates")
+		text := Plural(uint64(told[ruleKeyOf(d)]), "candidate", "candidates")
 		if r.More {
 			text += " or more"
 		}
@@ -134,7 +134,7 @@ func (c *Correlation) Flush() error {
 // WriteCorrelationSummary prints the counts that close a run.
 func WriteCorrelationSummary(w io.Writer, s Style, n *correlate.Counts) error {
 	p := summaryPrinter{s: s}
-	p.line(0, glued(plural(n.Frames, "packet captured", "packets captured"))+s.sep()+
+	p.line(0, glued(Plural(n.Frames, "packet captured", "packets captured"))+s.sep()+
 		glued(count(n.Dropped)+" dropped")+s.sep()+glued(count(n.Ambiguous)+" ambiguous")+s.sep()+
 		glued(count(n.NoDrop)+" with no drop recorded"))
 	if n.Outside > 0 {
@@ -143,14 +143,14 @@ func WriteCorrelationSummary(w io.Writer, s Style, n *correlate.Counts) error {
 	if n.Unread > 0 {
 		p.line(labelIndent, glued(count(n.Unread)+" not compared:")+" too short, or of a link type that is not known")
 	}
-	p.line(0, glued(plural(n.Drops, "drop recorded", "drops recorded"))+s.sep()+
+	p.line(0, glued(Plural(n.Drops, "drop recorded", "drops recorded"))+s.sep()+
 		glued(count(n.Matched)+" in the capture")+s.sep()+glued(count(n.AmbiguousDrops)+" ambiguous")+s.sep()+
 		glued(count(n.NotSeen)+" not in it"))
 	if n.BesideCapture > 0 {
 		p.line(labelIndent, glued(count(n.BesideCapture)+" recorded")+" before the capture's first packet or after its last")
 	}
 	if n.Disordered > 0 {
-		p.line(labelIndent, glued(plural(n.Disordered, "packet", "packets"))+" of the capture far out of order, so that drops may be missed: reordercap puts them right")
+		p.line(labelIndent, glued(Plural(n.Disordered, "packet", "packets"))+" of the capture far out of order, so that drops may be missed: reordercap puts them right")
 	}
 	_, err := w.Write(p.b)
 	return err

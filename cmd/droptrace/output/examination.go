@@ -199,7 +199,7 @@ func (p *examinationPrinter) firewall(f *Firewall) {
 			name = "this network namespace"
 		}
 	}
-	facts := []string{name, glued(plural(uint64(f.Tables), "table", "tables")), glued(plural(uint64(f.Rules), "rule", "rules"))}
+	facts := []string{name, glued(Plural(uint64(f.Tables), "table", "tables")), glued(Plural(uint64(f.Rules), "rule", "rules"))}
 	if f.ConntrackCount != nil && f.ConntrackMax != nil {
 		facts = append(facts, glued("conntrack "+count(uint64(*f.ConntrackCount))+" of "+count(uint64(*f.ConntrackMax))))
 	}
@@ -288,7 +288,7 @@ func (e *Examination) Closing(s Style, elapsed time.Duration) string {
 	for _, f := range e.Firewalls {
 		rules += f.Rules
 	}
-	facts := []string{plural(uint64(len(e.Findings)), "finding", "findings")}
+	facts := []string{Plural(uint64(len(e.Findings)), "finding", "findings")}
 	for _, severity := range []string{"high", "medium", "low"} {
 		n := 0
 		for i := range e.Findings {
@@ -301,9 +301,9 @@ func (e *Examination) Closing(s Style, elapsed time.Duration) string {
 		}
 	}
 	if n := len(e.NotLookedAt); n > 0 {
-		facts = append(facts, plural(uint64(n), "thing", "things")+" not looked at")
+		facts = append(facts, Plural(uint64(n), "thing", "things")+" not looked at")
 	}
-	facts = append(facts, plural(uint64(rules), "rule", "rules")+" looked at", seconds(elapsed))
+	facts = append(facts, Plural(uint64(rules), "rule", "rules")+" looked at", seconds(elapsed))
 	text := s.appendLine(nil, line{text: strings.Join(facts, s.sep()), indent: narrowIndent})
 	return string(text)
 }

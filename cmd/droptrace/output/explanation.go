@@ -210,7 +210,7 @@ func (t *Text) stage(g *Stage) {
 	case g.Local:
 		facts = append(facts, "to\x00this\x00host")
 	case g.Rules > 0:
-		facts = append(facts, glued(plural(uint64(g.Rules), "rule", "rules")+" asked"))
+		facts = append(facts, glued(Plural(uint64(g.Rules), "rule", "rules")+" asked"))
 	case g.Hook != "routing":
 		facts = append(facts, glued("no rules"))
 	}

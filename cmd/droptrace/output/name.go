@@ -80,8 +80,8 @@ func count(n uint64) string {
 	return s
 }
 
-// plural writes "1 drop" and "1,204 drops".
-func plural(n uint64, one, many string) string {
+// Plural writes "1 drop" and "1,204 drops".
+func Plural(n uint64, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}

@@ -131,7 +131,7 @@ func (r *Replayed) Close() error {
 	for _, g := range r.order {
 		r.group(t, g)
 	}
-	facts := []string{glued(plural(c.Total, "recorded drop", "recorded drops")), glued(count(c.Pass) + " would pass")}
+	facts := []string{glued(Plural(c.Total, "recorded drop", "recorded drops")), glued(count(c.Pass) + " would pass")}
 	for _, f := range []struct {
 		n    uint64
 		what string

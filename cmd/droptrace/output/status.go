@@ -33,7 +33,7 @@ func (s *Status) Show(elapsed time.Duration, dropped, matched uint64, a *Arrival
 		return
 	}
 	text := seconds(elapsed.Truncate(time.Second)) + s.style.sep() +
-		plural(dropped, "packet dropped", "packets dropped") + s.style.sep() + count(matched) + " matched"
+		Plural(dropped, "packet dropped", "packets dropped") + s.style.sep() + count(matched) + " matched"
 	if a != nil {
 		text += s.style.sep() + count(a.Arrived) + " arrived, " + count(a.Sent) + " sent"
 	}

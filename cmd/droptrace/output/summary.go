@@ -38,7 +38,7 @@ func (m *Summary) Write(w io.Writer, s Style) error {
 	p := summaryPrinter{s: s}
 	c, matched := m.Counts, max(m.Shown+m.Folded+m.Unshown, m.Written)
 	p.line(0, strings.Join([]string{
-		glued(plural(c.Seen, "drop seen", "drops seen")), m.matched(s),
+		glued(Plural(c.Seen, "drop seen", "drops seen")), m.matched(s),
 		glued(count(c.Lost) + " lost"), glued(seconds(m.Elapsed)),
 	}, s.sep()))
 	if m.Tally != nil && len(m.Tally.places) > 0 {
@@ -126,18 +126,18 @@ func (m *Summary) counts(p *summaryPrinter) {
 	}
 	m.losses(p)
 	if c.Undecided > 0 {
-		p.line(labelIndent, "of those filtered, "+plural(c.Undecided, "drop", "drops")+
+		p.line(labelIndent, "of those filtered, "+Plural(c.Undecided, "drop", "drops")+
 			" may match: the expression looks at bytes of theirs that could not be read")
 	}
 	var apart []string
 	if c.Members > 0 {
-		apart = append(apart, plural(c.Members, "fragment or clone", "fragments and clones")+" of drops counted above")
+		apart = append(apart, Plural(c.Members, "fragment or clone", "fragments and clones")+" of drops counted above")
 	}
 	if c.NotLost > 0 {
-		apart = append(apart, plural(c.NotLost, "free", "frees")+" that lost no packet")
+		apart = append(apart, Plural(c.NotLost, "free", "frees")+" that lost no packet")
 	}
 	if c.MissedNested > 0 {
-		apart = append(apart, plural(c.MissedNested, "nested run", "nested runs")+" missed by the kernel: as many drops may be unseen")
+		apart = append(apart, Plural(c.MissedNested, "nested run", "nested runs")+" missed by the kernel: as many drops may be unseen")
 	}
 	if len(apart) > 0 {
 		p.line(labelIndent, "apart from these: "+strings.Join(apart, ", "))

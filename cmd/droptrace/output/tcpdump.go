@@ -85,7 +85,7 @@ func (t *Tcpdump) Loss(l Loss) error {
 	if l.Lost == 0 {
 		return nil // only Places are new
 	}
-	return t.remark(l.Time, plural(l.Lost, "drop", "drops")+" lost here, counted but not shown")
+	return t.remark(l.Time, Plural(l.Lost, "drop", "drops")+" lost here, counted but not shown")
 }
 
 // Notice is not part of the lines: people read it on standard error.

@@ -137,7 +137,7 @@ func (t *Text) Loss(l Loss) error {
 		return nil // only Places are new
 	}
 	t.last = flowKey{}
-	text := "-- " + plural(l.Lost, "drop", "drops") + " lost here, counted but not shown: " +
+	text := "-- " + Plural(l.Lost, "drop", "drops") + " lost here, counted but not shown: " +
 		"a narrower filter or a larger --buffer-size keeps them"
 	t.buf = t.style.appendLine(t.buf, line{text: text, color: yellow, indent: narrowIndent})
 	return t.spill()
