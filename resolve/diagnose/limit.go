@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
@@ -13,22 +14,32 @@ import (
 // connections or bytes.
 var limits = []string{"limit", "hashlimit", "connlimit", "ct count", "quota"}
 
+// hits matches what makes a limit of xt_recent, which also keeps plain lists.
+var hits = regexp.MustCompile(`--(seconds|hitcount) [0-9]+`)
+
 func limitOf(s *shape) *ruleset.Opaque {
-	if len(s.doubts) == 1 && slices.Contains(limits, s.doubts[0].Kind) {
-		return s.doubts[0]
+	if len(s.doubts) != 1 {
+		return nil
+	}
+	l := s.doubts[0]
+	recent := l.Kind == "recent" && strings.Contains(l.Text, "--hitcount ") && !strings.Contains(l.Text, "! ")
+	if recent || slices.Contains(limits, l.Kind) {
+		return l
 	}
 	return nil
 }
 
 // rateLimit: a rule accepts up to a limit, all its matches held, and still the
-// packet came to the drop. Or the drop itself is what exceeds one.
+// packet came to the drop. Or what exceeds one is dropped, by the rule or by a
+// chain that it leads to.
 func (d *diagnosis) rateLimit() []Why {
-	if r := d.c.Place.Rule; r != nil {
+	for _, r := range []*ruleset.Rule{d.c.Place.Rule, d.dropper().rule} {
+		if r == nil {
+			continue
+		}
 		s := shapeOf(r)
 		if l := limitOf(&s); l != nil && !s.odd && d.holds(&s) && d.over(r, l) {
-			return []Why{{Code: RateLimit,
-				Message: fmt.Sprintf("it is more than %s lets through (%s); choose a higher LIMIT", d.ruleName(r), d.limitText(r, l)),
-				Fix:     d.raised(r)}}
+			return d.exceeded(r, fmt.Sprintf("it is more than %s lets through (%s)", d.ruleName(r), d.limitText(r, l)))
 		}
 	}
 	for i := range d.result.Steps {
@@ -38,18 +49,26 @@ func (d *diagnosis) rateLimit() []Why {
 		}
 		s := shapeOf(step.Rule)
 		if l := limitOf(&s); l != nil && passes(&s, step.Rule, d.c.Place.Rule) && !s.odd && d.holds(&s) && !d.over(step.Rule, l) {
-			return []Why{{Code: RateLimit,
-				Message: fmt.Sprintf("%s lets it through only up to a limit, which was exceeded (%s); choose a higher LIMIT",
-					d.ruleName(step.Rule), d.limitText(step.Rule, l)),
-				Fix: d.raised(step.Rule)}}
+			return d.exceeded(step.Rule, fmt.Sprintf("%s lets it through only up to a limit, which was exceeded (%s)",
+				d.ruleName(step.Rule), d.limitText(step.Rule, l)))
 		}
 	}
 	return nil
 }
 
+func (d *diagnosis) exceeded(r *ruleset.Rule, message string) []Why {
+	w := Why{Code: RateLimit, Message: message, Fix: d.raised(r)}
+	if w.Fix != "" {
+		w.Message += "; choose a higher LIMIT"
+	}
+	return []Why{w}
+}
+
 var (
 	limitOptions = []string{"--limit", "--hashlimit-upto", "--hashlimit-above", "--hashlimit", "--connlimit-upto", "--connlimit-above", "--quota"}
-	overLimit    = regexp.MustCompile(`-above\b|\bover\b|! --(hashlimit|connlimit|quota)`)
+	overLimit    = regexp.MustCompile(`-above\b|\bover\b|! --(hashlimit|connlimit|quota)|--hitcount `)
+	// elementLimit is a limit of each element of a set that the rule fills.
+	elementLimit = regexp.MustCompile(`\b(?:add|update) @([^ ]+) \{ (ip6?) saddr limit |\bmeter `)
 	nftLimit     = regexp.MustCompile(`\b(limit rate|ct count|quota)( over)? [0-9]+( ?[kmg]?bytes)?(/[a-z]+)?`)
 )
 
@@ -72,20 +91,24 @@ func (d *diagnosis) limitText(r *ruleset.Rule, l *ruleset.Opaque) string {
 			return text
 		}
 	}
+	if l.Kind == "recent" {
+		return strings.Join(hits.FindAllString(l.Text, -1), " ")
+	}
 	return l.Text
 }
 
-// raised is the command that replaces the rule's limit by another one.
+// raised are the commands that replace the rule's limit by another one.
 func (d *diagnosis) raised(r *ruleset.Rule) string {
 	if ownerOf(r.Chain, r) != "" {
 		return ""
 	}
-	return d.c.Namespace.in(d.again(r, func(args []string) string {
+	commands := []string{d.again(r, func(args []string) string {
 		i := slices.IndexFunc(args, func(a string) bool { return slices.Contains(limitOptions, a) })
 		if i < 0 || i+1 >= len(args) {
 			return ""
 		}
 		args[i+1] = "LIMIT"
+		renameTable(args)
 		words := []string{d.iptables(r.Chain.Table)}
 		if r.Chain.Table.Name != "filter" {
 			words = append(words, "-t", r.Chain.Table.Name)
@@ -98,5 +121,26 @@ func (d *diagnosis) raised(r *ruleset.Rule) string {
 		}
 		statement = nftLimit.ReplaceAllString(statement, "$1$2 LIMIT")
 		return nftCommand("replace rule", r.Chain, fmt.Sprintf("handle %d", r.Handle), statement)
-	}))
+	})}
+	if own := elementLimit.FindStringSubmatch(d.text(r)); own != nil && r.Chain.Table.Engine == ruleset.NFTables {
+		commands = append(commands, d.deleteElement(r.Chain.Table, own[1], own[2]))
+	}
+	return strings.Join(d.c.Namespace.all(commands), " && ")
+}
+
+// renameTable: a rule of hashlimit whose table is there already takes it as it is,
+// with the old limit (htable_find_get in xt_hashlimit.c); names have at most 15
+// characters.
+func renameTable(args []string) {
+	if i := slices.Index(args, "--hashlimit-name"); i >= 0 && i+1 < len(args) {
+		args[i+1] = args[i+1][:min(len(args[i+1]), 14)] + "2"
+	}
+}
+
+// deleteElement forgets the sender: elements that are there keep their limit.
+func (d *diagnosis) deleteElement(t *ruleset.Table, set, family string) string {
+	if !nftIdentifier.MatchString(set) || family != d.f.family() {
+		return ""
+	}
+	return shell("nft", "delete", "element", t.Family, t.Name, set, "{ "+d.f.Source.String()+" }")
 }

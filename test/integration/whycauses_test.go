@@ -3,7 +3,10 @@ package integration
 import "testing"
 
 func TestWhyFilter(t *testing.T) {
-	const deny = "iptables-nft -P INPUT DROP\n"
+	const (
+		deny    = "iptables-nft -P INPUT DROP\n"
+		nftDeny = "nft add table ip fw\nnft 'add chain ip fw in { type filter hook input priority 0; policy drop; }'\n"
+	)
 	reply, replied := asks(6101)
 	other, elsewhere := asks(6103)
 	late, lately := asks(6102)
@@ -149,8 +152,30 @@ func TestWhyFilter(t *testing.T) {
 			fix: "iptables-nft -R INPUT 1 -p udp -m udp --dport 6041 -m limit --limit LIMIT --limit-burst 1 -j ACCEPT",
 		},
 		{
+			name: "rate limit of each source", packet: packet{port: 6043}, prepare: packet{port: 6043}.send,
+			setup: deny + "iptables-nft -A INPUT -p udp --dport 6043 -m hashlimit --hashlimit-upto 1/hour --hashlimit-burst 1 " +
+				"--hashlimit-mode srcip --hashlimit-name src -j ACCEPT",
+			code: "rate-limit", choose: map[string]string{"LIMIT": "1000/sec"},
+			fix: "iptables-nft -R INPUT 1 -p udp -m udp --dport 6043 -m hashlimit --hashlimit-upto LIMIT --hashlimit-burst 1 " +
+				"--hashlimit-mode srcip --hashlimit-name src2 -j ACCEPT",
+		},
+		{
+			name: "rate limit of each source, nft", packet: packet{port: 6044}, prepare: packet{port: 6044}.send,
+			setup: nftDeny + "nft 'add set ip fw seen { type ipv4_addr; flags dynamic; }'\n" +
+				"nft 'add rule ip fw in udp dport 6044 update @seen { ip saddr limit rate 1/hour burst 1 packets } accept'",
+			code: "rate-limit", choose: map[string]string{"LIMIT": "1000/second"},
+			fix: "nft replace rule ip fw in handle 3 'udp dport 6044 update @seen { ip saddr limit rate LIMIT burst 1 packets } accept'" +
+				" && NETNS nft delete element ip fw seen '{ 192.0.2.2 }'",
+		},
+		{
+			name: "too many", packet: packet{port: 6045}, prepare: packet{port: 6045}.send,
+			setup: "iptables-nft -N TOOMANY\niptables-nft -A TOOMANY -j DROP\niptables-nft -A INPUT -p udp --dport 6045 -m recent --set --name r\n" +
+				"iptables-nft -A INPUT -p udp --dport 6045 -m recent --update --seconds 3600 --hitcount 2 --name r -j TOOMANY",
+			code: "rate-limit", message: "it is more than rule 2 of INPUT lets through (--seconds 3600 --hitcount 2)",
+		},
+		{
 			name: "rate limit, nft", packet: packet{port: 6042}, prepare: packet{port: 6042}.send,
-			setup: "nft add table ip fw\nnft 'add chain ip fw in { type filter hook input priority 0; policy drop; }'\n" +
+			setup: nftDeny +
 				"nft add rule ip fw in udp dport 6042 limit rate 1/hour burst 1 packets accept",
 			code: "rate-limit", choose: map[string]string{"LIMIT": "1000/second"},
 			fix: "nft replace rule ip fw in handle 2 udp dport 6042 limit rate LIMIT burst 1 packets accept",
