@@ -108,7 +108,11 @@ func (d *diagnosis) raised(r *ruleset.Rule) string {
 			return ""
 		}
 		args[i+1] = "LIMIT"
-		renameTable(args)
+		if j := slices.Index(args, "--hashlimit-name"); j >= 0 && j+1 < len(args) {
+			if args[j+1] = d.freeName(args[j+1]); args[j+1] == "" {
+				return ""
+			}
+		}
 		words := []string{d.iptables(r.Chain.Table)}
 		if r.Chain.Table.Name != "filter" {
 			words = append(words, "-t", r.Chain.Table.Name)
@@ -128,13 +132,29 @@ func (d *diagnosis) raised(r *ruleset.Rule) string {
 	return strings.Join(d.c.Namespace.all(commands), " && ")
 }
 
-// renameTable: a rule of hashlimit whose table is there already takes it as it is,
-// with the old limit (htable_find_get in xt_hashlimit.c); names have at most 15
-// characters.
-func renameTable(args []string) {
-	if i := slices.Index(args, "--hashlimit-name"); i >= 0 && i+1 < len(args) {
-		args[i+1] = args[i+1][:min(len(args[i+1]), 14)] + "2"
+// freeName is another one for a table of hashlimit; "" where none is found. A rule
+// whose table is there already takes it as it is, with the old limit (htable_find_get
+// in xt_hashlimit.c). Names have at most 15 characters.
+func (d *diagnosis) freeName(old string) string {
+	for n := '2'; n <= '9'; n++ {
+		name := old[:min(len(old), 14)] + string(n)
+		if !d.limitedBy(" --hashlimit-name " + name + " ") {
+			return name
+		}
 	}
+	return ""
+}
+
+// limitedBy reports whether a rule of the namespace has such words in a hashlimit.
+func (d *diagnosis) limitedBy(words string) bool {
+	for r := range d.rules() {
+		for _, o := range shapeOf(r).doubts {
+			if o.Kind == "hashlimit" && strings.Contains(o.Text+" ", words) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // deleteElement forgets the sender: elements that are there keep their limit.

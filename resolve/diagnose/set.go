@@ -75,15 +75,9 @@ func (d *diagnosis) dropMap() []Why {
 // nothing else.
 func (d *diagnosis) onlyUser(s *ruleset.Set) bool {
 	users := 0
-	for _, rs := range d.c.Rulesets {
-		for _, t := range rs.Tables {
-			for _, c := range t.Chains {
-				for _, r := range c.Rules {
-					if asks(r.Statements, s) {
-						users++
-					}
-				}
-			}
+	for r := range d.rules() {
+		if asks(r.Statements, s) {
+			users++
 		}
 	}
 	return users <= 1

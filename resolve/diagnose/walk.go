@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"iter"
 	"slices"
 
 	"github.com/droptrace/droptrace/resolve/replay"
@@ -176,6 +177,23 @@ func (d *diagnosis) lastIn(base *ruleset.Chain) int {
 		}
 	}
 	return -1
+}
+
+// rules are all of the namespace.
+func (d *diagnosis) rules() iter.Seq[*ruleset.Rule] {
+	return func(yield func(*ruleset.Rule) bool) {
+		for _, rs := range d.c.Rulesets {
+			for _, t := range rs.Tables {
+				for _, c := range t.Chains {
+					for _, r := range c.Rules {
+						if !yield(r) {
+							return
+						}
+					}
+				}
+			}
+		}
+	}
 }
 
 func (d *diagnosis) steps() []replay.Step {

@@ -154,10 +154,11 @@ func TestWhyFilter(t *testing.T) {
 		{
 			name: "rate limit of each source", packet: packet{port: 6043}, prepare: packet{port: 6043}.send,
 			setup: deny + "iptables-nft -A INPUT -p udp --dport 6043 -m hashlimit --hashlimit-upto 1/hour --hashlimit-burst 1 " +
-				"--hashlimit-mode srcip --hashlimit-name src -j ACCEPT",
+				"--hashlimit-mode srcip --hashlimit-name src -j ACCEPT\n" +
+				"iptables-nft -A OUTPUT -m hashlimit --hashlimit-upto 1/hour --hashlimit-mode dstip --hashlimit-name src2",
 			code: "rate-limit", choose: map[string]string{"LIMIT": "1000/sec"},
 			fix: "iptables-nft -R INPUT 1 -p udp -m udp --dport 6043 -m hashlimit --hashlimit-upto LIMIT --hashlimit-burst 1 " +
-				"--hashlimit-mode srcip --hashlimit-name src2 -j ACCEPT",
+				"--hashlimit-mode srcip --hashlimit-name src3 -j ACCEPT",
 		},
 		{
 			name: "rate limit of each source, nft", packet: packet{port: 6044}, prepare: packet{port: 6044}.send,
