@@ -58,6 +58,7 @@ const (
 	ICMPBlocked            = "icmp-blocked"
 	MeantDrop              = "meant-drop"
 	QueueWithoutListener   = "queue-without-listener"
+	ConnectionUnknown      = "connection-unknown"
 )
 
 // Case is a drop with all that is known around it. Zero fields are not known.

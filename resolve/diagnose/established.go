@@ -60,6 +60,22 @@ func (d *diagnosis) establishedElsewhere() []Why {
 	return nil
 }
 
+// strange tells packets from the middle of a TCP connection that conntrack takes for
+// new (net.netfilter.nf_conntrack_tcp_loose), where those of one that it knows pass.
+func (d *diagnosis) strange() []Why {
+	const later = packet.ACK | packet.RST | packet.FIN
+	if d.state != ruleset.CTNew || !d.f.HasTCP || d.f.TCP.Flags&packet.SYN != 0 || d.f.TCP.Flags&later == 0 {
+		return nil
+	}
+	p := d.c.Packet
+	p.Conntrack.State = ruleset.CTEstablished
+	if !d.accepts(d.c.Rulesets, &p) {
+		return nil
+	}
+	return []Why{{Code: ConnectionUnknown, Message: fmt.Sprintf("its TCP flags (%s) are from the middle of a connection, and conntrack knows none: "+
+		"idle for too long, begun before conntrack was, answered by another way, or a scan", strings.Join(d.f.TCP.Flags.Names(), ", "))}}
+}
+
 // underWay reports whether TCP's flags alone tell that others went before: where no
 // rule asks for the state, conntrack gives none.
 func (d *diagnosis) underWay() bool {

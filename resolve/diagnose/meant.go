@@ -64,6 +64,22 @@ func (d *diagnosis) blocked() []Why {
 	return nil
 }
 
+// listed tells a rule for those that are in a list of xt_recent.
+func (d *diagnosis) listed() []Why {
+	drop := d.dropper()
+	if drop.rule == nil || drop.shape.odd || len(drop.shape.doubts) != 1 || !d.holds(&drop.shape) {
+		return nil
+	}
+	l := drop.shape.doubts[0]
+	name := recentList.FindStringSubmatch(l.Text)
+	if l.Kind != "recent" || name == nil || strings.Contains(l.Text, "! ") || limitOf(&drop.shape) != nil {
+		return nil
+	}
+	return meant("it is in the list %s of %s (/proc/net/xt_recent/%[1]s): the drop looks meant", name[1], d.ruleName(drop.rule))
+}
+
+var recentList = regexp.MustCompile(`--(?:rcheck|update|remove)\b.* --name ([^ ]+)`)
+
 // oneHost reports whether the match is for a single address.
 func oneHost(m *ruleset.Match) bool {
 	if len(m.Ranges) != 1 || !bytes.Equal(m.Ranges[0].From, m.Ranges[0].To) {

@@ -173,6 +173,40 @@ func TestAnswerWithoutConntrack(t *testing.T) {
 		"iptables-nft -I FORWARD 1 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"})
 }
 
+func TestMiddleOfAnUnknownConnection(t *testing.T) {
+	build := func(flags packet.TCPFlags, established ...ruleset.Statement) *Case {
+		m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+		base := m.base("INPUT", "input", "drop")
+		m.rule("INPUT", "-m conntrack --ctstate ESTABLISHED -j ACCEPT", append(established, accept)...)
+		p := web
+		p.flags = flags
+		return dropAt(p, base, nil, m.rulesets())
+	}
+	known := state(ruleset.CTEstablished)
+	check(t, build(packet.ACK|packet.PSH, known), Why{Code: ConnectionUnknown,
+		Message: "its TCP flags (psh, ack) are from the middle of a connection, and conntrack knows none: " +
+			"idle for too long, begun before conntrack was, answered by another way, or a scan"})
+	for name, c := range map[string]*Case{
+		"opens one": build(packet.SYN, known), "would be dropped all the same": build(packet.ACK, src("10.0.0.0/8"), known),
+	} {
+		if got := Diagnose(c); len(got) != 1 || got[0].Code != PolicyDrop {
+			t.Errorf("%s: got %+v", name, got)
+		}
+	}
+}
+
+func TestListOfRecent(t *testing.T) {
+	build := func(text string) *Case {
+		m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+		base := m.base("INPUT", "input", "accept")
+		recent := &ruleset.Opaque{Kind: "recent", Understood: true, MayFail: true, Text: "-m recent " + text + " --mask 255.255.255.255 --rsource"}
+		return dropAt(web, base, m.rule("INPUT", recent.Text+" -j DROP", recent, drop), m.rulesets())
+	}
+	check(t, build("--rcheck --name bad"), Why{Code: MeantDrop,
+		Message: "it is in the list bad of rule 1 of INPUT (/proc/net/xt_recent/bad): the drop looks meant"})
+	check(t, build("! --rcheck --name knocked"))
+}
+
 func TestRaisedLimitKeepsTheVerdict(t *testing.T) {
 	for statement, want := range map[string]string{
 		"tcp dport 80 ct count over 5 reject":                                "tcp dport 80 ct count over LIMIT reject",

@@ -175,6 +175,12 @@ func TestWhyFilter(t *testing.T) {
 			code: "rate-limit", message: "it is more than rule 2 of INPUT lets through (--seconds 3600 --hitcount 2)",
 		},
 		{
+			name: "list of recent", packet: packet{port: 6046}, prepare: packet{port: 6046}.send,
+			setup: "iptables-legacy -A INPUT -p udp --dport 6046 -m recent --rcheck --seconds 3600 --name bad -j REJECT\n" +
+				"iptables-legacy -A INPUT -p udp --dport 6046 -m recent --set --name bad",
+			code: "meant-drop", message: "it is in the list bad of rule 1 of INPUT (/proc/net/xt_recent/bad)",
+		},
+		{
 			name: "rate limit, nft", packet: packet{port: 6042}, prepare: packet{port: 6042}.send,
 			setup: nftDeny +
 				"nft add rule ip fw in udp dport 6042 limit rate 1/hour burst 1 packets accept",

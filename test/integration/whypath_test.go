@@ -110,6 +110,12 @@ func TestWhyPath(t *testing.T) {
 			code: "conntrack-invalid", message: "it answers a SYN that conntrack has not seen",
 		},
 		{
+			name: "middle of an unknown connection", packet: packet{port: 6231},
+			setup: "iptables-nft -A INPUT -p tcp ! --syn -m conntrack --ctstate NEW -j DROP",
+			send:  sendRaw(unix.IPPROTO_TCP, hostIP, func() []byte { return tcpHeader(clientIP, hostIP, 40000, 6231, 0x10) }),
+			code:  "connection-unknown", message: "its TCP flags (ack) are from the middle of a connection, and conntrack knows none",
+		},
+		{
 			name: "scan", packet: packet{port: 6230}, setup: "iptables-nft -P INPUT DROP",
 			send: sendRaw(unix.IPPROTO_TCP, hostIP, func() []byte { return tcpHeader(clientIP, hostIP, 40000, 6230, 0x29) }),
 			code: "meant-drop", message: "an Xmas scan",

@@ -192,9 +192,6 @@ func TestWhySaysNothing(t *testing.T) {
 		"deny one, allow the rest": "iptables-nft -A INPUT -p udp --dport 6741 -j DROP\niptables-nft -A INPUT -j ACCEPT",
 		"a network, and below it a service": "iptables-nft -A INPUT -s 192.0.2.0/28 -j DROP\n" +
 			"iptables-nft -A INPUT -p udp --dport 6741 -j ACCEPT",
-		"too many in a time": "iptables-nft -A INPUT -p udp --dport 6741 -m recent --set --name seen\n" +
-			"iptables-nft -A INPUT -p udp --dport 6741 -m recent --rcheck --seconds 60 --name seen -j DROP\n" +
-			"iptables-nft -A INPUT -p udp --dport 6741 -j ACCEPT",
 		"a drop up to a limit":      "iptables-nft -A INPUT -p udp --dport 6741 -m limit --limit 10/sec -j DROP",
 		"a drop up to a limit, nft": open + "nft add rule inet fw in udp dport 6741 limit rate 10/second drop",
 		"a port by a chain": "iptables-legacy -N GONE\niptables-legacy -A GONE -j DROP\n" +
