@@ -11,20 +11,23 @@
 #include "event.h"
 #include "read.h"
 
-#define SITE_RANGES 16	 /* functions in which netfilter frees packets */
+#define SITE_RANGES 24	 /* functions in which packets are freed: see site_kind */
 #define MAX_HOOKS 24	 /* hook entries looked at on one hook */
 #define XT_MAX_TABLES 1024
 #define OLD_XT_TABLES 8 /* filter mangle raw security nat, and to spare */
 #define NO_SLOT (-1)
 #define THREAD_SIZE 16384 /* x86-64 and arm64, without KASAN */
 
-/* Where a location lies, as far as attribution cares. */
+const volatile bool has_reason = 0; /* kfree_skb's third argument: 5.17 and later */
+
+/* Where a location lies. */
 enum site_kind {
 	SITE_OTHER = 0,
 	SITE_HOOK_SLOW = 1,   /* a hook returned NF_DROP */
 	SITE_NFT = 2,	      /* nft_do_chain freed in place */
 	SITE_QUEUE = 3,	      /* nf_queue failed */
 	SITE_NETFILTER = 4,   /* another netfilter function: synproxy, nfqueue, bridge */
+	SITE_TCP = 5,	      /* TCP, where a listening socket leaves what came to it */
 };
 
 struct site_range {
@@ -90,7 +93,7 @@ struct config {
 	u32 mib_listen_drops;
 	u32 mib_listen_overflows;
 	u32 mib_queue_full;
-	u32 pad;
+	u32 mib_deferred;
 };
 
 /*

@@ -13,6 +13,7 @@
 #include "conntrack_programs.h"
 #include "ctfail.h"
 #include "expression_packet.h"
+#include "handshake.h"
 #include "listen.h"
 #include "losses.h"
 #include "members.h"
@@ -23,8 +24,6 @@
 #include "track.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
-
-const volatile bool has_reason = 0; /* kfree_skb's third argument: 5.17 and later */
 
 /* Conditions that only attribution can answer. */
 #define FILTER_NEEDS_HOOK (FILTER_ANY_IFACE | FILTER_HOOK | FILTER_NETFILTER)
@@ -124,6 +123,10 @@ static __always_inline void handle(u32 level, struct scratch *s, struct per_cpu_
 	}
 	if (!c->ready)
 		return;
+	if (s->kind == SITE_TCP) {
+		step_handshake(level);
+		s->kind = SITE_OTHER;
+	}
 	count(COUNT_SEEN);
 	if (is_member(p, skb)) {
 		count(COUNT_MEMBERS);

@@ -46,7 +46,7 @@ type KernelCalibration struct {
 
 type KernelConfig struct {
 	_                  structs.HostLayout
-	Sites              [16]KernelSiteRange
+	Sites              [24]KernelSiteRange
 	Layout             KernelLayout
 	_                  [4]byte
 	TextStart          uint64
@@ -62,7 +62,7 @@ type KernelConfig struct {
 	MibListenDrops     uint32
 	MibListenOverflows uint32
 	MibQueueFull       uint32
-	Pad                uint32
+	MibDeferred        uint32
 }
 
 type KernelCpuAnchor struct {
@@ -483,12 +483,7 @@ type KernelListenRun struct {
 	Stack  uint64
 	Sk     uint64
 	Skb    uint64
-	Before struct {
-		_         structs.HostLayout
-		Drops     uint64
-		Overflows uint64
-		QueueFull uint64
-	}
+	Before KernelMibCounters
 }
 
 type KernelLossKey struct {
@@ -516,6 +511,20 @@ type KernelLossKey struct {
 	Detail      uint8
 	Empty       uint8
 	Pad         uint32
+}
+
+type KernelMibCounters struct {
+	_         structs.HostLayout
+	Drops     uint64
+	Overflows uint64
+	QueueFull uint64
+	Deferred  uint64
+}
+
+type KernelMibKey struct {
+	_     structs.HostLayout
+	Netns uint64
+	Cpu   uint64
 }
 
 type KernelNote struct {
@@ -730,6 +739,7 @@ const (
 	KernelMapKnownChains       = "known_chains"
 	KernelMapListenRuns        = "listen_runs"
 	KernelMapLosses            = "losses"
+	KernelMapMibBaselines      = "mib_baselines"
 	KernelMapNotes             = "notes"
 	KernelMapPendingEvals      = "pending_evals"
 	KernelMapPerCpu            = "per_cpu"
@@ -911,6 +921,7 @@ type KernelMapSpecs struct {
 	KnownChains   *ebpf.MapSpec `ebpf:"known_chains"`
 	ListenRuns    *ebpf.MapSpec `ebpf:"listen_runs"`
 	Losses        *ebpf.MapSpec `ebpf:"losses"`
+	MibBaselines  *ebpf.MapSpec `ebpf:"mib_baselines"`
 	Notes         *ebpf.MapSpec `ebpf:"notes"`
 	PendingEvals  *ebpf.MapSpec `ebpf:"pending_evals"`
 	PerCpu        *ebpf.MapSpec `ebpf:"per_cpu"`
@@ -982,6 +993,7 @@ type KernelMaps struct {
 	KnownChains   *ebpf.Map `ebpf:"known_chains"`
 	ListenRuns    *ebpf.Map `ebpf:"listen_runs"`
 	Losses        *ebpf.Map `ebpf:"losses"`
+	MibBaselines  *ebpf.Map `ebpf:"mib_baselines"`
 	Notes         *ebpf.Map `ebpf:"notes"`
 	PendingEvals  *ebpf.Map `ebpf:"pending_evals"`
 	PerCpu        *ebpf.Map `ebpf:"per_cpu"`
@@ -1016,6 +1028,7 @@ func (m *KernelMaps) Close() error {
 		m.KnownChains,
 		m.ListenRuns,
 		m.Losses,
+		m.MibBaselines,
 		m.Notes,
 		m.PendingEvals,
 		m.PerCpu,

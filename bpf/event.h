@@ -51,6 +51,8 @@ enum event_flag {
 	FLAG_TUPLE_ONLY = 1 << 18,  /* header[] was made up from ct.original */
 	FLAG_UNCALIBRATED = 1 << 19, /* netfilter's frame stood as calibration never saw it */
 	FLAG_EVAL_UNSEEN = 1 << 20, /* an eval's end was missed: the policy is not certain */
+	FLAG_DEFERRED = 1 << 21,    /* a bare ACK that TCP_DEFER_ACCEPT has no use for */
+	FLAG_OVERFLOW = 1 << 22,    /* an accept queue has overflowed since it was last looked */
 };
 
 enum rule_kind {

@@ -58,6 +58,10 @@ struct list_head {
 	struct list_head *next;
 };
 
+enum skb_drop_reason { /* 5.17 and later */
+	SKB_DROP_REASON_NOT_SPECIFIED,
+};
+
 struct ns_common {
 	unsigned int inum;
 };

@@ -4,20 +4,14 @@
  *
  * A SYN that tcp_conn_request refuses ends in consume_skb and not in kfree_skb
  * (tcp_rcv_state_process), and the function returns 0 either way. What tells is
- * this CPU's own counters (nstat: TcpExtListenDrops and its like): softirqs are
- * off in there, so that nothing else on this CPU can move them.
+ * this CPU's own counters.
  */
 #ifndef DROPTRACE_LISTEN_H
 #define DROPTRACE_LISTEN_H
 
 #include "ctprobe.h"
 #include "losses.h"
-
-struct mib_counters {
-	u64 drops;
-	u64 overflows;
-	u64 queue_full;
-};
+#include "mib.h"
 
 struct listen_run {
 	u64 stack;
@@ -33,19 +27,6 @@ struct {
 	__type(value, struct listen_run);
 } listen_runs SEC(".maps");
 
-static __always_inline void read_mib(struct mib_counters *out, struct sock *sk)
-{
-	struct net *net = READ(sk, __sk_common.skc_net.net);
-	u64 mib = (u64)READ(net, mib.net_statistics) + this_cpu_offset();
-	const struct config *c = get_config();
-
-	if (!c)
-		return;
-	bpf_probe_read_kernel(&out->drops, 8, (void *)(mib + c->mib_listen_drops * 8));
-	bpf_probe_read_kernel(&out->overflows, 8, (void *)(mib + c->mib_listen_overflows * 8));
-	bpf_probe_read_kernel(&out->queue_full, 8, (void *)(mib + c->mib_queue_full * 8));
-}
-
 static __always_inline struct listen_run *get_listen_run(void)
 {
 	u32 zero = 0;
@@ -56,15 +37,13 @@ static __always_inline struct listen_run *get_listen_run(void)
 /* int tcp_conn_request(rsk_ops, af_ops, sk, skb) */
 static __always_inline void request_entry(u64 stack, u64 sk, u64 skb)
 {
-	const struct config *c = get_config();
 	struct listen_run *r = get_listen_run();
 
-	if (!r || !c || !c->mib_listen_drops)
+	if (!r || !read_mib(&r->before, READ((struct sock *)sk, __sk_common.skc_net.net)))
 		return;
 	r->stack = stack;
 	r->sk = sk;
 	r->skb = skb;
-	read_mib(&r->before, (void *)sk);
 }
 
 __noinline int step_refused(u32 kind)
@@ -112,8 +91,8 @@ static __always_inline void request_exit(u64 stack)
 	if (!r || !below(stack, r->stack))
 		return;
 	r->stack = 0;
-	read_mib(&now, (void *)r->sk);
-	if (now.drops == r->before.drops)
+	if (!read_mib(&now, READ((struct sock *)r->sk, __sk_common.skc_net.net)) ||
+	    now.drops == r->before.drops)
 		return;
 	if (now.overflows != r->before.overflows)
 		kind = LISTEN_ACCEPT_QUEUE;

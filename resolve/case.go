@@ -18,6 +18,7 @@ func (r *Resolver) caseOf(n *namespace, e *event.Event, d *Drop) *diagnose.Case 
 		Namespace: diagnose.Namespace{Name: n.info.Name, PID: n.info.PID, Own: n.info.Own},
 	}
 	c.Symbol = r.location(e.Location).function
+	c.Overflow, c.Deferred = e.Flags&event.Overflow != 0, e.Flags&event.Deferred != 0
 	if n.machine != nil {
 		c.Machine, c.Environment = n.machine, n.machine
 	}

@@ -3,6 +3,7 @@ package resolve
 import (
 	"fmt"
 
+	"github.com/droptrace/droptrace/resolve/diagnose"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
@@ -22,7 +23,7 @@ func resolveListen(e *event.Event, d *Drop) {
 	switch q.Kind {
 	case event.ListenAcceptQueue:
 		d.Why = []Why{{
-			Code: "accept-queue-full",
+			Code: diagnose.AcceptQueueFull,
 			Message: fmt.Sprintf("the accept queue of %s is full: %d connections wait for accept(), the limit is %d",
 				service, q.Waiting, q.Limit),
 			Fix: "the program accepts too slowly, or its listen() backlog is too short; sysctl net.core.somaxconn caps that",

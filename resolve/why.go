@@ -46,6 +46,7 @@ type whyKey struct {
 	destination    netip.Addr
 	sport, dport   uint16
 	fragment       bool
+	handshake      event.Flag // Overflow, Deferred
 	mark, ctMark   uint32
 	status         uint32
 	state          string
@@ -162,7 +163,8 @@ func (r *Resolver) whyKey(n *namespace, e *event.Event, d *Drop) whyKey {
 		reason: e.Reason, function: d.Function, location: e.Location, ctInfo: e.CT.CTInfo,
 		protocol: p.Protocol, source: p.Source, destination: p.Destination, dport: p.DestinationPort,
 		fragment: p.HasFragment, mark: e.Mark, flags: p.TCP.Flags, icmp: [2]uint8{p.ICMP.Type, p.ICMP.Code},
-		in: e.InIndex, out: e.OutIndex, ctMark: e.CT.Mark, status: e.CT.Status, original: e.CT.Original,
+		handshake: e.Flags & (event.Overflow | event.Deferred),
+		in:        e.InIndex, out: e.OutIndex, ctMark: e.CT.Mark, status: e.CT.Status, original: e.CT.Original,
 	}
 	if n.nft != nil {
 		k.generation = n.nft.Ruleset().Generation

@@ -8,13 +8,13 @@ import (
 	"github.com/droptrace/droptrace/bpf"
 )
 
-// Kinds of places in which netfilter frees packets: enum site_kind of
-// bpf/config.h.
+// Kinds of places in which packets are freed: enum site_kind of bpf/config.h.
 const (
 	siteHookSlow  = 1
 	siteNFT       = 2
 	siteQueue     = 3
 	siteNetfilter = 4
+	siteTCP       = 5
 )
 
 // Classes of hook functions: enum hook_class of bpf/config.h.
@@ -38,6 +38,10 @@ func siteFunctions() map[string]uint32 {
 		"nfqnl_recv_verdict":   siteNetfilter,
 		"nfqnl_enqueue_packet": siteNetfilter,
 		"nf_synproxy_core":     siteNetfilter,
+		"tcp_v4_rcv":           siteTCP,
+		"tcp_v6_rcv":           siteTCP,
+		"tcp_v4_do_rcv":        siteTCP, // of SYN cookies, before 6.9
+		"tcp_v6_do_rcv":        siteTCP,
 	}
 }
 

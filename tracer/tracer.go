@@ -127,6 +127,11 @@ func (t *Tracer) configure(o *Options) error {
 	}
 	t.config.Layout = layout
 	t.config.PossibleCpus = uint32(cpus)
+	if t.config.MibListenDrops == 0 {
+		if err := t.findCounters(); err != nil {
+			t.notice("full queues of listening sockets are not told: %v", err)
+		}
+	}
 	if err := setText(&t.config, o.Symbols); err != nil {
 		return err
 	}
@@ -148,7 +153,7 @@ func (t *Tracer) Refresh(ctx context.Context, symbols Symbols) error {
 	t.kernel.types.Store(t.options.BTF)
 	t.options.Symbols = symbols
 	o := t.options
-	t.config.Sites = [16]bpf.KernelSiteRange{}
+	t.config.Sites = [24]bpf.KernelSiteRange{}
 	if err := t.configure(&o); err != nil {
 		return err
 	}

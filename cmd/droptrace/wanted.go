@@ -67,7 +67,8 @@ func (t *trace) class(e *event.Event) symbol.Class {
 	}
 	var p packet.Packet
 	packet.Parse(packet.EtherType(e.Protocol), e.Packet(), &p)
-	free := symbol.Free{Reason: t.reasons.Name(e.Reason), Protocol: uint8(p.Protocol)}
+	free := symbol.Free{Reason: t.reasons.Name(e.Reason), Protocol: uint8(p.Protocol),
+		Deferred: e.Flags&event.Deferred != 0, Overflow: e.Flags&event.Overflow != 0}
 	free.Symbol, _, _ = t.symbols.Lookup(e.Location)
 	if p.HasTCP {
 		free.TCPFlags, free.Empty = uint8(p.TCP.Flags), p.PayloadLength == 0

@@ -59,6 +59,9 @@ const (
 	MeantDrop              = "meant-drop"
 	QueueWithoutListener   = "queue-without-listener"
 	ConnectionUnknown      = "connection-unknown"
+	AcceptQueueFull        = "accept-queue-full"
+	ReceiveBufferFull      = "receive-buffer-full"
+	DeferredAccept         = "deferred-accept"
 )
 
 // Case is a drop with all that is known around it. Zero fields are not known.
@@ -75,6 +78,12 @@ type Case struct {
 	Reason   string // the kernel's drop reason
 	Symbol   string // the function that freed it
 	Function string // with cause hook: the hook's function
+	// Overflow says that an accept queue of the namespace has overflowed, which
+	// may have been by this packet.
+	Overflow bool
+	// Deferred says that the packet was a bare ACK which TCP_DEFER_ACCEPT has no
+	// use for.
+	Deferred bool
 
 	Conntrack *conntrack.State
 
@@ -123,6 +132,9 @@ type Listener struct {
 	Address netip.Addr
 	PID     int    // 0 where not known
 	Command string // "" where not known
+	// Waiting are connections that the program has not accepted, or, of UDP,
+	// bytes that it has not read (struct sk_buff and all).
+	Waiting int
 }
 
 // maxWhys bounds what is said of one drop.

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/droptrace/droptrace/resolve/symbol"
-	"github.com/droptrace/droptrace/tracer/packet"
 )
 
 // kernel tells drops in which netfilter has no part, by the kernel's reason. The
@@ -15,7 +14,17 @@ func (d *diagnosis) kernel() []Why {
 		return nil
 	}
 	function := symbol.Base(d.c.Symbol)
+	switch {
+	case d.c.Overflow:
+		return d.acceptQueue()
+	case d.c.Deferred:
+		return []Why{{Code: DeferredAccept, Message: "nothing is lost: the socket takes the connection when data come (TCP_DEFER_ACCEPT)"}}
+	}
 	switch d.c.Reason {
+	case "TCP_LISTEN_OVERFLOW":
+		return d.acceptQueue()
+	case "SOCKET_RCVBUFF":
+		return d.receiveBuffer()
 	case "IP_RPFILTER":
 		return d.reversePath()
 	case "IP_INVALID_SOURCE", "IP_INVALID_DEST", "IP_LOCAL_SOURCE", "IP_LOCALNET":
@@ -23,6 +32,9 @@ func (d *diagnosis) kernel() []Why {
 	case "IP_OUTNOROUTES", "IP_INNOROUTES", "IP_INADDRERRORS":
 		return d.notRouted()
 	case "NO_SOCKET":
+		if function == "cookie_v4_check" || function == "cookie_v6_check" {
+			return d.acceptQueue()
+		}
 		return d.noListener()
 	case "IP_INHDR":
 		if function == "ip_forward" || function == "ip6_forward" {
@@ -151,28 +163,6 @@ func (d *diagnosis) forwardingOff() []Why {
 		return []Why{{Code: IPForwardOff, Message: fmt.Sprintf(message, d.f.Destination, name), Fix: d.sysctl(name, "1")}}
 	}
 	return nil
-}
-
-// noListener: the packet came to where sockets are, and none took it.
-func (d *diagnosis) noListener() []Why {
-	if !d.f.HasPorts {
-		return nil
-	}
-	w := Why{Code: NoListener, Message: fmt.Sprintf("no program takes %s on %s", d.f.service(), d.f.Destination)}
-	if d.c.Machine != nil {
-		list, ok := d.c.Machine.Listeners(d.f.Protocol.String(), d.f.DestinationPort)
-		switch {
-		case ok && len(list) > 0 && !list[0].takes(d.f.Destination):
-			w.Message = fmt.Sprintf("%s listens on %s only at %s, not at %s",
-				list[0].who(), d.f.service(), list[0].Address, d.f.Destination)
-		case ok && len(list) > 0:
-			return nil // it was not so when the packet came, or no longer
-		}
-	}
-	if d.f.HasTCP && d.f.TCP.Flags&packet.SYN == 0 {
-		return nil // of a connection that is gone
-	}
-	return []Why{w}
 }
 
 // number reads a sysctl that is one.

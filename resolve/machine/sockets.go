@@ -68,7 +68,7 @@ func (m *Machine) Listeners(protocol string, port uint16) (list []diagnose.Liste
 		return nil, false
 	}
 	for _, s := range found {
-		l := diagnose.Listener{Address: s.address}
+		l := diagnose.Listener{Address: s.address, Waiting: s.waiting}
 		l.PID, l.Command = holder(s.inode, time.Now().Add(searchLimit))
 		list = append(list, l)
 	}
@@ -79,6 +79,7 @@ func (m *Machine) Listeners(protocol string, port uint16) (list []diagnose.Liste
 type socket struct {
 	address netip.Addr
 	inode   string
+	waiting int // connections to accept, bytes to read of UDP: ss calls it Recv-Q
 }
 
 // maxSockets bounds what is told of one port.
@@ -106,7 +107,9 @@ func readSockets(r io.Reader, found []socket, port uint16, state string) ([]sock
 			continue
 		}
 		if a, ok := parseAddress(host); ok {
-			found = append(found, socket{a, f[9]})
+			_, queue, _ := strings.Cut(f[4], ":")
+			waiting, _ := strconv.ParseUint(queue, 16, 31)
+			found = append(found, socket{a, f[9], int(waiting)})
 		}
 	}
 	return found, lines.Err()

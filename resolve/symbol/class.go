@@ -36,6 +36,9 @@ type Free struct {
 	TCPFlags uint8 // the header's flag byte, where Protocol is TCP
 	Empty    bool  // a TCP segment with no payload
 	ICMPType uint8 // where Protocol is ICMP or ICMPv6
+	// What the kernel counted just before: a bare ACK that TCP_DEFER_ACCEPT has no use
+	// for; a full accept queue, perhaps for another packet.
+	Deferred, Overflow bool
 }
 
 // Place classifies a free by its place and reason alone.
@@ -105,6 +108,8 @@ func (f Free) ofQueue() Class {
 // of every connection that was closed here first. A RST is obeyed there. In
 // NEW_SYN_RECV a SYN come again is answered again (tcp_check_req).
 //
+// A bare ACK for which a listening socket has no use is remembered there.
+//
 // What is left are real ones: the ACK that finds the accept queue full (no reason
 // before 6.14), a segment with no socket (no reason before 5.17).
 func (f Free) ofTCP() Class {
@@ -113,9 +118,9 @@ func (f Free) ofTCP() Class {
 		return Lost
 	}
 	switch flags := f.TCPFlags; {
-	case f.Protocol != 6:
+	case f.Protocol != 6, f.Overflow:
 		return Lost
-	case flags&(fin|rst) != 0:
+	case flags&(fin|rst) != 0, f.Deferred:
 		return Done
 	case flags&(syn|ack) == syn && f.Reason != "":
 		return Done // with no reasons it may as well have met no socket

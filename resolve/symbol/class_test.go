@@ -89,6 +89,10 @@ func TestClassByPacketAndCaller(t *testing.T) {
 		{"SYN come again", tcp("NOT_SPECIFIED", syn), Done},
 		{"SYN before reasons: perhaps no socket", tcp("", syn), Lost},
 		{"SYN with no socket", tcp("NO_SOCKET", syn), Lost},
+		{"ACK that TCP_DEFER_ACCEPT has no use for", Free{Symbol: "tcp_v4_rcv", Reason: "NOT_SPECIFIED",
+			Protocol: 6, TCPFlags: ack, Deferred: true}, Done},
+		{"FIN with data to a full accept queue", Free{Symbol: "tcp_v4_rcv", Reason: "NOT_SPECIFIED",
+			Protocol: 6, TCPFlags: fin | ack, Overflow: true}, Lost},
 		{"FIN with no socket", tcp("NO_SOCKET", fin|ack), Lost},
 		{"ACK to a full accept queue", tcp("NOT_SPECIFIED", ack), Lost},
 		{"SYN-ACK", tcp("NOT_SPECIFIED", syn|ack), Lost},
@@ -124,6 +128,7 @@ func TestExplain(t *testing.T) {
 		symbol, reason, want string
 	}{
 		{"tcp_v4_rcv", "NO_SOCKET", "no socket for this address and port"},
+		{"cookie_v4_check", "NO_SOCKET", "the answer to a SYN cookie, for which the listening socket has no room: its accept queue is full, or memory is short"},
 		{"icmp_rcv", "NO_SOCKET", "an echo reply that no ping socket waits for"},
 		{"ip_forward", "IP_INHDR", "TTL expired: too many hops on the way"},
 		{"ip_rcv_core", "IP_INHDR", "the IP header is wrong"},

@@ -19,6 +19,9 @@ func Explain(symbol, reason string) string {
 		switch symbol {
 		case "icmp_rcv", "icmpv6_rcv", "ping_rcv":
 			return "an echo reply that no ping socket waits for"
+		case "cookie_v4_check", "cookie_v6_check":
+			// tcp_get_cookie_sock gave none (6.9 to 7.2).
+			return "the answer to a SYN cookie, for which the listening socket has no room: its accept queue is full, or memory is short"
 		}
 	case "IP_INHDR":
 		// The one IP_INHDR of both (net/ipv4/ip_forward.c,

@@ -61,6 +61,8 @@ const (
 	TupleOnly                     // no packet was at hand: Header was made up from CT.Original
 	Uncalibrated                  // netfilter's frame stood as calibration never saw it
 	EvalUnseen                    // an eval's end was missed: the policy is not certain
+	Deferred                      // a bare ACK that TCP_DEFER_ACCEPT has no use for
+	Overflow                      // an accept queue has overflowed since it was last looked
 )
 
 // RuleKind says what RuleInfo names.

@@ -3,6 +3,7 @@ package output
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,6 +80,25 @@ func TestTallyIsBoundedAndExact(t *testing.T) {
 		if sum != 6*maxTally {
 			t.Errorf("the lines add up to %d, want %d", sum, 6*maxTally)
 		}
+	}
+}
+
+// A reason that means two things is told in words where it was met, not in sum.
+func TestReasonsInWords(t *testing.T) {
+	var tally Tally
+	add := func(location string) string {
+		tally.Add(&resolve.Drop{Cause: "kernel", Reason: "NO_SOCKET", Location: location})
+		list := tally.byReason(Style{})
+		if len(list) != 1 {
+			t.Fatalf("%+v", list)
+		}
+		return list[0].text
+	}
+	if got := add("cookie_v4_check+0x4e5"); !strings.Contains(got, "SYN cookie") {
+		t.Errorf("%q", got)
+	}
+	if got := add("tcp_v4_rcv+0x91"); got != "" {
+		t.Errorf("%q, of two", got)
 	}
 }
 

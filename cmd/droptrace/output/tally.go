@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/droptrace/droptrace/resolve"
-	"github.com/droptrace/droptrace/resolve/symbol"
 )
 
 // maxTally bounds how many rules and reasons are counted apart.
@@ -108,8 +107,9 @@ func (t *Tally) byPlace(s Style) []total {
 // byReason returns the kernel's reasons, the busiest first.
 func (t *Tally) byReason(s Style) []total {
 	list := make([]total, 0, len(t.reasons))
+	texts := t.reasonTexts()
 	for r, n := range t.reasons {
-		l := total{count: *n, name: Escape(r, s.ASCII), text: symbol.Explain("", r)}
+		l := total{count: *n, name: Escape(r, s.ASCII), text: texts[r]}
 		if r == "" {
 			l.name = "no reason given by this kernel"
 		}
@@ -120,6 +120,21 @@ func (t *Tally) byReason(s Style) []total {
 		list = append(list, total{count: t.otherReasons, name: "other reasons"})
 	}
 	return list
+}
+
+// reasonTexts are the words for reasons. One that means something else at each of the
+// places where it was met has none.
+func (t *Tally) reasonTexts() map[string]string {
+	texts := make(map[string]string, len(t.reasons))
+	for _, p := range t.places {
+		d := &p.drop
+		text := explain(d)
+		if other, met := texts[d.Reason]; met && other != text {
+			text = ""
+		}
+		texts[d.Reason] = text
+	}
+	return texts
 }
 
 // sortTotals puts the busiest first, and equals in an order that does not change.

@@ -102,14 +102,19 @@ func (s Style) device(i *resolve.Interface) string {
 // the place, and the reason in words.
 func (s Style) kernel(d *resolve.Drop) string {
 	where := strings.TrimSpace(Escape(d.Reason, s.ASCII) + " " + Escape(d.Location, s.ASCII))
-	function, _, _ := strings.Cut(d.Location, "+")
-	if text := symbol.Explain(function, d.Reason); text != "" {
+	if text := explain(d); text != "" {
 		where += s.sep() + text
 	}
 	if a := d.Attribution; a.Note != "" && a.Certainty != resolve.Certain {
 		where += s.sep() + "cause not known: " + Escape(a.Note, s.ASCII)
 	}
 	return where
+}
+
+// explain is the kernel's reason, and its place, in words.
+func explain(d *resolve.Drop) string {
+	function, _, _ := strings.Cut(d.Location, "+")
+	return symbol.Explain(function, d.Reason)
 }
 
 // attributed names the rule, and never so that a guess reads like a fact.

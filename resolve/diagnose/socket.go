@@ -1,0 +1,76 @@
+package diagnose
+
+import (
+	"fmt"
+
+	"github.com/droptrace/droptrace/tracer/packet"
+)
+
+// noListener: the packet came to where sockets are, and none took it.
+func (d *diagnosis) noListener() []Why {
+	if !d.f.HasPorts {
+		return nil
+	}
+	w := Why{Code: NoListener, Message: fmt.Sprintf("no program takes %s on %s", d.f.service(), d.f.Destination)}
+	if d.c.Machine != nil {
+		list, ok := d.c.Machine.Listeners(d.f.Protocol.String(), d.f.DestinationPort)
+		switch {
+		case ok && len(list) > 0 && !list[0].takes(d.f.Destination):
+			w.Message = fmt.Sprintf("%s listens on %s only at %s, not at %s",
+				list[0].who(), d.f.service(), list[0].Address, d.f.Destination)
+		case ok && len(list) > 0:
+			return nil // it was not so when the packet came, or no longer
+		}
+	}
+	if d.f.HasTCP && d.f.TCP.Flags&packet.SYN == 0 {
+		return nil // of a connection that is gone
+	}
+	return []Why{w}
+}
+
+// acceptQueue: the packet ends a handshake, and the listening socket has no room for
+// the connection. That some wait for the program is what makes it certain.
+func (d *diagnosis) acceptQueue() []Why {
+	l := d.fullest("tcp")
+	if l == nil {
+		return nil
+	}
+	return []Why{{Code: AcceptQueueFull, Message: fmt.Sprintf(
+		"the accept queue of %s is full: %d connections wait for %s to accept them; it is too slow, or its listen() backlog (at most net.core.somaxconn%s) too short",
+		d.f.service(), l.Waiting, l.who(), d.setting("net/core/somaxconn"))}}
+}
+
+// receiveBuffer: the socket holds as much as its program lets it.
+func (d *diagnosis) receiveBuffer() []Why {
+	l := d.fullest("udp")
+	if l == nil {
+		return nil
+	}
+	return []Why{{Code: ReceiveBufferFull, Message: fmt.Sprintf(
+		"the receive buffer of %s is full: %d bytes wait for %s to read them; it is too slow, or its SO_RCVBUF (net.core.rmem_default%s unless it asks for more) too small",
+		d.f.service(), l.Waiting, l.who(), d.setting("net/core/rmem_default"))}}
+}
+
+// fullest is the socket that takes the packet and for whose program most waits; nil
+// where nothing does.
+func (d *diagnosis) fullest(protocol string) (fullest *Listener) {
+	if d.c.Machine == nil || !d.f.HasPorts || d.f.Protocol.String() != protocol {
+		return nil
+	}
+	list, _ := d.c.Machine.Listeners(protocol, d.f.DestinationPort)
+	for i := range list {
+		l := &list[i]
+		if l.takes(d.f.Destination) && l.Waiting > 0 && (fullest == nil || l.Waiting > fullest.Waiting) {
+			fullest = l
+		}
+	}
+	return fullest
+}
+
+// setting is " 4096", or nothing where the sysctl is not known.
+func (d *diagnosis) setting(path string) string {
+	if n, ok := d.number(path); ok {
+		return fmt.Sprint(" ", n)
+	}
+	return ""
+}
