@@ -60,6 +60,10 @@ static __always_inline void measure_bytes(struct scratch *s, struct sk_buff *skb
 	s->before_data = data - start;
 	s->length = skb->len;
 	s->linear = start < tail ? tail - start : 0;
+	if (s->event.flags & FLAG_HEADERLESS) {
+		s->bytes = (u64)s->event.header;
+		s->linear = s->event.header_len;
+	}
 }
 
 /* A constant, so that the verifier sees one way only. */

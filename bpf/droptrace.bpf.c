@@ -14,6 +14,7 @@
 #include "ctfail.h"
 #include "expression_packet.h"
 #include "handshake.h"
+#include "headerless.h"
 #include "listen.h"
 #include "losses.h"
 #include "members.h"
@@ -111,6 +112,8 @@ static __always_inline void handle(u32 level, struct scratch *s, struct per_cpu_
 		return;
 	start_event(s, ctx);
 	s->net = (u64)read_packet(&s->event, skb);
+	if (s->event.flags & FLAG_HEADERLESS)
+		step_make_header(level);
 	measure_bytes(s, skb);
 	read_conntrack(&s->event, skb);
 	s->kind = site_kind(c, s->event.location);

@@ -120,15 +120,25 @@ struct dst_entry {
 	struct net_device *dev;
 };
 
+struct in6_addr {
+	u32 words[4];
+};
+
 struct sock_common {
+	u32 skc_daddr;
+	u32 skc_rcv_saddr;
 	unsigned short skc_family;
+	unsigned char skc_state;
 	possible_net_t skc_net;
+	struct in6_addr skc_v6_daddr; /* where IPv6 is built */
+	struct in6_addr skc_v6_rcv_saddr;
 };
 
 struct sock {
 	struct sock_common __sk_common;
 	u32 sk_ack_backlog;
 	u32 sk_max_ack_backlog;
+	u16 sk_protocol;
 };
 
 struct sk_buff {

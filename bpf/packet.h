@@ -128,6 +128,13 @@ static __always_inline void read_shared_info(struct event *e, struct sk_buff *sk
 		e->flags |= FLAG_HEAD_FRAGS;
 }
 
+/* A segment that TCP hands to IP, which has not touched it yet. */
+static __always_inline bool is_headerless(struct sk_buff *skb, struct sock *sk)
+{
+	return sk && !skb->protocol && !skb->network_header &&
+	       skb->transport_header == (u16)(skb->data - skb->head);
+}
+
 /* LOCAL_OUT of raw sockets comes with no protocol: the version nibble tells. */
 static __always_inline void fix_protocol(struct event *e)
 {
@@ -175,7 +182,10 @@ static __always_inline struct net *read_packet(struct event *e, struct sk_buff *
 	read_own_device(e, dev);
 	net = read_net(e, skb, dev, sk);
 	read_header(e, skb);
-	fix_protocol(e);
+	if (is_headerless(skb, sk))
+		e->flags |= FLAG_HEADERLESS; /* see headerless.h */
+	else
+		fix_protocol(e);
 	read_vlan(e, skb);
 	read_shared_info(e, skb);
 	return net;

@@ -18,6 +18,9 @@ func packetOf(e *event.Event) Packet {
 	if e.Flags&event.TupleOnly != 0 {
 		return tupleOnly(out)
 	}
+	if e.Flags&event.Headerless != 0 {
+		out.IPID = nil
+	}
 	out.Mark = e.Mark
 	if e.GSOSegs > 1 {
 		out.Segments = int(e.GSOSegs)

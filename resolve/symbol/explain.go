@@ -56,6 +56,8 @@ func explainPlace(symbol string) string {
 		return "the next hop's hardware address is not resolved: no answer to ARP or neighbour discovery, or too many packets wait for it"
 	case "neigh_flush_dev", "neigh_destroy", "neigh_blackhole", "blackhole_neigh_output":
 		return "the neighbour entry or device it was to use was removed"
+	case "__ip_queue_xmit", "inet6_csk_xmit":
+		return "no route to it"
 	case "ip_error", "ip6_pkt_drop", "ip6_pkt_discard", "ip6_pkt_discard_out", "ip6_pkt_prohibit", "ip6_pkt_prohibit_out":
 		return "no route to it, or the route is unreachable or prohibited"
 	case "ip_expire", "ip6_frag_expire", "inet_frag_rbtree_purge":

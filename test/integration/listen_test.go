@@ -2,6 +2,7 @@ package integration
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -11,18 +12,28 @@ import (
 )
 
 // netstat reads a counter of TcpExt in a namespace.
-func netstat(t *testing.T, ns, name string) (value int) {
+func netstat(t *testing.T, ns, name string) int {
+	t.Helper()
+	return mib(t, ns, "netstat", "TcpExt:", name)
+}
+
+// mib reads a counter of a group in /proc/net/snmp or netstat, whose first line has
+// the names and whose second the values.
+func mib(t *testing.T, ns, file, group, name string) (value int) {
 	t.Helper()
 	within(t, ns, func() error {
-		b, err := os.ReadFile("/proc/thread-self/net/netstat")
+		b, err := os.ReadFile("/proc/thread-self/net/" + file)
 		if err != nil {
 			return err
 		}
-		lines := strings.Split(string(b), "\n")
-		names, values := strings.Fields(lines[0]), strings.Fields(lines[1])
-		for i := range names {
-			if names[i] == name {
-				value, err = strconv.Atoi(values[i])
+		var names []string
+		for line := range strings.Lines(string(b)) {
+			switch f := strings.Fields(line); {
+			case f[0] != group:
+			case names == nil:
+				names = f
+			case slices.Contains(names, name):
+				value, err = strconv.Atoi(f[slices.Index(names, name)])
 			}
 		}
 		return err

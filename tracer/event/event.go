@@ -63,6 +63,7 @@ const (
 	EvalUnseen                    // an eval's end was missed: the policy is not certain
 	Deferred                      // a bare ACK that TCP_DEFER_ACCEPT has no use for
 	Overflow                      // an accept queue has overflowed since it was last looked
+	Headerless                    // there was no IP header yet: Header begins with its socket's addresses
 )
 
 // RuleKind says what RuleInfo names.
