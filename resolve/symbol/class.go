@@ -57,6 +57,8 @@ func (f Free) Class() Class {
 		return f.ofQueue()
 	case "tcp_v4_rcv", "tcp_v6_rcv":
 		return f.ofTCP()
+	case "tcp_rcv_state_process":
+		return f.ofClosingTCP()
 	case "icmp_rcv", "icmpv6_rcv", "ping_rcv":
 		return f.ofICMP()
 	case "raw_rcv", "raw_rcv_skb", "rawv6_rcv", "rawv6_rcv_skb":
@@ -124,6 +126,17 @@ func (f Free) ofTCP() Class {
 		return Done
 	case flags&(syn|ack) == syn && f.Reason != "":
 		return Done // with no reasons it may as well have met no socket
+	}
+	return Lost
+}
+
+// ofClosingTCP: in CLOSE_WAIT, CLOSING and LAST_ACK nothing can follow from the peer,
+// so that what came is freed at discard with no reason once its acknowledgement was
+// taken: each that answers the last data before a close.
+func (f Free) ofClosingTCP() Class {
+	const syn, rst, ack = 2, 4, 16
+	if f.unspecified() && f.Protocol == 6 && f.Empty && f.TCPFlags&(syn|rst|ack) == ack {
+		return Done
 	}
 	return Lost
 }

@@ -99,6 +99,12 @@ func TestClassByPacketAndCaller(t *testing.T) {
 		{"flags of what is not TCP", Free{Symbol: "tcp_v4_rcv", TCPFlags: fin}, Lost},
 		{"IPv6", Free{Symbol: "tcp_v6_rcv", Reason: "NOT_SPECIFIED", Protocol: 6, TCPFlags: fin | ack}, Done},
 
+		{"ACK of the last data", Free{Symbol: "tcp_rcv_state_process", Reason: "NOT_SPECIFIED", Protocol: 6,
+			TCPFlags: ack, Empty: true}, Done},
+		{"data after the end", Free{Symbol: "tcp_rcv_state_process", Reason: "NOT_SPECIFIED", Protocol: 6,
+			TCPFlags: ack}, Lost},
+		{"SYN to a closed socket", Free{Symbol: "tcp_rcv_state_process", Protocol: 6, TCPFlags: syn, Empty: true}, Lost},
+
 		{"keep-alive in 6.1", Free{Symbol: "tcp_validate_incoming", Reason: "TCP_INVALID_SEQUENCE",
 			Protocol: 6, TCPFlags: ack, Empty: true}, Done},
 		{"data outside the window", Free{Symbol: "tcp_validate_incoming", Reason: "TCP_INVALID_SEQUENCE",
