@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/droptrace/droptrace/resolve/conntrack"
 	"github.com/droptrace/droptrace/resolve/replay"
@@ -53,9 +54,12 @@ func (d *diagnosis) failure() *conntrack.Failure {
 	return nil
 }
 
-// whyInvalid is what the packet alone tells of it.
+// whyInvalid is what conntrack says or, where no probe heard it, the packet tells.
 func (d *diagnosis) whyInvalid() string {
 	if f := d.failure(); f != nil && f.Reason != "" {
+		if d.f.HasTCP && strings.Contains(f.Reason, "invalid new") { // tcp_new
+			return d.neverBegun() + " (" + f.Reason + ")"
+		}
 		return f.Reason
 	}
 	if !d.f.HasTCP {
@@ -67,13 +71,21 @@ func (d *diagnosis) whyInvalid() string {
 	}
 	switch f := d.f.TCP.Flags; {
 	case f&(packet.SYN|packet.ACK) == packet.SYN|packet.ACK:
-		return "it answers a SYN that conntrack has not seen, as when the two ways differ"
+		return d.neverBegun()
 	case f&packet.SYN != 0:
 		return "it is a SYN that does not fit the connection that conntrack knows"
 	case f&packet.RST != 0:
 		return "it resets a connection that conntrack does not know or has closed, or is outside of its window"
 	}
 	return "it is of a connection that conntrack does not know or has closed, or is outside of its window"
+}
+
+// neverBegun is for a segment that can begin no connection, where none is known.
+func (d *diagnosis) neverBegun() string {
+	if d.f.TCP.Flags&(packet.SYN|packet.ACK) == packet.SYN|packet.ACK {
+		return "it answers a SYN that conntrack has not seen, as when the two ways differ"
+	}
+	return "it begins no connection, and conntrack knows none that it is part of"
 }
 
 // conntrackHook tells drops by conntrack itself where no probe saw why. What a
