@@ -50,6 +50,7 @@ const (
 	ReversePath            = "rp-filter"
 	Martian                = "martian"
 	NoRoute                = "no-route"
+	NotLocal               = "not-local"
 	NoListener             = "no-listener"
 	TTLExpired             = "ttl"
 	BadChecksum            = "checksum"

@@ -28,7 +28,7 @@ func (d *diagnosis) kernel() []Why {
 	case "IP_RPFILTER":
 		return d.reversePath()
 	case "IP_INVALID_SOURCE", "IP_INVALID_DEST", "IP_LOCAL_SOURCE", "IP_LOCALNET":
-		return d.martian()
+		return d.martian(d.c.Reason)
 	case "IP_OUTNOROUTES", "IP_INNOROUTES", "IP_INADDRERRORS":
 		return d.notRouted()
 	case "NO_SOCKET":
@@ -46,7 +46,9 @@ func (d *diagnosis) kernel() []Why {
 			": it was damaged on its way, or an interface that it came by leaves checksums to hardware that is not there"}}
 	case "", "NOT_SPECIFIED":
 		switch function {
-		case "ip_error", "ip6_pkt_discard", "ip6_pkt_drop", "ip6_forward":
+		case "ip_rcv_finish_core":
+			return d.refusedByRoute()
+		case "ip_error", "__ip_queue_xmit", "inet6_csk_xmit", "ip6_pkt_discard", "ip6_pkt_drop", "ip6_forward":
 			return d.notRouted()
 		}
 	}
@@ -65,58 +67,6 @@ func (d *diagnosis) queue() []Why {
 		"that the rule is for, or let packets pass without it (iptables --queue-bypass, nft queue ... bypass)"}}
 }
 
-// reversePath: rp_filter asks where an answer would leave. The larger of the
-// interface's value and that of "all" counts.
-func (d *diagnosis) reversePath() []Why {
-	w := Why{Code: ReversePath}
-	mode := ""
-	if d.f.in != "" {
-		all, ok1 := d.number("net/ipv4/conf/all/rp_filter")
-		own, ok2 := d.number("net/ipv4/conf/" + d.f.in + "/rp_filter")
-		if ok1 && ok2 {
-			mode = fmt.Sprint(max(all, own))
-		}
-	}
-	back, known := "", false
-	if d.c.Machine != nil {
-		back, known = d.c.Machine.RouteDevice(d.f.Source)
-	}
-	switch {
-	case known && back == "":
-		w.Message = fmt.Sprintf("it came in by %s, and there is no route back to its source %s (rp_filter)", orNone(d.f.in), d.f.Source)
-		w.Fix = d.c.Namespace.in(shell("ip", "route", "add", d.f.Source.String(), "dev", d.f.in))
-		if !interfaceNames.MatchString(d.f.in) {
-			w.Fix = ""
-		}
-	case known && back != d.f.in && mode == "1":
-		w.Message = fmt.Sprintf("it came in by %s, but answers to its source %s leave by %s, which strict rp_filter (1) does not allow",
-			orNone(d.f.in), d.f.Source, back)
-		w.Fix = d.sysctl("net.ipv4.conf."+d.f.in+".rp_filter", "2")
-	default:
-		w.Message = symbol.Explain("", "IP_RPFILTER")
-	}
-	return []Why{w}
-}
-
-func (d *diagnosis) martian() []Why {
-	w := Why{Code: Martian, Message: symbol.Explain("", d.c.Reason)}
-	switch d.c.Reason {
-	case "IP_LOCAL_SOURCE":
-		w.Message = fmt.Sprintf("its source %s is one of this host's own addresses: it is forged, or two hosts have that address", d.f.Source)
-	case "IP_INVALID_SOURCE":
-		w.Message = fmt.Sprintf("its source %s is not one that a packet can come from (martian)", d.f.Source)
-	case "IP_INVALID_DEST":
-		w.Message = fmt.Sprintf("its destination %s is not one that a packet can go to (martian)", d.f.Destination)
-	case "IP_LOCALNET":
-		w.Message = fmt.Sprintf("%s to %s: a loopback address, but it came in by %s (route_localnet is off)",
-			d.f.Source, d.f.Destination, orNone(d.f.in))
-		if d.f.in != "" && d.f.Destination.IsLoopback() {
-			w.Fix = d.sysctl("net.ipv4.conf."+d.f.in+".route_localnet", "1")
-		}
-	}
-	return []Why{w}
-}
-
 // notRouted tells a missing route from routing that is off. The kernel asks the
 // interface that the packet came in by.
 func (d *diagnosis) notRouted() []Why {
@@ -127,10 +77,13 @@ func (d *diagnosis) notRouted() []Why {
 	if !ok || local || !d.f.Destination.IsGlobalUnicast() {
 		return nil
 	}
+	device, ok := d.c.Machine.RouteDevice(d.f.Destination)
 	if w := d.forwardingOff(); w != nil {
+		if ok && (device == "" || device == d.f.in) {
+			return d.notLocal() // there is nowhere to forward it to
+		}
 		return w
 	}
-	device, ok := d.c.Machine.RouteDevice(d.f.Destination)
 	if !ok || device != "" {
 		return nil
 	}
@@ -139,6 +92,13 @@ func (d *diagnosis) notRouted() []Why {
 		Message: fmt.Sprintf("there is no route to %s; choose the GATEWAY that leads there", d.f.Destination),
 		Fix:     d.c.Namespace.in(shell("ip", "route", "add", d.f.Destination.String(), "via", "GATEWAY")),
 	}}
+}
+
+// notLocal: a virtual address that moved on, or never came.
+func (d *diagnosis) notLocal() []Why {
+	return []Why{{Code: NotLocal, Message: fmt.Sprintf(
+		"it came in by %s for %s, which no interface of this host has: the address is missing here, or its sender took the wrong host",
+		d.f.in, d.f.Destination)}}
 }
 
 func (d *diagnosis) forwardingOff() []Why {

@@ -93,7 +93,7 @@ func withoutReasons(proofs []proof) []proof {
 	var out []proof
 	for _, p := range proofs {
 		switch p.code {
-		case "rp-filter", "martian", "no-route", "no-listener", "ttl", "checksum", "ip-forward-off":
+		case "no-listener", "ttl", "checksum":
 		default:
 			out = append(out, p)
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"testing"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -70,6 +71,16 @@ func TestWhyPath(t *testing.T) {
 			code: "ip-forward-off", fix: "sysctl -w net.ipv6.conf.all.forwarding=1",
 		},
 		{
+			name: "no such address here", packet: packet{port: 6232, to: "192.0.2.77"}, setup: "sysctl -q -w net.ipv4.ip_forward=0",
+			prepare: func(t *testing.T, l *lab) { mistake(t, l, "192.0.2.77") },
+			code:    "not-local", message: "it came in by eth0 for 192.0.2.77, which no interface of this host has",
+		},
+		{
+			name: "no such address here, ip6", packet: packet{port: 6233, to: "2001:db8::77"}, setup: "sysctl -q -w net.ipv6.conf.all.forwarding=0",
+			prepare: func(t *testing.T, l *lab) { mistake(t, l, "2001:db8::77") },
+			code:    "not-local", message: "for 2001:db8::77, which no interface of this host has",
+		},
+		{
 			name: "no route", packet: packet{port: 6223, to: "203.0.113.5"}, at: serverIP,
 			prepare: func(t *testing.T, l *lab) { configure(t, l.server, "addr add 203.0.113.5/32 dev eth0\n") },
 			code:    "no-route", message: "there is no route to 203.0.113.5",
@@ -121,6 +132,20 @@ func TestWhyPath(t *testing.T) {
 			code: "meant-drop", message: "an Xmas scan",
 		},
 	})
+}
+
+// mistake lets the client take the host for the one that has the address.
+func mistake(t *testing.T, l *lab, address string) {
+	t.Helper()
+	var mac string
+	within(t, l.host, func() error {
+		link, err := netlink.LinkByName("eth0")
+		if err == nil {
+			mac = link.Attrs().HardwareAddr.String()
+		}
+		return err
+	})
+	configure(t, l.client, "neigh replace "+address+" lladdr "+mac+" dev eth0\n")
 }
 
 // toOld sends to the address and port that DNAT changes.

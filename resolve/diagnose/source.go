@@ -1,0 +1,91 @@
+package diagnose
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/droptrace/droptrace/resolve/symbol"
+)
+
+// refusedByRoute: routing refuses a packet for its addresses, and the kernel gives no
+// reason for that before 6.14, nor one for rp_filter before 5.17. The addresses and
+// the machine tell which it was.
+func (d *diagnosis) refusedByRoute() []Why {
+	if d.c.Machine == nil || !d.f.Source.Is4() || d.f.in == "" {
+		return nil
+	}
+	from, to := d.f.Source, d.f.Destination
+	switch {
+	case from.IsMulticast(), isBroadcast(from), from.As4()[0] == 0 && !isBroadcast(to):
+		return d.martian("IP_INVALID_SOURCE")
+	case to.As4()[0] == 0:
+		return d.martian("IP_INVALID_DEST")
+	case from.IsLoopback(), to.IsLoopback():
+		return d.martian("IP_LOCALNET")
+	}
+	if own, ok := d.c.Machine.Local(from); ok && own {
+		return d.martian("IP_LOCAL_SOURCE")
+	}
+	if mode, ok := d.rpFilter(); ok && mode != 0 && d.c.Reason == "" {
+		return d.reversePath()
+	}
+	return nil
+}
+
+func isBroadcast(a netip.Addr) bool { return a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) }
+
+// rpFilter is the larger of the interface's value and that of "all", which counts.
+func (d *diagnosis) rpFilter() (mode int, ok bool) {
+	if d.f.in == "" {
+		return 0, false
+	}
+	all, ok1 := d.number("net/ipv4/conf/all/rp_filter")
+	own, ok2 := d.number("net/ipv4/conf/" + d.f.in + "/rp_filter")
+	return max(all, own), ok1 && ok2
+}
+
+// reversePath: rp_filter asks where an answer would leave.
+func (d *diagnosis) reversePath() []Why {
+	w := Why{Code: ReversePath}
+	mode, _ := d.rpFilter()
+	back, known := "", false
+	if d.c.Machine != nil {
+		back, known = d.c.Machine.RouteDevice(d.f.Source)
+	}
+	switch {
+	case known && back == "":
+		w.Message = fmt.Sprintf("it came in by %s, and there is no route back to its source %s (rp_filter)", orNone(d.f.in), d.f.Source)
+		if interfaceNames.MatchString(d.f.in) {
+			w.Fix = d.c.Namespace.in(shell("ip", "route", "add", d.f.Source.String(), "dev", d.f.in))
+		}
+	case known && back != d.f.in && mode == 1:
+		w.Message = fmt.Sprintf("it came in by %s, but answers to its source %s leave by %s, which strict rp_filter (1) does not allow",
+			orNone(d.f.in), d.f.Source, back)
+		w.Fix = d.sysctl("net.ipv4.conf."+d.f.in+".rp_filter", "2")
+	case d.c.Reason == "IP_RPFILTER":
+		w.Message = symbol.Explain("", d.c.Reason)
+	default:
+		return nil
+	}
+	return []Why{w}
+}
+
+// martian tells an address that cannot be where it is, by the reason that 6.14 gives.
+func (d *diagnosis) martian(reason string) []Why {
+	w := Why{Code: Martian, Message: symbol.Explain("", reason)}
+	switch reason {
+	case "IP_LOCAL_SOURCE":
+		w.Message = fmt.Sprintf("its source %s is one of this host's own addresses: it is forged, or two hosts have that address", d.f.Source)
+	case "IP_INVALID_SOURCE":
+		w.Message = fmt.Sprintf("its source %s is not one that a packet can come from (martian)", d.f.Source)
+	case "IP_INVALID_DEST":
+		w.Message = fmt.Sprintf("its destination %s is not one that a packet can go to (martian)", d.f.Destination)
+	case "IP_LOCALNET":
+		w.Message = fmt.Sprintf("%s to %s: a loopback address, but it came in by %s (route_localnet is off)",
+			d.f.Source, d.f.Destination, orNone(d.f.in))
+		if d.f.in != "" && d.f.Destination.IsLoopback() {
+			w.Fix = d.sysctl("net.ipv4.conf."+d.f.in+".route_localnet", "1")
+		}
+	}
+	return []Why{w}
+}
