@@ -51,6 +51,10 @@ const (
 	Martian                = "martian"
 	NoRoute                = "no-route"
 	NotLocal               = "not-local"
+	RouteRefuses           = "route-refuses"
+	NeighbourSilent        = "neighbour-silent"
+	LinkDown               = "link-down"
+	TooBig                 = "too-big"
 	NoListener             = "no-listener"
 	TTLExpired             = "ttl"
 	BadChecksum            = "checksum"
@@ -117,15 +121,27 @@ type Machine interface {
 	Listeners(protocol string, port uint16) (list []Listener, ok bool)
 	// Local reports whether the address is the namespace's own.
 	Local(a netip.Addr) (local, ok bool)
-	// RouteDevice is the interface that packets to an address leave by; "" with
-	// ok where there is no route.
-	RouteDevice(to netip.Addr) (name string, ok bool)
-	// IsBridge reports whether the interface is a bridge.
-	IsBridge(name string) (bridge, ok bool)
+	// RouteTo is the way that packets to an address go.
+	RouteTo(to netip.Addr) (r Route, ok bool)
+	// Interface tells of an interface by its name.
+	Interface(name string) (i Interface, ok bool)
 	// Queues counts the NFQUEUEs that a program listens to.
 	Queues() (number int, ok bool)
 	// Program reports whether a program is installed.
 	Program(name string) bool
+}
+
+// Route is the way to an address. With neither Device nor Refused there is none.
+type Route struct {
+	Device  string
+	Gateway netip.Addr // not valid where the address is on the link
+	Refused string     // the type of a route that leads nowhere: unreachable, prohibit, blackhole
+}
+
+// Interface is the state of an interface. Without Carrier its other end is gone.
+type Interface struct {
+	Bridge, Up, Carrier bool
+	MTU                 int // bytes
 }
 
 // Listener is a bound socket. Address is unspecified where it takes all.

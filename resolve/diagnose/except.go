@@ -109,17 +109,17 @@ func (d *diagnosis) forged() []Why {
 		if !ok || key&ruleset.FIBSource == 0 || key&ruleset.FIBIn == 0 || result == ruleset.FIBType {
 			continue
 		}
-		back, known := d.c.Machine.RouteDevice(d.f.Source)
+		back, known := d.c.Machine.RouteTo(d.f.Source)
 		switch {
-		case !known || back == d.f.in:
+		case !known || back.Device == d.f.in:
 			return nil
-		case back == "":
+		case back.Device == "":
 			return []Why{{Code: ReversePath, Message: fmt.Sprintf(
 				"%s drops what no route leads back to, and there is none to its source %s", d.ruleName(drop.rule), d.f.Source)}}
 		}
 		return []Why{{Code: ReversePath, Message: fmt.Sprintf(
 			"%s drops what comes in by another interface than answers leave by: it came in by %s, and answers to its source %s leave by %s",
-			d.ruleName(drop.rule), orNone(d.f.in), d.f.Source, back)}}
+			d.ruleName(drop.rule), orNone(d.f.in), d.f.Source, back.Device)}}
 	}
 	return nil
 }

@@ -160,13 +160,14 @@ func (t traffic) packet() replay.Packet {
 
 // machine is what a test says of it.
 type machine struct {
-	sysctls   map[string]string
-	listeners map[string][]Listener // "tcp 80"
-	local     []string
-	routes    map[string]string // address to device; others have none
-	bridges   string
-	queues    int
-	programs  string // "" for all
+	sysctls    map[string]string
+	listeners  map[string][]Listener // "tcp 80"
+	local      []string
+	routes     map[string]string // address to "eth1", "eth1 via 10.0.0.1" or "type blackhole"; others have none
+	bridges    string
+	interfaces map[string]Interface
+	queues     int
+	programs   string // "" for all
 }
 
 func (m *machine) Sysctl(path string) (string, bool) { v, ok := m.sysctls[path]; return v, ok }
@@ -184,9 +185,22 @@ func (m *machine) Local(a netip.Addr) (bool, bool) {
 	}
 	return false, true
 }
-func (m *machine) RouteDevice(a netip.Addr) (string, bool) { return m.routes[a.String()], true }
-func (m *machine) IsBridge(name string) (bool, bool)       { return strings.Contains(m.bridges, name), true }
-func (m *machine) Queues() (int, bool)                     { return m.queues, true }
+func (m *machine) RouteTo(a netip.Addr) (Route, bool) {
+	if kind, refused := strings.CutPrefix(m.routes[a.String()], "type "); refused {
+		return Route{Refused: kind}, true
+	}
+	device, gateway, _ := strings.Cut(m.routes[a.String()], " via ")
+	r := Route{Device: device}
+	r.Gateway, _ = netip.ParseAddr(gateway)
+	return r, true
+}
+func (m *machine) Interface(name string) (Interface, bool) {
+	if i, ok := m.interfaces[name]; ok {
+		return i, true
+	}
+	return Interface{Bridge: strings.Contains(m.bridges, name), Up: true, Carrier: true, MTU: 1500}, true
+}
+func (m *machine) Queues() (int, bool) { return m.queues, true }
 func (m *machine) Program(name string) bool {
 	return m.programs == "" || strings.Contains(" "+m.programs+" ", " "+name+" ")
 }

@@ -245,11 +245,11 @@ func (d *diagnosis) forwarded(s *spec, then string) Why {
 	if !interfaceNames.MatchString(d.f.in) || d.f.in != d.f.out || d.c.Machine == nil {
 		return w
 	}
-	bridge, ok := d.c.Machine.IsBridge(d.f.in)
+	i, ok := d.c.Machine.Interface(d.f.in)
 	on, known := d.c.Machine.Sysctl(bridgeSysctl(s.family))
 	ct := &d.c.Packet.Conntrack
 	const nat = 1<<4 | 1<<5 // IPS_SRC_NAT, IPS_DST_NAT
-	if ok && bridge && known && on == "1" && (!ct.Entry || ct.Status&nat == 0) {
+	if ok && i.Bridge && known && on == "1" && (!ct.Entry || ct.Status&nat == 0) {
 		w.Code = BridgeNetfilter
 		w.Message = fmt.Sprintf("it only crosses the bridge %s, but br_netfilter (%s=1) has bridged packets meet the firewall, and %s",
 			d.f.in, strings.ReplaceAll(bridgeSysctl(s.family), "/", "."), then)

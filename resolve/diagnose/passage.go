@@ -121,10 +121,10 @@ func (d *diagnosis) onward(h *replay.Hook, p *replay.Packet) bool {
 		h.Name = "input"
 		return true
 	}
-	out, ok := d.c.Machine.RouteDevice(f.Destination)
-	if !ok || out == "" {
+	r, ok := d.c.Machine.RouteTo(f.Destination)
+	if !ok || r.Device == "" {
 		return false
 	}
-	h.Name, p.Out = "forward", replay.Interface{Known: true, Name: out}
+	h.Name, p.Out = "forward", replay.Interface{Known: true, Name: r.Device}
 	return true
 }

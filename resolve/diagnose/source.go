@@ -48,19 +48,20 @@ func (d *diagnosis) rpFilter() (mode int, ok bool) {
 func (d *diagnosis) reversePath() []Why {
 	w := Why{Code: ReversePath}
 	mode, _ := d.rpFilter()
-	back, known := "", false
+	var back Route
+	known := false
 	if d.c.Machine != nil {
-		back, known = d.c.Machine.RouteDevice(d.f.Source)
+		back, known = d.c.Machine.RouteTo(d.f.Source)
 	}
 	switch {
-	case known && back == "":
+	case known && back.Device == "":
 		w.Message = fmt.Sprintf("it came in by %s, and there is no route back to its source %s (rp_filter)", orNone(d.f.in), d.f.Source)
 		if interfaceNames.MatchString(d.f.in) {
 			w.Fix = d.c.Namespace.in(shell("ip", "route", "add", d.f.Source.String(), "dev", d.f.in))
 		}
-	case known && back != d.f.in && mode == 1:
+	case known && back.Device != d.f.in && mode == 1:
 		w.Message = fmt.Sprintf("it came in by %s, but answers to its source %s leave by %s, which strict rp_filter (1) does not allow",
-			orNone(d.f.in), d.f.Source, back)
+			orNone(d.f.in), d.f.Source, back.Device)
 		w.Fix = d.sysctl("net.ipv4.conf."+d.f.in+".rp_filter", "2")
 	case d.c.Reason == "IP_RPFILTER":
 		w.Message = symbol.Explain("", d.c.Reason)

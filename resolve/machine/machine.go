@@ -60,38 +60,54 @@ func (m *Machine) Local(a netip.Addr) (is, ok bool) {
 	return err == nil && r.Type == unix.RTN_LOCAL, err == nil
 }
 
-// RouteDevice implements diagnose.Machine.
-func (m *Machine) RouteDevice(to netip.Addr) (name string, ok bool) {
-	r, err := m.route(to)
-	if errors.Is(err, errNoRoute) {
-		return "", true
+// RouteTo implements diagnose.Machine.
+func (m *Machine) RouteTo(to netip.Addr) (r diagnose.Route, ok bool) {
+	found, err := m.route(to)
+	var refused refusedError
+	switch {
+	case errors.As(err, &refused):
+		return diagnose.Route{Refused: string(refused)}, true
+	case errors.Is(err, errNoRoute):
+		return r, true
+	case err != nil:
+		return r, false
 	}
-	if err != nil {
-		return "", false
-	}
-	switch r.Type {
-	case unix.RTN_UNREACHABLE, unix.RTN_PROHIBIT, unix.RTN_BLACKHOLE, unix.RTN_THROW:
-		return "", true
-	}
+	r.Gateway, _ = netip.AddrFromSlice(found.Gw)
+	r.Gateway = r.Gateway.Unmap()
 	err = m.ns.Do(func() error {
-		link, err := netlink.LinkByIndex(r.LinkIndex)
+		link, err := netlink.LinkByIndex(found.LinkIndex)
 		if err == nil {
-			name = link.Attrs().Name
+			r.Device = link.Attrs().Name
 		}
 		return err
 	})
-	return name, err == nil
+	return r, err == nil
 }
 
 var errNoRoute = errors.New("no route")
 
-// route asks the kernel, policy routing included, as for a packet of its own.
+// refusedError is the type of a route that leads nowhere.
+type refusedError string
+
+func (e refusedError) Error() string { return "route of type " + string(e) }
+
+func (e refusedError) Is(target error) bool { return target == errNoRoute }
+
+// route asks the kernel, policy routing included, as for a packet of its own. The
+// error tells the type of a route that leads nowhere (fib_props of
+// net/ipv4/fib_semantics.c, ip6_rt_type_to_error of net/ipv6/route.c).
 func (m *Machine) route(to netip.Addr) (netlink.Route, error) {
 	var found netlink.Route
 	err := m.ns.Do(func() error {
 		routes, err := netlink.RouteGet(net.IP(to.Unmap().AsSlice()))
 		switch {
-		case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.EACCES):
+		case errors.Is(err, unix.EHOSTUNREACH):
+			return refusedError("unreachable")
+		case errors.Is(err, unix.EACCES):
+			return refusedError("prohibit")
+		case errors.Is(err, unix.EINVAL):
+			return refusedError("blackhole")
+		case errors.Is(err, unix.ENETUNREACH):
 			return errNoRoute
 		case err != nil:
 			return err
@@ -104,16 +120,19 @@ func (m *Machine) route(to netip.Addr) (netlink.Route, error) {
 	return found, err
 }
 
-// IsBridge implements diagnose.Machine.
-func (m *Machine) IsBridge(name string) (bridge, ok bool) {
+// Interface implements diagnose.Machine.
+func (m *Machine) Interface(name string) (i diagnose.Interface, ok bool) {
 	err := m.ns.Do(func() error {
 		link, err := netlink.LinkByName(name)
-		if err == nil {
-			bridge = link.Type() == "bridge"
+		if err != nil {
+			return err
 		}
-		return err
+		a := link.Attrs()
+		i = diagnose.Interface{Bridge: link.Type() == "bridge", MTU: a.MTU,
+			Up: a.Flags&net.FlagUp != 0, Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0}
+		return nil
 	})
-	return bridge, err == nil
+	return i, err == nil
 }
 
 // Program implements diagnose.Machine. Programs live on the machine, not in a

@@ -63,6 +63,11 @@ link set eth0 group 7
 addr add 192.0.2.1/24 dev eth0
 addr add 2001:db8::1/64 dev eth0 nodad
 route add unreachable 203.0.113.0/24
+route add blackhole 203.0.112.0/24
+route add prohibit 203.0.111.0/24
+route add 198.18.0.0/24 via 192.0.2.9
+route add blackhole 2001:db8:2::/48
+route add prohibit 2001:db8:3::/48
 `
 
 func TestAnswersAreTheNamespaces(t *testing.T) {
@@ -71,29 +76,34 @@ func TestAnswersAreTheNamespaces(t *testing.T) {
 		address string
 		local   bool
 		device  string
+		refused string
+		gateway string
 	}{
-		{"192.0.2.1", true, "lo"}, {"192.0.2.7", false, "eth0"}, {"127.0.0.1", true, "lo"},
-		{"203.0.113.1", false, ""}, {"198.51.100.1", false, ""},
-		{"2001:db8::1", true, "lo"}, {"2001:db8::7", false, "eth0"}, {"2001:db8:1::1", false, ""},
+		{"192.0.2.1", true, "lo", "", ""}, {"192.0.2.7", false, "eth0", "", ""}, {"127.0.0.1", true, "lo", "", ""},
+		{"203.0.113.1", false, "", "unreachable", ""}, {"203.0.112.1", false, "", "blackhole", ""},
+		{"203.0.111.1", false, "", "prohibit", ""}, {"198.51.100.1", false, "", "", ""},
+		{"198.18.0.1", false, "eth0", "", "192.0.2.9"},
+		{"2001:db8::1", true, "lo", "", ""}, {"2001:db8::7", false, "eth0", "", ""}, {"2001:db8:1::1", false, "", "", ""},
+		{"2001:db8:2::1", false, "", "blackhole", ""}, {"2001:db8:3::1", false, "", "prohibit", ""},
 	} {
 		to := netip.MustParseAddr(a.address)
 		if local, ok := m.Local(to); local != a.local || !ok {
 			t.Errorf("%s local: %v, %v", a.address, local, ok)
 		}
-		device, ok := m.RouteDevice(to)
+		r, ok := m.RouteTo(to)
 		if a.local {
 			continue // by which device the kernel says so differs
 		}
-		if device != a.device || !ok {
-			t.Errorf("%s by %q, %v", a.address, device, ok)
+		if r.Device != a.device || r.Refused != a.refused || !ok || a.gateway != "" && r.Gateway.String() != a.gateway {
+			t.Errorf("%s by %+v, %v", a.address, r, ok)
 		}
 	}
 	for name, want := range map[string]bool{"br0": true, "eth0": false} {
-		if is, ok := m.IsBridge(name); is != want || !ok {
-			t.Errorf("%s a bridge: %v, %v", name, is, ok)
+		if i, ok := m.Interface(name); i.Bridge != want || !i.Up || i.MTU != 1500 || !ok {
+			t.Errorf("%s: %+v, %v", name, i, ok)
 		}
 	}
-	if _, ok := m.IsBridge("none0"); ok {
+	if _, ok := m.Interface("none0"); ok {
 		t.Error("an interface that is not there is known")
 	}
 	if v, ok := m.Sysctl("net/ipv4/ip_forward"); v != "0" || !ok {

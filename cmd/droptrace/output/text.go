@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/diagnose"
 )
 
 // Text prints drops for people. The rules of its wording:
@@ -42,7 +43,7 @@ type whyKey struct {
 	rule           ruleKey
 	code, protocol string
 	service        uint16 // destination port or ICMP type
-	text           string // of a cause that is no service's
+	text           string // of a cause that is not the service's alone
 }
 
 func whyKeyOf(rule ruleKey, d *resolve.Drop, code string) whyKey {
@@ -51,6 +52,10 @@ func whyKeyOf(rule ruleKey, d *resolve.Drop, code string) whyKey {
 		k.service = *p
 	} else if icmp := d.Packet.ICMPType; icmp != nil {
 		k.service = uint16(*icmp)
+	}
+	switch code {
+	case diagnose.NoRoute, diagnose.NotLocal, diagnose.RouteRefuses, diagnose.NeighbourSilent, diagnose.TooBig:
+		k.text = d.Packet.Destination.String() // each has its own way
 	}
 	return k
 }

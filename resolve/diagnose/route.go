@@ -1,0 +1,140 @@
+package diagnose
+
+import (
+	"fmt"
+	"strings"
+)
+
+// notRouted tells a missing route from routing that is off. The kernel asks the
+// interface that the packet came in by.
+func (d *diagnosis) notRouted() []Why {
+	if d.c.Machine == nil {
+		return nil
+	}
+	local, ok := d.c.Machine.Local(d.f.Destination)
+	if !ok || local || !d.f.Destination.IsGlobalUnicast() {
+		return nil
+	}
+	route, ok := d.c.Machine.RouteTo(d.f.Destination)
+	if ok && route.Refused != "" {
+		return []Why{{Code: RouteRefuses, Message: fmt.Sprintf(
+			"the route to %s is of the type %s: somebody wants nothing to go there", d.f.Destination, route.Refused)}}
+	}
+	if w := d.forwardingOff(); w != nil {
+		if ok && (route.Device == "" || route.Device == d.f.in) {
+			return d.notLocal() // there is nowhere to forward it to
+		}
+		return w
+	}
+	if !ok || route.Device != "" {
+		return nil
+	}
+	return []Why{{
+		Code:    NoRoute,
+		Message: fmt.Sprintf("there is no route to %s; choose the GATEWAY that leads there", d.f.Destination),
+		Fix:     d.c.Namespace.in(shell("ip", "route", "add", d.f.Destination.String(), "via", "GATEWAY")),
+	}}
+}
+
+// notLocal: a virtual address that moved on, or never came.
+func (d *diagnosis) notLocal() []Why {
+	return []Why{{Code: NotLocal, Message: fmt.Sprintf(
+		"it came in by %s for %s, which no interface of this host has: the address is missing here, or its sender took the wrong host",
+		d.f.in, d.f.Destination)}}
+}
+
+func (d *diagnosis) forwardingOff() []Why {
+	if own, ok := d.c.Machine.Local(d.f.Source); d.f.in == "" || !ok || own {
+		return nil // it did not come in from outside
+	}
+	all, one := "net/ipv4/ip_forward", "net/ipv4/conf/"+d.f.in+"/forwarding"
+	if d.f.Destination.Is6() {
+		all, one = "net/ipv6/conf/all/forwarding", "net/ipv6/conf/"+d.f.in+"/forwarding"
+	}
+	message := "it is for %s, and this host does not forward packets (%s is 0)"
+	dotted := func(path string) string { return strings.ReplaceAll(path, "/", ".") }
+	// IPv6 asks the namespace, IPv4 the interface.
+	if n, ok := d.number(all); ok && n == 0 {
+		if v, ok := d.number(one); d.f.Destination.Is4() && ok && v != 0 {
+			return nil
+		}
+		return []Why{{Code: IPForwardOff, Message: fmt.Sprintf(message, d.f.Destination, dotted(all)), Fix: d.sysctl(dotted(all), "1")}}
+	}
+	if n, ok := d.number(one); ok && n == 0 && d.f.Destination.Is4() {
+		name := "net.ipv4.conf." + d.f.in + ".forwarding"
+		return []Why{{Code: IPForwardOff, Message: fmt.Sprintf(message, d.f.Destination, name), Fix: d.sysctl(name, "1")}}
+	}
+	return nil
+}
+
+// linkDown: what was to leave by an interface that cannot send. At these places the
+// packet's device is that one.
+func (d *diagnosis) linkDown(function string) []Why {
+	switch d.c.Reason {
+	case "QDISC_DROP", "QDISC_DROP_GENERIC", "NEIGH_FAILED":
+	case "", "NOT_SPECIFIED":
+		switch function {
+		case "__dev_queue_xmit", "neigh_invalidate", "arp_error_report", "ndisc_error_report":
+		default:
+			return nil
+		}
+	default:
+		return nil
+	}
+	if d.c.Machine == nil || d.f.in == "" {
+		return nil
+	}
+	switch i, ok := d.c.Machine.Interface(d.f.in); {
+	case !ok, i.Up && i.Carrier:
+		return nil
+	case !i.Up:
+		return []Why{{Code: LinkDown, Message: fmt.Sprintf("%s is down", d.f.in),
+			Fix: d.c.Namespace.in(shell("ip", "link", "set", d.f.in, "up"))}}
+	}
+	return []Why{{Code: LinkDown, Message: fmt.Sprintf("%s has no carrier: its cable is out, or its other end is down", d.f.in)}}
+}
+
+// neighbourSilent: nobody on the link says that it has the next hop's address.
+func (d *diagnosis) neighbourSilent() []Why {
+	if d.c.Machine == nil {
+		return nil
+	}
+	r, ok := d.c.Machine.RouteTo(d.f.Destination)
+	if !ok || r.Device == "" {
+		return nil
+	}
+	protocol, who := "ARP", fmt.Sprint(d.f.Destination)
+	if d.f.Destination.Is6() {
+		protocol = "neighbour discovery"
+	}
+	if r.Gateway.IsValid() {
+		who = fmt.Sprintf("the gateway %s to %s", r.Gateway, d.f.Destination)
+	}
+	return []Why{{Code: NeighbourSilent, Message: fmt.Sprintf(
+		"%s does not answer %s on %s: it is down, on another link, or does not have that address", who, protocol, r.Device)}}
+}
+
+// tooBig: no router cuts what must not be fragmented, and none cuts IPv6.
+func (d *diagnosis) tooBig() []Why {
+	if d.c.Machine == nil {
+		return nil
+	}
+	const dontFragment = 0x40 // of the byte at 6
+	if b := d.c.Packet.Bytes; d.c.Reason != "PKT_TOO_BIG" && d.f.Destination.Is4() && b[6]&dontFragment == 0 {
+		return nil
+	}
+	r, ok := d.c.Machine.RouteTo(d.f.Destination)
+	if !ok || r.Device == "" {
+		return nil
+	}
+	i, ok := d.c.Machine.Interface(r.Device)
+	if !ok || d.c.Packet.Length <= i.MTU {
+		return nil
+	}
+	message := fmt.Sprintf("its %d bytes do not fit through %s, whose MTU is %d, and it must not be fragmented; its sender is told by ICMP, which has to reach it",
+		d.c.Packet.Length, r.Device, i.MTU)
+	if d.f.HasTCP {
+		message += ", or lower TCP's MSS (iptables -j TCPMSS --clamp-mss-to-pmtu, nft tcp option maxseg size set rt mtu)"
+	}
+	return []Why{{Code: TooBig, Message: message}}
+}

@@ -1,0 +1,43 @@
+package diagnose
+
+import "testing"
+
+func TestCausesOfRoutes(t *testing.T) {
+	away := map[string]Interface{"eth0": {Up: true, MTU: 1500}}
+	down := map[string]Interface{"eth0": {MTU: 1500}}
+	narrow := map[string]Interface{"eth1": {Up: true, Carrier: true, MTU: 30}}
+	const to = "10.9.0.9"
+	routes := func(r string) map[string]string { return map[string]string{to: r} }
+	for _, test := range []struct {
+		reason, symbol string
+		machine        machine
+		code           string
+	}{
+		{"", "ip_error", machine{routes: routes("type prohibit")}, RouteRefuses},
+		{"", "ip_error", machine{routes: routes("")}, NoRoute},
+		{"", "ip_error", machine{routes: routes("eth1")}, ""}, // it came meanwhile
+		{"IP_INADDRERRORS", "ip_error", machine{routes: routes("eth1"),
+			sysctls: map[string]string{"net/ipv4/ip_forward": "0", "net/ipv4/conf/eth0/forwarding": "0"}}, IPForwardOff},
+		{"IP_INADDRERRORS", "ip_error", machine{routes: routes("eth0"),
+			sysctls: map[string]string{"net/ipv4/ip_forward": "0", "net/ipv4/conf/eth0/forwarding": "0"}}, NotLocal},
+		{"NEIGH_FAILED", "neigh_invalidate", machine{routes: routes("eth1")}, NeighbourSilent},
+		{"", "neigh_invalidate", machine{routes: routes("eth1 via 10.0.0.1")}, NeighbourSilent},
+		{"NEIGH_FAILED", "neigh_invalidate", machine{routes: routes("eth0"), interfaces: away}, LinkDown},
+		{"QDISC_DROP", "__dev_queue_xmit", machine{interfaces: away}, LinkDown},
+		{"QDISC_DROP", "__dev_queue_xmit", machine{interfaces: down}, LinkDown},
+		{"QDISC_DROP", "__dev_queue_xmit", machine{}, ""},                  // its queue is full
+		{"NOT_SPECIFIED", "tcp_v4_rcv", machine{interfaces: away}, ""},     // received before that
+		{"PKT_TOO_BIG", "ip_forward", machine{routes: routes("eth1")}, ""}, // it would fit by now
+		{"PKT_TOO_BIG", "ip_forward", machine{routes: routes("eth1"), interfaces: narrow}, TooBig},
+		{"", "ip_forward", machine{routes: routes("eth1"), interfaces: narrow}, ""}, // it may be fragmented
+	} {
+		p := traffic{src: "203.0.113.9", dst: to, dport: 80, in: "eth0"}.packet()
+		got := ""
+		if w := Diagnose(&Case{Packet: p, Cause: "kernel", Reason: test.reason, Symbol: test.symbol, Machine: &test.machine}); len(w) > 0 {
+			got = w[0].Code
+		}
+		if got != test.code {
+			t.Errorf("%s %s, %+v: %q, want %q", test.reason, test.symbol, test.machine, got, test.code)
+		}
+	}
+}
