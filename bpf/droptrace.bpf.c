@@ -29,12 +29,26 @@ char _license[] SEC("license") = "Dual BSD/GPL";
 /* Conditions that only attribution can answer. */
 #define FILTER_NEEDS_HOOK (FILTER_ANY_IFACE | FILTER_HOOK | FILTER_NETFILTER)
 
-static __always_inline u32 site_kind(const struct config *c, u64 location)
+/* A step of its own: inlined, the verifier would walk what follows once for each exit. */
+__noinline int step_site_kind(u32 level)
 {
-	for (int i = 0; i < SITE_RANGES; i++)
-		if (location > c->sites[i].start && location <= c->sites[i].end)
-			return c->sites[i].kind;
-	return SITE_OTHER;
+	struct scratch *s = get_scratch(level);
+	const struct config *c = get_config();
+	u64 location;
+
+	if (!s || !c)
+		return 0;
+	location = s->event.location;
+	for (int i = 0; i < SITE_RANGES; i++) {
+		if (!c->sites[i].start)
+			break;
+		if (location > c->sites[i].start && location <= c->sites[i].end) {
+			s->kind = c->sites[i].kind;
+			return 0;
+		}
+	}
+	s->kind = SITE_OTHER;
+	return 0;
 }
 
 /* Whether anybody asked for it: flags, then the expression. Counts it if not. */
@@ -116,7 +130,7 @@ static __always_inline void handle(u32 level, struct scratch *s, struct per_cpu_
 		step_make_header(level);
 	measure_bytes(s, skb);
 	read_conntrack(&s->event, skb);
-	s->kind = site_kind(c, s->event.location);
+	step_site_kind(level);
 	s->calibrating = c->calibration_netns && s->event.netns == c->calibration_netns;
 	if (s->calibrating) {
 		step_read_frame(level);

@@ -27,21 +27,28 @@ const (
 	hookConfirm   = 6
 )
 
-func siteFunctions() map[string]uint32 {
-	return map[string]uint32{
-		"nf_hook_slow":         siteHookSlow,
-		"nft_do_chain":         siteNFT,
-		"nf_queue":             siteQueue,
-		"__nf_queue":           siteQueue,
-		"nf_reinject":          siteNetfilter, // a program behind NFQUEUE said drop
-		"nfqnl_reinject":       siteNetfilter, // the same, 6.12 and later
-		"nfqnl_recv_verdict":   siteNetfilter,
-		"nfqnl_enqueue_packet": siteNetfilter,
-		"nf_synproxy_core":     siteNetfilter,
-		"tcp_v4_rcv":           siteTCP,
-		"tcp_v6_rcv":           siteTCP,
-		"tcp_v4_do_rcv":        siteTCP, // of SYN cookies, before 6.9
-		"tcp_v6_do_rcv":        siteTCP,
+type siteFunction struct {
+	name string
+	kind uint32
+}
+
+// siteFunctions has those first that free most: each drop is compared with them in
+// turn.
+func siteFunctions() []siteFunction {
+	return []siteFunction{
+		{"nft_do_chain", siteNFT},
+		{"nf_hook_slow", siteHookSlow},
+		{"tcp_v4_rcv", siteTCP},
+		{"tcp_v6_rcv", siteTCP},
+		{"tcp_v4_do_rcv", siteTCP}, // of SYN cookies, before 6.9
+		{"tcp_v6_do_rcv", siteTCP},
+		{"nf_queue", siteQueue},
+		{"__nf_queue", siteQueue},
+		{"nf_reinject", siteNetfilter},    // a program behind NFQUEUE said drop
+		{"nfqnl_reinject", siteNetfilter}, // the same, 6.12 and later
+		{"nfqnl_recv_verdict", siteNetfilter},
+		{"nfqnl_enqueue_packet", siteNetfilter},
+		{"nf_synproxy_core", siteNetfilter},
 	}
 }
 
@@ -108,12 +115,12 @@ func hookFunctions() map[string]uint32 {
 // setSites fills in the ranges; functions that this kernel lacks are left out.
 func setSites(c *bpf.KernelConfig, symbols Symbols) error {
 	n := 0
-	for name, kind := range siteFunctions() {
-		for _, r := range symbols.Ranges(name) {
+	for _, f := range siteFunctions() {
+		for _, r := range symbols.Ranges(f.name) {
 			if n == len(c.Sites) {
-				return fmt.Errorf("function %s: more variants than %d", name, len(c.Sites))
+				return fmt.Errorf("function %s: more variants than %d", f.name, len(c.Sites))
 			}
-			c.Sites[n].Start, c.Sites[n].End, c.Sites[n].Kind = r[0], r[1], kind
+			c.Sites[n].Start, c.Sites[n].End, c.Sites[n].Kind = r[0], r[1], f.kind
 			n++
 		}
 	}

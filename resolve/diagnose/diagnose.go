@@ -55,6 +55,7 @@ const (
 	NeighbourSilent        = "neighbour-silent"
 	LinkDown               = "link-down"
 	TooBig                 = "too-big"
+	OtherHost              = "other-host"
 	NoListener             = "no-listener"
 	TTLExpired             = "ttl"
 	BadChecksum            = "checksum"

@@ -36,6 +36,8 @@ func (d *diagnosis) kernel() []Why {
 		return d.notRouted()
 	case "NEIGH_FAILED":
 		return d.neighbourSilent()
+	case "OTHERHOST":
+		return d.otherHost()
 	case "PKT_TOO_BIG":
 		return d.tooBig()
 	case "NO_SOCKET":

@@ -26,6 +26,8 @@ func TestSourcesRefusedWithoutReason(t *testing.T) {
 		{"203.0.113.9", "10.0.0.2", machine{sysctls: strict, routes: map[string]string{"203.0.113.9": "eth0"}}, ""},
 		{"203.0.113.9", "10.0.0.2", machine{sysctls: off}, ""},
 		{"203.0.113.9", "10.0.0.2", machine{}, ""},
+		{"203.0.113.9", "239.1.1.1", machine{sysctls: off}, NoListener},
+		{"198.51.100.1", "239.1.1.1", machine{local: []string{"198.51.100.1"}}, Martian},
 	} {
 		p := traffic{src: test.source, dst: test.destination, proto: packet.ProtoUDP, dport: 53, in: "eth0"}.packet()
 		got := ""

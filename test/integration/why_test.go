@@ -93,7 +93,7 @@ func withoutReasons(proofs []proof) []proof {
 	var out []proof
 	for _, p := range proofs {
 		switch p.code {
-		case "no-listener", "ttl", "checksum":
+		case "no-listener", "ttl", "checksum", "other-host":
 		default:
 			out = append(out, p)
 		}

@@ -32,6 +32,17 @@ func TestWhyRoute(t *testing.T) {
 			code:    "link-down", message: "eth1 has no carrier",
 		},
 		{
+			name: "another host's hardware address", packet: packet{port: 6908, to: hostIP},
+			prepare: func(t *testing.T, l *lab) {
+				configure(t, l.client, "neigh replace 192.0.2.1 lladdr 02:00:00:00:00:07 dev eth0\n")
+			},
+			code: "other-host", message: "192.0.2.1 is here, but the frame was sent to another hardware address than that of eth0",
+		},
+		{
+			name: "multicast that nobody joined", packet: packet{port: 6909, to: "239.1.1.1"},
+			code: "no-listener", message: "no program here has joined 239.1.1.1 on eth0",
+		},
+		{
 			name: "too big", packet: through(6906), setup: "ip link set eth1 mtu 1300", send: sendWhole(1372, through(6906)),
 			code: "too-big", message: "its 1400 bytes do not fit through eth1, whose MTU is 1300",
 		},
