@@ -19,6 +19,7 @@
 #define THREAD_SIZE 16384 /* x86-64 and arm64, without KASAN */
 
 const volatile bool has_reason = 0; /* kfree_skb's third argument: 5.17 and later */
+const volatile bool has_receiver = 0; /* its fourth, struct sock *rx_sk: 6.11 and later */
 
 /* Where a location lies. */
 enum site_kind {
@@ -28,6 +29,7 @@ enum site_kind {
 	SITE_QUEUE = 3,	      /* nf_queue failed */
 	SITE_NETFILTER = 4,   /* another netfilter function: synproxy, nfqueue, bridge */
 	SITE_TCP = 5,	      /* TCP, where a listening socket leaves what came to it */
+	SITE_COOKIE = 6,      /* the same of answers to SYN cookies, 6.9 and later */
 };
 
 struct site_range {
@@ -94,6 +96,8 @@ struct config {
 	u32 mib_listen_overflows;
 	u32 mib_queue_full;
 	u32 mib_deferred;
+	u32 listen_hooked; /* tcp_conn_request has a probe */
+	u32 pad;
 };
 
 /*

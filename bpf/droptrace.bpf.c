@@ -111,6 +111,7 @@ static __always_inline void start_event(struct scratch *s, u64 *ctx)
 	e->cpu = bpf_get_smp_processor_id();
 	s->context = (u64)ctx;
 	s->skb = ctx[0];
+	s->receiver = has_receiver ? ctx[3] : 0;
 	s->state = 0;
 	s->entries = 0;
 }
@@ -140,7 +141,7 @@ static __always_inline void handle(u32 level, struct scratch *s, struct per_cpu_
 	}
 	if (!c->ready)
 		return;
-	if (s->kind == SITE_TCP) {
+	if (s->kind >= SITE_TCP) {
 		step_handshake(level);
 		s->kind = SITE_OTHER;
 	}

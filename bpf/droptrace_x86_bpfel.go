@@ -63,6 +63,8 @@ type KernelConfig struct {
 	MibListenOverflows uint32
 	MibQueueFull       uint32
 	MibDeferred        uint32
+	ListenHooked       uint32
+	Pad                uint32
 }
 
 type KernelCpuAnchor struct {
@@ -640,6 +642,7 @@ type KernelScratch struct {
 	_           [4]byte
 	Context     uint64
 	Skb         uint64
+	Receiver    uint64
 	Net         uint64
 	State       uint64
 	Entries     uint64
@@ -804,6 +807,7 @@ const (
 	KernelVarExpressionTags    = "expression_tags"
 	KernelVarFilter            = "filter"
 	KernelVarHasReason         = "has_reason"
+	KernelVarHasReceiver       = "has_receiver"
 	KernelVarNewestCtNote      = "newest_ct_note"
 	KernelVarNewestNote        = "newest_note"
 	KernelVarShowResolved      = "show_resolved"
@@ -948,6 +952,7 @@ type KernelVariableSpecs struct {
 	ExpressionTags  *ebpf.VariableSpec `ebpf:"expression_tags"`
 	Filter          *ebpf.VariableSpec `ebpf:"filter"`
 	HasReason       *ebpf.VariableSpec `ebpf:"has_reason"`
+	HasReceiver     *ebpf.VariableSpec `ebpf:"has_receiver"`
 	NewestCtNote    *ebpf.VariableSpec `ebpf:"newest_ct_note"`
 	NewestNote      *ebpf.VariableSpec `ebpf:"newest_note"`
 	ShowResolved    *ebpf.VariableSpec `ebpf:"show_resolved"`
@@ -1056,6 +1061,7 @@ type KernelVariables struct {
 	ExpressionTags  *ebpf.Variable `ebpf:"expression_tags"`
 	Filter          *ebpf.Variable `ebpf:"filter"`
 	HasReason       *ebpf.Variable `ebpf:"has_reason"`
+	HasReceiver     *ebpf.Variable `ebpf:"has_receiver"`
 	NewestCtNote    *ebpf.Variable `ebpf:"newest_ct_note"`
 	NewestNote      *ebpf.Variable `ebpf:"newest_note"`
 	ShowResolved    *ebpf.Variable `ebpf:"show_resolved"`

@@ -52,7 +52,7 @@ enum event_flag {
 	FLAG_UNCALIBRATED = 1 << 19, /* netfilter's frame stood as calibration never saw it */
 	FLAG_EVAL_UNSEEN = 1 << 20, /* an eval's end was missed: the policy is not certain */
 	FLAG_DEFERRED = 1 << 21,    /* a bare ACK that TCP_DEFER_ACCEPT has no use for */
-	FLAG_OVERFLOW = 1 << 22,    /* an accept queue has overflowed since it was last looked */
+	FLAG_OVERFLOW = 1 << 22,    /* the packet found its accept queue full */
 	FLAG_HEADERLESS = 1 << 23,  /* there was no IP header yet: one of its socket's addresses */
 };
 

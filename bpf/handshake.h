@@ -5,8 +5,9 @@
  * With TCP_DEFER_ACCEPT the bare ACK of a handshake is thrown away on purpose: the
  * socket remembers it and takes the connection when data come (tcp_check_req). An
  * ACK that finds the accept queue full is freed at the same place, for no reason
- * either (before 6.14). This CPU's counters tell them apart: the kernel counts,
- * then frees, with nothing between.
+ * either. This CPU's counters tell them apart: the kernel counts, then frees, with
+ * nothing between. From 6.11 on the tracepoint names the socket, whose queue can be
+ * looked at.
  */
 #ifndef DROPTRACE_HANDSHAKE_H
 #define DROPTRACE_HANDSHAKE_H
@@ -14,6 +15,7 @@
 #include "mib.h"
 
 #define MAX_MIB_BASELINES 4096
+#define TCP_LISTEN 10
 
 struct mib_key {
 	u64 netns; /* cookie; inode before 5.14 */
@@ -28,22 +30,46 @@ struct {
 	__type(value, struct mib_counters);
 } mib_baselines SEC(".maps");
 
+static __always_inline struct mib_key mib_key_of(struct net *net)
+{
+	struct mib_key key = {};
+
+	if (bpf_core_field_exists(net->net_cookie))
+		key.netns = READ(net, net_cookie);
+	if (!key.netns)
+		key.netns = READ(net, ns.inum);
+	key.cpu = bpf_get_smp_processor_id();
+	return key;
+}
+
+static __always_inline void keep_mib(struct net *net, const struct mib_counters *now)
+{
+	struct mib_key key = mib_key_of(net);
+
+	bpf_map_update_elem(&mib_baselines, &key, now, BPF_ANY);
+}
+
+/* sk_acceptq_is_full */
+static __always_inline bool queue_is_full(struct sock *sk)
+{
+	return sk && READ(sk, __sk_common.skc_state) == TCP_LISTEN &&
+	       READ(sk, sk_ack_backlog) > READ(sk, sk_max_ack_backlog);
+}
+
 /*
  * Every deferred ACK is seen here, so that one count is one packet. Overflows count
- * refused SYNs too, which are not seen: one may have been this packet's. The first
- * look has nothing to compare with: there, what never happened did not happen now.
+ * refused SYNs, too: they are this packet's where a probe keeps the count of those.
+ * The first look has nothing to compare with: there, what never happened did not
+ * happen now.
  */
 static __always_inline u32 handshake_flags(const struct mib_counters *now,
-					   const struct mib_counters *last)
+					   const struct mib_counters *last, bool hooked)
 {
-	if (last && last->deferred <= now->deferred && last->overflows <= now->overflows) {
-		if (now->deferred != last->deferred)
-			return FLAG_DEFERRED;
-		return now->overflows != last->overflows ? FLAG_OVERFLOW : 0;
-	}
-	if (now->overflows)
-		return FLAG_OVERFLOW;
-	return now->deferred ? FLAG_DEFERRED : 0;
+	if (!last || last->deferred > now->deferred || last->overflows > now->overflows)
+		return now->deferred && !now->overflows ? FLAG_DEFERRED : 0;
+	if (now->deferred != last->deferred)
+		return FLAG_DEFERRED;
+	return hooked && now->overflows != last->overflows ? FLAG_OVERFLOW : 0;
 }
 
 static __always_inline bool has_no_reason(const struct event *e)
@@ -55,19 +81,24 @@ static __always_inline bool has_no_reason(const struct event *e)
 __noinline int step_handshake(u32 level)
 {
 	struct scratch *s = get_scratch(level);
-	struct mib_counters now = {}, *last;
-	struct mib_key key = {};
+	const struct config *c = get_config();
+	struct mib_counters now = {};
+	struct mib_key key;
+	struct event *e;
 
-	if (!s || !s->net || !has_no_reason(&s->event) || !read_mib(&now, (void *)s->net))
+	if (!s || !c || !s->net)
 		return 0;
-	key.netns = s->event.netns_cookie ?: s->event.netns;
-	key.cpu = bpf_get_smp_processor_id();
-	last = bpf_map_lookup_elem(&mib_baselines, &key);
-	s->event.flags |= handshake_flags(&now, last);
-	if (last)
-		*last = now;
-	else
-		bpf_map_update_elem(&mib_baselines, &key, &now, BPF_ANY);
+	e = &s->event;
+	if (s->kind == SITE_TCP && !has_no_reason(e))
+		return 0;
+	if (!read_mib(&now, (void *)s->net))
+		return 0;
+	key = mib_key_of((void *)s->net);
+	e->flags |= handshake_flags(&now, bpf_map_lookup_elem(&mib_baselines, &key),
+				    c->listen_hooked && !has_receiver);
+	keep_mib((void *)s->net, &now);
+	if (has_receiver && !(e->flags & FLAG_DEFERRED) && queue_is_full((void *)s->receiver))
+		e->flags |= FLAG_OVERFLOW;
 	return 0;
 }
 

@@ -10,8 +10,8 @@
 #define DROPTRACE_LISTEN_H
 
 #include "ctprobe.h"
+#include "handshake.h"
 #include "losses.h"
-#include "mib.h"
 
 struct listen_run {
 	u64 stack;
@@ -87,13 +87,15 @@ static __always_inline void request_exit(u64 stack)
 	struct listen_run *r = get_listen_run();
 	struct mib_counters now = {};
 	u32 kind = LISTEN_OTHER;
+	struct net *net;
 
 	if (!r || !below(stack, r->stack))
 		return;
 	r->stack = 0;
-	if (!read_mib(&now, READ((struct sock *)r->sk, __sk_common.skc_net.net)) ||
-	    now.drops == r->before.drops)
+	net = READ((struct sock *)r->sk, __sk_common.skc_net.net);
+	if (!read_mib(&now, net) || now.drops == r->before.drops)
 		return;
+	keep_mib(net, &now);
 	if (now.overflows != r->before.overflows)
 		kind = LISTEN_ACCEPT_QUEUE;
 	else if (now.queue_full != r->before.queue_full)

@@ -44,6 +44,7 @@ struct scratch {
 	struct frame_site site; /* kind 0: not calibrated */
 	u64 context;		/* ctx */
 	u64 skb;
+	u64 receiver; /* struct sock, where the tracepoint tells it */
 	u64 net;
 	u64 state;
 	u64 entries;

@@ -14,4 +14,5 @@ func (t *Tracer) attachListen(plan Plan, symbols Symbols) {
 		return // the plan's name says it
 	}
 	t.attached[function] = true
+	t.config.ListenHooked = 1
 }

@@ -192,6 +192,7 @@ func setConstants(coll *ebpf.CollectionSpec, o *Options, spec *btf.Spec) error {
 	}
 	for name, value := range map[string]any{
 		"has_reason":    arguments >= 3,
+		"has_receiver":  arguments >= 4,
 		"with_stack":    o.Stack,
 		"snaplen":       o.snaplen(),
 		"xt_capacity":   o.xtCapacity(),

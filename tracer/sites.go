@@ -15,6 +15,7 @@ const (
 	siteQueue     = 3
 	siteNetfilter = 4
 	siteTCP       = 5
+	siteCookie    = 6
 )
 
 // Classes of hook functions: enum hook_class of bpf/config.h.
@@ -42,6 +43,8 @@ func siteFunctions() []siteFunction {
 		{"tcp_v6_rcv", siteTCP},
 		{"tcp_v4_do_rcv", siteTCP}, // of SYN cookies, before 6.9
 		{"tcp_v6_do_rcv", siteTCP},
+		{"cookie_v4_check", siteCookie},
+		{"cookie_v6_check", siteCookie},
 		{"nf_queue", siteQueue},
 		{"__nf_queue", siteQueue},
 		{"nf_reinject", siteNetfilter},    // a program behind NFQUEUE said drop

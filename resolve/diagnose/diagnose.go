@@ -84,8 +84,7 @@ type Case struct {
 	Reason   string // the kernel's drop reason
 	Symbol   string // the function that freed it
 	Function string // with cause hook: the hook's function
-	// Overflow says that an accept queue of the namespace has overflowed, which
-	// may have been by this packet.
+	// Overflow says that the packet found its accept queue full.
 	Overflow bool
 	// Deferred says that the packet was a bare ACK which TCP_DEFER_ACCEPT has no
 	// use for.

@@ -42,7 +42,7 @@ func (d *diagnosis) kernel() []Why {
 		return d.tooBig()
 	case "NO_SOCKET":
 		if function == "cookie_v4_check" || function == "cookie_v6_check" {
-			return d.acceptQueue()
+			return nil // somebody listens, and Overflow says if it was the queue
 		}
 		return d.noListener()
 	case "IP_INHDR":

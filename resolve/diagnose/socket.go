@@ -29,15 +29,19 @@ func (d *diagnosis) noListener() []Why {
 }
 
 // acceptQueue: the packet ends a handshake, and the listening socket has no room for
-// the connection. That some wait for the program is what makes it certain.
+// the connection.
 func (d *diagnosis) acceptQueue() []Why {
 	l := d.fullest("tcp")
 	if l == nil {
 		return nil
 	}
+	waiting := fmt.Sprintf("%d connections wait", l.Waiting)
+	if l.Waiting == 1 {
+		waiting = "1 connection waits"
+	}
 	return []Why{{Code: AcceptQueueFull, Message: fmt.Sprintf(
-		"the accept queue of %s is full: %d connections wait for %s to accept them; it is too slow, or its listen() backlog (at most net.core.somaxconn%s) too short",
-		d.f.service(), l.Waiting, l.who(), d.setting("net/core/somaxconn"))}}
+		"the accept queue of %s is full: %s for %s; it accepts too slowly, or its listen() backlog (at most net.core.somaxconn%s) is too short",
+		d.f.service(), waiting, l.who(), d.setting("net/core/somaxconn"))}}
 }
 
 // receiveBuffer: the socket holds as much as its program lets it.
@@ -47,7 +51,7 @@ func (d *diagnosis) receiveBuffer() []Why {
 		return nil
 	}
 	return []Why{{Code: ReceiveBufferFull, Message: fmt.Sprintf(
-		"the receive buffer of %s is full: %d bytes wait for %s to read them; it is too slow, or its SO_RCVBUF (net.core.rmem_default%s unless it asks for more) too small",
+		"the receive buffer of %s is full: %d bytes wait for %s; it reads too slowly, or its SO_RCVBUF (net.core.rmem_default%s unless it asks for more) is too small",
 		d.f.service(), l.Waiting, l.who(), d.setting("net/core/rmem_default"))}}
 }
 

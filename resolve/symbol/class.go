@@ -37,7 +37,7 @@ type Free struct {
 	Empty    bool  // a TCP segment with no payload
 	ICMPType uint8 // where Protocol is ICMP or ICMPv6
 	// What the kernel counted just before: a bare ACK that TCP_DEFER_ACCEPT has no use
-	// for; a full accept queue, perhaps for another packet.
+	// for; a full accept queue.
 	Deferred, Overflow bool
 }
 

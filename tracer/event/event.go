@@ -62,7 +62,7 @@ const (
 	Uncalibrated                  // netfilter's frame stood as calibration never saw it
 	EvalUnseen                    // an eval's end was missed: the policy is not certain
 	Deferred                      // a bare ACK that TCP_DEFER_ACCEPT has no use for
-	Overflow                      // an accept queue has overflowed since it was last looked
+	Overflow                      // the packet found its accept queue full
 	Headerless                    // there was no IP header yet: Header begins with its socket's addresses
 )
 
