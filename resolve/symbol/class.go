@@ -122,7 +122,7 @@ func (f Free) ofTCP() Class {
 	switch flags := f.TCPFlags; {
 	case f.Protocol != 6, f.Overflow:
 		return Lost
-	case flags&(fin|rst) != 0, f.Deferred:
+	case flags&(fin|rst) != 0, f.Deferred && f.Empty:
 		return Done
 	case flags&(syn|ack) == syn && f.Reason != "":
 		return Done // with no reasons it may as well have met no socket
