@@ -136,6 +136,7 @@ type Route struct {
 	Device  string
 	Gateway netip.Addr // not valid where the address is on the link
 	Refused string     // the type of a route that leads nowhere: unreachable, prohibit, blackhole
+	MTU     int        // bytes; 0 where nothing but the interface's is known
 }
 
 // Interface is the state of an interface. Without Carrier its other end is gone.

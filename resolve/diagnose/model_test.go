@@ -3,6 +3,7 @@ package diagnose
 import (
 	"encoding/binary"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/droptrace/droptrace/resolve/replay"
@@ -163,7 +164,7 @@ type machine struct {
 	sysctls    map[string]string
 	listeners  map[string][]Listener // "tcp 80"
 	local      []string
-	routes     map[string]string // address to "eth1", "eth1 via 10.0.0.1" or "type blackhole"; others have none
+	routes     map[string]string // address to "eth1", "eth1 via 10.0.0.1 mtu 1400" or "type blackhole"; others have none
 	bridges    string
 	interfaces map[string]Interface
 	queues     int
@@ -189,8 +190,10 @@ func (m *machine) RouteTo(a netip.Addr) (Route, bool) {
 	if kind, refused := strings.CutPrefix(m.routes[a.String()], "type "); refused {
 		return Route{Refused: kind}, true
 	}
-	device, gateway, _ := strings.Cut(m.routes[a.String()], " via ")
+	device, mtu, _ := strings.Cut(m.routes[a.String()], " mtu ")
+	device, gateway, _ := strings.Cut(device, " via ")
 	r := Route{Device: device}
+	r.MTU, _ = strconv.Atoi(mtu)
 	r.Gateway, _ = netip.ParseAddr(gateway)
 	return r, true
 }

@@ -128,11 +128,22 @@ func (d *diagnosis) tooBig() []Why {
 		return nil
 	}
 	i, ok := d.c.Machine.Interface(r.Device)
-	if !ok || d.c.Packet.Length <= i.MTU {
+	if !ok {
 		return nil
 	}
-	message := fmt.Sprintf("its %d bytes do not fit through %s, whose MTU is %d, and it must not be fragmented; its sender is told by ICMP, which has to reach it",
-		d.c.Packet.Length, r.Device, i.MTU)
+	way, mtu := r.Device, i.MTU
+	if r.MTU != 0 && r.MTU < mtu { // of the route, or learned of a hop further on
+		way, mtu = fmt.Sprintf("the way to %s (ip route get)", d.f.Destination), r.MTU
+	}
+	if d.c.Packet.Length <= mtu {
+		return nil
+	}
+	message := fmt.Sprintf("its %d bytes do not fit through %s, whose MTU is %d, and it must not be fragmented",
+		d.c.Packet.Length, way, mtu)
+	if own, ok := d.c.Machine.Local(d.f.Source); !ok || own {
+		return []Why{{Code: TooBig, Message: message}}
+	}
+	message += "; its sender is told by ICMP, which has to reach it"
 	if d.f.HasTCP {
 		message += ", or lower TCP's MSS (iptables -j TCPMSS --clamp-mss-to-pmtu, nft tcp option maxseg size set rt mtu)"
 	}

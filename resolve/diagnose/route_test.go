@@ -29,6 +29,7 @@ func TestCausesOfRoutes(t *testing.T) {
 		{"NOT_SPECIFIED", "tcp_v4_rcv", machine{interfaces: away}, ""},     // received before that
 		{"PKT_TOO_BIG", "ip_forward", machine{routes: routes("eth1")}, ""}, // it would fit by now
 		{"PKT_TOO_BIG", "ip_forward", machine{routes: routes("eth1"), interfaces: narrow}, TooBig},
+		{"PKT_TOO_BIG", "ip_forward", machine{routes: routes("eth1 mtu 30")}, TooBig},
 		{"", "ip_forward", machine{routes: routes("eth1"), interfaces: narrow}, ""}, // it may be fragmented
 	} {
 		p := traffic{src: "203.0.113.9", dst: to, dport: 80, in: "eth0"}.packet()

@@ -73,7 +73,7 @@ func (m *Machine) RouteTo(to netip.Addr) (r diagnose.Route, ok bool) {
 		return r, false
 	}
 	r.Gateway, _ = netip.AddrFromSlice(found.Gw)
-	r.Gateway = r.Gateway.Unmap()
+	r.Gateway, r.MTU = r.Gateway.Unmap(), found.MTU
 	err = m.ns.Do(func() error {
 		link, err := netlink.LinkByIndex(found.LinkIndex)
 		if err == nil {

@@ -65,7 +65,7 @@ addr add 2001:db8::1/64 dev eth0 nodad
 route add unreachable 203.0.113.0/24
 route add blackhole 203.0.112.0/24
 route add prohibit 203.0.111.0/24
-route add 198.18.0.0/24 via 192.0.2.9
+route add 198.18.0.0/24 via 192.0.2.9 mtu 1400
 route add blackhole 2001:db8:2::/48
 route add prohibit 2001:db8:3::/48
 `
@@ -94,7 +94,7 @@ func TestAnswersAreTheNamespaces(t *testing.T) {
 		if a.local {
 			continue // by which device the kernel says so differs
 		}
-		if r.Device != a.device || r.Refused != a.refused || !ok || a.gateway != "" && r.Gateway.String() != a.gateway {
+		if r.Device != a.device || r.Refused != a.refused || !ok || a.gateway != "" && (r.Gateway.String() != a.gateway || r.MTU != 1400) {
 			t.Errorf("%s by %+v, %v", a.address, r, ok)
 		}
 	}
