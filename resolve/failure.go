@@ -9,31 +9,6 @@ import (
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
-// ConntrackFailure is a packet that failed to get its conntrack entry, or a
-// connection that lost its own. A field that is not known is zero and absent from
-// JSON.
-type ConntrackFailure struct {
-	Type   string    `json:"type"` // always "conntrack_failure"
-	Schema int       `json:"schema"`
-	Time   time.Time `json:"time"`
-
-	Packet Packet     `json:"packet"`
-	Netns  Netns      `json:"netns"`
-	Hook   string     `json:"hook,omitempty"`
-	In     *Interface `json:"in,omitempty"`
-	Out    *Interface `json:"out,omitempty"`
-	// Lost is whether the packet was; an evicted connection loses none.
-	Lost bool `json:"lost"`
-	// Conntrack is the packet's own entry, the one that lost.
-	Conntrack *Conntrack        `json:"conntrack,omitempty"`
-	Failure   conntrack.Failure `json:"failure"`
-	Why       []Why             `json:"why,omitempty"`
-	// Repeats counts failures folded into this one, itself not included. They
-	// have its cause, namespace and, unless Mixed, its flow.
-	Repeats uint64 `json:"repeats,omitempty"`
-	Mixed   bool   `json:"mixed,omitempty"`
-}
-
 // ResolveFailure names what a conntrack failure holds; nil where the event is
 // none. Of a drop it says only what has to do with conntrack.
 func (r *Resolver) ResolveFailure(ctx context.Context, e *event.Event, at time.Time) *ConntrackFailure {
@@ -54,8 +29,8 @@ func (r *Resolver) ResolveFailure(ctx context.Context, e *event.Event, at time.T
 	out.Hook, out.In, out.Out = d.Hook, d.In, d.Out
 	out.Conntrack = conntrack.Of(&e.CT, conntrack.Context{HZ: r.hz})
 	out.Failure = *r.failure(ctx, n, e)
-	message, fix := out.Failure.Explain(out.Conntrack)
-	out.Why = []Why{{Code: out.Failure.Code(), Message: message, Fix: fix}}
+	message, fix := conntrack.Explain(&out.Failure, out.Conntrack)
+	out.Why = []Why{{Code: conntrack.Code(&out.Failure), Message: message, Fix: fix}}
 	return out
 }
 
@@ -75,11 +50,11 @@ func (r *Resolver) dropFailure(ctx context.Context, n *namespace, e *event.Event
 		}
 	}
 	d.Conntrack.Failure = f
-	message, fix := f.Explain(d.Conntrack)
+	message, fix := conntrack.Explain(f, d.Conntrack)
 	if f.Certainty != string(Certain) {
 		message = "probably " + message
 	}
-	d.Why = append(d.Why, Why{Code: f.Code(), Message: message, Fix: fix})
+	d.Why = append(d.Why, Why{Code: conntrack.Code(f), Message: message, Fix: fix})
 	blameConntrack(e, d, f)
 }
 
@@ -113,7 +88,7 @@ func (r *Resolver) failure(ctx context.Context, n *namespace, e *event.Event) *c
 	if f.Table == nil && f.Cause == conntrack.ChainTooLong {
 		f.Table = facts.Table
 	}
-	f.FindOther(&e.CT, func(t *table.Tuple, zone uint16) (*table.Entry, error) {
+	conntrack.FindOther(f, &e.CT, func(t *table.Tuple, zone uint16) (*table.Entry, error) {
 		return n.ct.lookup(ctx, n, r.Ctnetlink, r.now(), t, zone)
 	})
 	if f.Cause == conntrack.NATPortCollision {

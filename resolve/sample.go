@@ -10,46 +10,6 @@ import (
 	"github.com/droptrace/droptrace/resolve/netns"
 )
 
-// ConntrackSample is how a namespace's conntrack table stands at one moment.
-type ConntrackSample struct {
-	Type   string    `json:"type"` // always "sample"
-	Schema int       `json:"schema"`
-	Time   time.Time `json:"time"`
-	Netns  Netns     `json:"netns"`
-
-	Table conntrack.Table `json:"table"`
-	// Total is what the kernel counted since the namespace came to be, and
-	// Delta since the sample before, Milliseconds ago; absent in the first.
-	Total        table.Counts  `json:"total"`
-	Delta        *table.Counts `json:"delta,omitempty"`
-	Milliseconds int           `json:"milliseconds,omitempty"`
-	Fill         *Fill         `json:"fill,omitempty"`
-}
-
-// Fill says who fills a table: the highest counts.
-type Fill struct {
-	Entries      uint64      `json:"entries"`
-	States       []FillState `json:"states"`
-	Sources      []FillCount `json:"sources"`
-	Destinations []FillCount `json:"destinations"` // protocol and port: "udp 53"
-}
-
-// FillState counts entries of one protocol and state.
-type FillState struct {
-	Protocol string `json:"protocol"`
-	State    string `json:"state,omitempty"` // TCP's
-	// Unreplied entries have seen no answer; assured ones are never evicted.
-	Unreplied bool   `json:"unreplied,omitempty"`
-	Assured   bool   `json:"assured,omitempty"`
-	Count     uint64 `json:"count"`
-}
-
-// FillCount is a key with its entries.
-type FillCount struct {
-	Key   string `json:"key"`
-	Count uint64 `json:"count"`
-}
-
 // listEvery is how often new namespaces are looked for: that takes 5 µs a process.
 const listEvery = 5 * time.Second
 

@@ -6,12 +6,14 @@ import (
 )
 
 // Code is the failure's name in a drop's why.
-func (f *Failure) Code() string { return "conntrack-" + string(f.Cause) }
+func Code(f *Failure) string { return "conntrack-" + string(f.Cause) }
 
 // Explain says in words what went wrong and what would mend it, with the numbers
 // that say so. s is the packet's own state and may be nil. There is no fix where
 // the kernel has nothing to set.
-func (f *Failure) Explain(s *State) (message, fix string) {
+func Explain(f *Failure, s *State) (message, fix string) { return (*failure)(f).explain(s) }
+
+func (f *failure) explain(s *State) (message, fix string) {
 	switch f.Cause {
 	case TableFull:
 		return f.explainFull()
@@ -46,7 +48,7 @@ func (f *Failure) Explain(s *State) (message, fix string) {
 	return "conntrack dropped the packet", ""
 }
 
-func (f *Failure) explainHelper() (message, fix string) {
+func (f *failure) explainHelper() (message, fix string) {
 	message = "a conntrack helper, or the sequence numbers it adjusts, refused the packet"
 	if f.Reason != "" {
 		message = "a conntrack helper refused the packet: " + f.Reason
@@ -54,7 +56,7 @@ func (f *Failure) explainHelper() (message, fix string) {
 	return message, "take the helper off this port: a CT --helper rule, nft ct helper set"
 }
 
-func (f *Failure) explainFull() (message, fix string) {
+func (f *failure) explainFull() (message, fix string) {
 	t := f.Table
 	if t == nil {
 		return "the conntrack table is full", f.largerTable()
@@ -68,7 +70,7 @@ func (f *Failure) explainFull() (message, fix string) {
 
 // largerTable doubles the limit, with buckets to match, as the kernel itself
 // proportions them (nf_conntrack_init_start: max = buckets since 5.15).
-func (f *Failure) largerTable() string {
+func (f *failure) largerTable() string {
 	if f.Table == nil || f.Table.Max == 0 {
 		return "raise net.netfilter.nf_conntrack_max, or exempt traffic that needs no conntrack: -t raw -j CT --notrack"
 	}
@@ -80,7 +82,7 @@ func (f *Failure) largerTable() string {
 	return fix
 }
 
-func (f *Failure) explainRace(s *State) (message, fix string) {
+func (f *failure) explainRace(s *State) (message, fix string) {
 	message = "two packets of one flow raced for its conntrack entry, and this one lost"
 	if s == nil || s.Original == nil {
 		return message, ""
@@ -96,7 +98,7 @@ func (f *Failure) explainRace(s *State) (message, fix string) {
 	return message, ""
 }
 
-func (f *Failure) explainPool() (message, fix string) {
+func (f *failure) explainPool() (message, fix string) {
 	message = "NAT gave this flow a port that another one already has: the pool has none left"
 	fix = "widen the SNAT range (more ports, more addresses), or add --random-fully (nft: fully-random)"
 	if p := f.Pool; p != nil && p.InUse > 0 {
@@ -106,7 +108,7 @@ func (f *Failure) explainPool() (message, fix string) {
 	return message, fix
 }
 
-func (f *Failure) bucketLoad() string {
+func (f *failure) bucketLoad() string {
 	if f.Table == nil || f.Table.Buckets == 0 {
 		return ""
 	}
@@ -115,7 +117,7 @@ func (f *Failure) bucketLoad() string {
 		2*float64(f.Table.Count)/float64(f.Table.Buckets))
 }
 
-func (f *Failure) moreBuckets() string {
+func (f *failure) moreBuckets() string {
 	if f.Table == nil || f.Table.Buckets == 0 {
 		return "raise net.netfilter.nf_conntrack_buckets"
 	}

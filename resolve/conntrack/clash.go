@@ -31,7 +31,7 @@ func bare(t event.CTTuple) event.CTTuple {
 
 // FindOther looks for the entry that was there first, where only counters told
 // that there was one. Of a clash it then says which kind it was.
-func (f *Failure) FindOther(loser *event.CTInfo, lookup func(*table.Tuple, uint16) (*table.Entry, error)) {
+func FindOther(f *Failure, loser *event.CTInfo, lookup func(*table.Tuple, uint16) (*table.Entry, error)) {
 	if f.Cause != Clash || f.Other != nil || loser.Present != event.CTEntry {
 		return
 	}

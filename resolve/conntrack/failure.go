@@ -6,71 +6,6 @@ import (
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
-// Cause is why a packet failed to get its conntrack entry, or lost it.
-type Cause string
-
-const (
-	TableFull           Cause = "table-full"
-	NoMemory            Cause = "no-memory"
-	EarlyDrop           Cause = "early-drop"            // a connection was evicted for another
-	SameFlowRace        Cause = "same-flow-race"        // two packets of one flow at once
-	NATPortCollision    Cause = "nat-port-collision"    // two flows, one translated tuple
-	Clash               Cause = "clash"                 // one of these two
-	ClashResolved       Cause = "clash-resolved"        // nothing was lost
-	ChainTooLong        Cause = "chain-too-long"        // 5.15 and later
-	Dying               Cause = "dying"                 // deleted before it was confirmed
-	Helper              Cause = "helper"                // a helper, or its sequence adjustment
-	NATInterfaceChanged Cause = "nat-interface-changed" // a masqueraded flow got another route
-	TCPReopenRace       Cause = "tcp-reopen-race"
-	Invalid             Cause = "invalid"
-	UnknownCause        Cause = "unknown"
-)
-
-// Failure is what is known of one. What is not known is zero and absent from
-// JSON.
-type Failure struct {
-	Cause     Cause  `json:"cause"`
-	Certainty string `json:"certainty"`        // certain probable unknown
-	Reason    string `json:"reason,omitempty"` // of invalid and helper: the kernel's own words
-	// Other is the entry that was there first, or that was evicted.
-	Other *Entry `json:"other,omitempty"`
-	Table *Table `json:"table,omitempty"` // of a table that is full
-	Pool  *Pool  `json:"pool,omitempty"`  // of a translated port that was taken
-	Note  string `json:"note,omitempty"`  // why it is not certain
-}
-
-// Entry is a conntrack entry that is not the packet's own.
-type Entry struct {
-	Status   []string `json:"status,omitempty"`
-	Original *Tuple   `json:"original,omitempty"`
-	Reply    *Tuple   `json:"reply,omitempty"`
-	Zone     uint16   `json:"zone,omitempty"`
-	Mark     uint32   `json:"mark,omitempty"`
-	TCPState string   `json:"tcp_state,omitempty"`
-	Timeout  *int     `json:"timeout,omitempty"` // seconds
-	NAT      []string `json:"nat,omitempty"`
-}
-
-// Table says how full a conntrack table is.
-type Table struct {
-	Count   uint64 `json:"count"`
-	Max     uint64 `json:"max"`
-	Buckets uint64 `json:"buckets,omitempty"`
-	// Growth in entries a second, less than 0 where it empties. Absent until
-	// it was looked at twice.
-	Growth *int `json:"growth,omitempty"`
-}
-
-// Pool says which of an address's ports are in use towards a destination.
-type Pool struct {
-	Address     string `json:"address"`
-	Destination string `json:"destination"` // address:port
-	Protocol    string `json:"protocol"`
-	InUse       int    `json:"in_use"`
-	Low         uint16 `json:"low"` // of the ports in use
-	High        uint16 `json:"high"`
-}
-
 // Facts are what the record alone does not say.
 type Facts struct {
 	Hook    string // the function that dropped, "" where it is not known
@@ -100,7 +35,7 @@ const (
 // or could not have missed, is certain.
 func FailureOf(e *event.Event, c Facts) *Failure {
 	f := &e.Failure
-	out := &Failure{Cause: UnknownCause, Certainty: certain}
+	out := &failure{Cause: UnknownCause, Certainty: certain}
 	if f.Other.Present == event.CTEntry {
 		out.Other = entryOf(&f.Other, c.HZ)
 	}
@@ -134,12 +69,15 @@ func FailureOf(e *event.Event, c Facts) *Failure {
 	if out.Cause == TableFull || out.Cause == EarlyDrop {
 		out.Table = c.Table
 	}
-	return out
+	return (*Failure)(out)
 }
+
+// failure is one whose cause is being found, or told.
+type failure Failure
 
 // invalid is for a packet that a protocol's tracker complained of. The complaint
 // alone does not prove that it was given no entry.
-func (f *Failure) invalid(e *event.Event, c Facts) {
+func (f *failure) invalid(e *event.Event, c Facts) {
 	f.Cause = Invalid
 	f.Reason = reason(e.Failure.Reason[:])
 	if !c.Dropped {
@@ -165,7 +103,7 @@ func reason(raw []byte) string {
 
 // byCounters decides by what moved on this CPU and by what the probes that stood
 // did not see.
-func (f *Failure) byCounters(e *event.Event, c Facts) {
+func (f *failure) byCounters(e *event.Event, c Facts) {
 	f.Certainty = probable
 	m := &e.Failure.Moved
 	switch {
@@ -186,7 +124,7 @@ func (f *Failure) byCounters(e *event.Event, c Facts) {
 }
 
 // confirm is for a new entry that did not get into the table.
-func (f *Failure) confirm(e *event.Event, m *event.Moved) {
+func (f *failure) confirm(e *event.Event, m *event.Moved) {
 	silent := e.Failure.Hooked&event.HookedClash != 0 // nf_ct_resolve_clash was not called
 	switch {
 	case m.ChainTooLong > 0:
@@ -217,7 +155,7 @@ func (f *Failure) confirm(e *event.Event, m *event.Moved) {
 }
 
 // helper is for an entry that is in the table, or was not refused by it.
-func (f *Failure) helper(e *event.Event, m *event.Moved) {
+func (f *failure) helper(e *event.Event, m *event.Moved) {
 	found := e.CT.CTInfo == ctEstablished || e.CT.CTInfo == ctReply
 	switch {
 	case found && e.Failure.AtHook == event.AtHookHelped:
@@ -234,7 +172,7 @@ func (f *Failure) helper(e *event.Event, m *event.Moved) {
 }
 
 // allocate is for a packet that was given no entry at all.
-func (f *Failure) allocate(e *event.Event, m *event.Moved, c Facts) {
+func (f *failure) allocate(e *event.Event, m *event.Moved, c Facts) {
 	notFull := e.Failure.Hooked&event.HookedFull != 0 // early_drop did not fail
 	full := c.Table != nil && c.Table.Max > 0 && float64(c.Table.Count) >= nearlyFull*float64(c.Table.Max)
 	switch {
@@ -258,7 +196,7 @@ func (f *Failure) allocate(e *event.Event, m *event.Moved, c Facts) {
 	}
 }
 
-func (f *Failure) unknown(note string) {
+func (f *failure) unknown(note string) {
 	f.Cause, f.Certainty, f.Note = UnknownCause, unknown, note
 }
 

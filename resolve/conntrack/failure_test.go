@@ -80,7 +80,7 @@ func TestCauseOfAFailure(t *testing.T) {
 			if got.Cause != tt.cause || got.Certainty != tt.certainty {
 				t.Errorf("%s, %s (%s), want %s, %s", got.Cause, got.Certainty, got.Note, tt.cause, tt.certainty)
 			}
-			if message, _ := got.Explain(nil); message == "" {
+			if message, _ := Explain(got, nil); message == "" {
 				t.Error("nothing to say about it")
 			}
 		})
@@ -112,7 +112,7 @@ func TestReasonLeavesOutWhatIsNotKnown(t *testing.T) {
 	if want := "SEQ is over upper bound (over the window)"; f.Reason != want {
 		t.Errorf("%q, want %q", f.Reason, want)
 	}
-	if _, fix := f.Explain(nil); !strings.Contains(fix, "nf_conntrack_tcp_be_liberal") {
+	if _, fix := Explain(f, nil); !strings.Contains(fix, "nf_conntrack_tcp_be_liberal") {
 		t.Errorf("fix %q", fix)
 	}
 }
@@ -120,18 +120,18 @@ func TestReasonLeavesOutWhatIsNotKnown(t *testing.T) {
 func TestAdviceHasTheNumbers(t *testing.T) {
 	growth := 40
 	f := &Failure{Cause: TableFull, Table: &Table{Count: 65536, Max: 65536, Buckets: 16384, Growth: &growth}}
-	message, fix := f.Explain(nil)
+	message, fix := Explain(f, nil)
 	if !strings.Contains(message, "65536 of 65536") || !strings.Contains(message, "40 more each second") ||
 		!strings.Contains(fix, "nf_conntrack_max=131072") || !strings.Contains(fix, "nf_conntrack_buckets=32768") {
 		t.Errorf("%q, %q", message, fix)
 	}
 	f = &Failure{Cause: NATPortCollision, Pool: &Pool{Address: "192.0.2.1", Destination: "10.0.0.2:53", Protocol: "udp", InUse: 2, Low: 5000, High: 5001}}
-	if message, fix = f.Explain(nil); !strings.Contains(message, "2 udp ports are in use (5000 to 5001)") || !strings.Contains(fix, "--random-fully") {
+	if message, fix = Explain(f, nil); !strings.Contains(message, "2 udp ports are in use (5000 to 5001)") || !strings.Contains(fix, "--random-fully") {
 		t.Errorf("%q, %q", message, fix)
 	}
 	f = &Failure{Cause: SameFlowRace}
 	dns := &State{Original: &Tuple{Protocol: "udp", DestinationPort: 53}}
-	if _, fix = f.Explain(dns); !strings.Contains(fix, "single-request-reopen") {
+	if _, fix = Explain(f, dns); !strings.Contains(fix, "single-request-reopen") {
 		t.Errorf("%q", fix)
 	}
 }
@@ -159,7 +159,7 @@ func TestWhoWasThereIsLookedUp(t *testing.T) {
 		{"not looked up", plain, nil, busy, Clash},
 	} {
 		f := &Failure{Cause: Clash}
-		f.FindOther(&tt.loser, func(tuple *table.Tuple, _ uint16) (*table.Entry, error) {
+		FindOther(f, &tt.loser, func(tuple *table.Tuple, _ uint16) (*table.Entry, error) {
 			if e, ok := tt.there[*tuple]; ok {
 				return &e, nil
 			}

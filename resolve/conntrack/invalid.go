@@ -4,7 +4,7 @@ import "strings"
 
 // explainInvalid knows the complaints of nf_conntrack_proto_tcp.c and its like by
 // a few words that stayed the same from 5.10 to 7.2.
-func (f *Failure) explainInvalid() (message, fix string) {
+func (f *failure) explainInvalid() (message, fix string) {
 	message = "conntrack called the packet invalid"
 	if f.Reason != "" {
 		message += ": " + f.Reason

@@ -1,38 +1,6 @@
 package conntrack
 
-import (
-	"net/netip"
-
-	"github.com/droptrace/droptrace/tracer/event"
-)
-
-// State is a packet's conntrack state at its drop. What is not known is zero and
-// absent from JSON.
-type State struct {
-	State    string   `json:"state"`            // new established related invalid untracked
-	Dir      string   `json:"dir,omitempty"`    // original reply
-	Status   []string `json:"status,omitempty"` // seen_reply assured confirmed snat dnat …
-	Original *Tuple   `json:"original,omitempty"`
-	Reply    *Tuple   `json:"reply,omitempty"`
-	Zone     uint16   `json:"zone,omitempty"`
-	Mark     uint32   `json:"mark,omitempty"`
-	TCPState string   `json:"tcp_state,omitempty"`
-	Timeout  *int     `json:"timeout,omitempty"` // seconds
-	NAT      []string `json:"nat,omitempty"`     // snat dnat
-	Failure  *Failure `json:"failure,omitempty"`
-}
-
-// Tuple is one direction of a conntrack entry; ports in host order.
-type Tuple struct {
-	Source          netip.Addr `json:"source"`
-	SourcePort      uint16     `json:"source_port,omitempty"`
-	Destination     netip.Addr `json:"destination"`
-	DestinationPort uint16     `json:"destination_port,omitempty"`
-	Protocol        string     `json:"protocol"`
-	ICMPType        *uint8     `json:"icmp_type,omitempty"`
-	ICMPCode        *uint8     `json:"icmp_code,omitempty"`
-	ICMPID          *uint16    `json:"icmp_id,omitempty"`
-}
+import "github.com/droptrace/droptrace/tracer/event"
 
 // Context is what the record alone does not say.
 type Context struct {

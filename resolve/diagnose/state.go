@@ -27,7 +27,7 @@ func (d *diagnosis) invalid() []Why {
 		return nil
 	}
 	if f := d.failure(); f != nil && f.Cause == conntrack.Invalid {
-		_, w.Fix = f.Explain(d.c.Conntrack)
+		_, w.Fix = conntrack.Explain(f, d.c.Conntrack)
 	}
 	return []Why{w}
 }

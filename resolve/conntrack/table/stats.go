@@ -19,20 +19,8 @@ type CPU struct {
 // Stats are a namespace's counters, one entry a CPU that exists.
 type Stats []CPU
 
-// Counts are counters summed over CPUs.
-type Counts struct {
-	Insert        uint64 `json:"insert"`
-	InsertFailed  uint64 `json:"insert_failed"`
-	Drop          uint64 `json:"drop"`
-	EarlyDrop     uint64 `json:"early_drop"`
-	ClashResolve  uint64 `json:"clash_resolve"`
-	ChainTooLong  uint64 `json:"chaintoolong"`
-	Invalid       uint64 `json:"invalid"`
-	SearchRestart uint64 `json:"search_restart"`
-	Found         uint64 `json:"found"`
-}
-
-func (c *Counts) add(d *CPU) {
+// add counts what one CPU has.
+func add(c *Counts, d *CPU) {
 	c.Insert += uint64(d.Insert)
 	c.InsertFailed += uint64(d.InsertFailed)
 	c.Drop += uint64(d.Drop)
@@ -48,7 +36,7 @@ func (c *Counts) add(d *CPU) {
 func (s Stats) Sum() Counts {
 	var c Counts
 	for i := range s {
-		c.add(&s[i])
+		add(&c, &s[i])
 	}
 	return c
 }
@@ -66,7 +54,7 @@ func (s Stats) Since(earlier Stats) Counts {
 		if b := before[d.ID]; b != nil {
 			d.subtract(b)
 		}
-		c.add(&d)
+		add(&c, &d)
 	}
 	return c
 }
