@@ -157,12 +157,12 @@ func (c *Capture) device(e *event.Event) {
 	switch {
 	case e.Hook != event.NoHook && e.InIndex != 0:
 		c.Direction = Inbound
-		c.Device = Interface{Index: e.InIndex, Name: cString(e.InName[:])}
+		c.Device = Interface{Index: e.InIndex, Name: event.Text(e.InName[:])}
 	case e.Hook != event.NoHook && e.OutIndex != 0:
 		c.Direction = Outbound
-		c.Device = Interface{Index: e.OutIndex, Name: cString(e.OutName[:])}
+		c.Device = Interface{Index: e.OutIndex, Name: event.Text(e.OutName[:])}
 	default:
-		c.Device = Interface{Index: e.DevIndex, Name: cString(e.DevName[:])}
+		c.Device = Interface{Index: e.DevIndex, Name: event.Text(e.DevName[:])}
 	}
 	if c.Direction == Outbound {
 		c.Reception = ReceptionUnknown

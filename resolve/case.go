@@ -43,7 +43,7 @@ func replayPacket(e *event.Event, d *Drop) replay.Packet {
 	}
 	if e.Hook == event.NoHook {
 		if e.DevIndex != 0 {
-			p.In = replay.Interface{Known: true, Index: e.DevIndex, Name: cString(e.DevName[:])}
+			p.In = replay.Interface{Known: true, Index: e.DevIndex, Name: event.Text(e.DevName[:])}
 		}
 		return p
 	}

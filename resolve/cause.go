@@ -78,7 +78,7 @@ func describe(c *ruleset.Chain, bases []*ruleset.Chain, hook string) *Rule {
 	}
 	if base := baseOf(bases, hook); base != nil {
 		out.BaseChain = base.Name
-		out.Priority = ref(base.Priority)
+		out.Priority = new(base.Priority)
 	}
 	return out
 }
@@ -125,7 +125,7 @@ func (r *Resolver) noRule(ctx context.Context, n *namespace, e *event.Event, d *
 		d.Cause = "rule" // there are rules here; which, if any, is what is not known
 	}
 	d.Attribution.Note = r.unknownNote(e)
-	if table := cString(e.Rule.Table[:]); table != "" && e.HookFn != 0 {
+	if table := event.Text(e.Rule.Table[:]); table != "" && e.HookFn != 0 {
 		r.knownTable(n, e, d)
 	}
 }

@@ -13,7 +13,7 @@ func resolveListen(e *event.Event, d *Drop) {
 	d.Location = "tcp_conn_request"
 	d.Reason = ""
 	if e.DevIndex != 0 {
-		d.In = &Interface{Index: e.DevIndex, Name: cString(e.DevName[:])}
+		d.In = &Interface{Index: e.DevIndex, Name: event.Text(e.DevName[:])}
 	}
 	q := &e.Listen
 	service := "the socket"

@@ -151,7 +151,7 @@ func TestRecordedDropsMatchAsTheirEvents(t *testing.T) {
 				state = d.Conntrack.State
 			}
 			want := live.MatchEvent(e) && live.MatchResolved("", "", state)
-			if got := MatchDrop(recorded, d, cString(e.DevName[:])); got != want {
+			if got := MatchDrop(recorded, d, event.Text(e.DevName[:])); got != want {
 				t.Fatalf("%q matches the recorded drop: %v, the live one: %v\n%+v\nconntrack %+v", live.Describe(), got, want, d.Packet, d.Conntrack)
 			}
 			if want {
@@ -205,7 +205,7 @@ func TestCaptureBeginsAsItsLinkTypeSays(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			e := &event.Event{Hook: event.NoHook, Protocol: 0x0800, Data: ether}
 			e.HeaderLen = uint16(copy(e.Header[:], ip))
-			e.Bytes = event.PacketBytes{Original: uint32(len(ether)), LinkLength: 14, DeviceType: arphrdEther}
+			e.Bytes = event.PacketBytes{Original: uint32(len(ether)), LinkLength: 14, DeviceType: 1}
 			tt.change(e)
 			var c Capture
 			c.Read(e)

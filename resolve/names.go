@@ -4,6 +4,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/resolve/symbol"
+	"github.com/droptrace/droptrace/tracer/event"
 )
 
 // maxNames bounds what is remembered of each kind; past it all of it is found anew.
@@ -55,7 +56,7 @@ func (r *Resolver) device(index uint32, name [16]byte) *Interface {
 	if i := r.names.interfaces[k]; i != nil {
 		return i
 	}
-	i := &Interface{Index: index, Name: cString(name[:])}
+	i := &Interface{Index: index, Name: event.Text(name[:])}
 	remember(&r.names.interfaces, k, i)
 	return i
 }

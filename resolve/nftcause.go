@@ -131,7 +131,7 @@ func missing(n *namespace, otherwise string) string {
 func nftNames(n *namespace, e *event.Event) *Rule {
 	out := &Rule{
 		Engine: string(ruleset.NFTables), Family: familyName(e.Rule.Family),
-		Table: cString(e.Rule.Table[:]), Chain: cString(e.Rule.Chain[:]),
+		Table: event.Text(e.Rule.Table[:]), Chain: event.Text(e.Rule.Chain[:]),
 	}
 	if n.nft == nil {
 		return out

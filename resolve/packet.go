@@ -26,7 +26,7 @@ func packetOf(e *event.Event) Packet {
 		out.Segments = int(e.GSOSegs)
 	}
 	if e.Flags&event.VLAN != 0 {
-		out.VLAN = ref(e.VLANTCI & 0xfff)
+		out.VLAN = new(e.VLANTCI & 0xfff)
 	}
 	return out
 }
@@ -37,10 +37,10 @@ func ReadPacket(etherType uint16, b []byte) Packet {
 	packet.Parse(packet.EtherType(etherType), b, &p)
 	out := headerOf(&p.Header)
 	if p.Tagged > 0 {
-		out.VLAN = ref(p.Tags[0] & 0xfff)
+		out.VLAN = new(p.Tags[0] & 0xfff)
 	}
 	if p.HasARP {
-		out.PayloadLength = ref(len(b) - tagLength*p.Tagged) // padding and all, as tcpdump counts
+		out.PayloadLength = new(len(b) - tagLength*p.Tagged) // padding and all, as tcpdump counts
 	}
 	if p.HasTCP {
 		out.TCP.Options = tcpOptions(optionBytes(&p, b))
@@ -70,8 +70,6 @@ func optionBytes(p *packet.Packet, b []byte) []byte {
 	}
 	return b[from:to]
 }
-
-func ref[T any](v T) *T { return &v }
 
 func headerOf(h *packet.Header) Packet {
 	// What a Packet points to, in one piece of memory.
@@ -108,9 +106,9 @@ func transportOf(h *packet.Header, out *Packet) {
 		out.TCP = &TCP{Seq: h.TCP.Seq, Ack: h.TCP.Ack, Window: h.TCP.Window, Urgent: h.TCP.Urgent}
 	}
 	if h.HasICMP {
-		out.ICMPType, out.ICMPCode = ref(h.ICMP.Type), ref(h.ICMP.Code)
+		out.ICMPType, out.ICMPCode = new(h.ICMP.Type), new(h.ICMP.Code)
 		if h.ICMP.HasEcho {
-			out.ICMPID, out.ICMPSeq = ref(h.ICMP.ID), ref(h.ICMP.Seq)
+			out.ICMPID, out.ICMPSeq = new(h.ICMP.ID), new(h.ICMP.Seq)
 		}
 		icmpOf(h, out)
 	}
@@ -133,9 +131,9 @@ func icmpOf(h *packet.Header, out *Packet) {
 	v6 := h.Protocol == packet.ProtoICMPv6
 	switch {
 	case v6 && h.ICMP.Type == 2: // packet too big
-		out.ICMPMTU = ref(binary.BigEndian.Uint32(h.ICMP.Rest[:]))
+		out.ICMPMTU = new(binary.BigEndian.Uint32(h.ICMP.Rest[:]))
 	case !v6 && h.ICMP.Type == 3 && h.ICMP.Code == 4: // fragmentation needed, RFC 1191
-		out.ICMPMTU = ref(uint32(binary.BigEndian.Uint16(h.ICMP.Rest[2:])))
+		out.ICMPMTU = new(uint32(binary.BigEndian.Uint16(h.ICMP.Rest[2:])))
 	case !v6 && h.ICMP.Type == 5: // redirect
 		out.ICMPGateway = netip.AddrFrom4(h.ICMP.Rest)
 	}

@@ -1,7 +1,6 @@
 package resolve
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -131,7 +130,7 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d 
 	r.dropFailure(ctx, n, e, d)
 	r.replayed(ctx, n, e, d)
 	if e.Flags&event.Sender != 0 && d.Hook == "output" {
-		d.Process = &Process{PID: int(e.PID), Command: cString(e.Comm[:])}
+		d.Process = &Process{PID: int(e.PID), Command: event.Text(e.Comm[:])}
 	}
 	if r.NoWhy {
 		d.Why = nil
@@ -219,11 +218,4 @@ func hookName(pf, hook uint8) string {
 		return "egress"
 	}
 	return fmt.Sprintf("hook %d", hook)
-}
-
-func cString(b []byte) string {
-	if i := bytes.IndexByte(b, 0); i >= 0 {
-		b = b[:i]
-	}
-	return string(b)
 }

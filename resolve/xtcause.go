@@ -62,7 +62,7 @@ func (r *Resolver) xtPlace(ctx context.Context, n *namespace, table *xtTable, en
 	}
 	d.Rule = describe(entry.Chain, nil, d.Hook)
 	if base := baseOf(table.Table.Chains, d.Hook); base != nil {
-		d.Rule.BaseChain, d.Rule.Priority = base.Name, ref(base.Priority)
+		d.Rule.BaseChain, d.Rule.Priority = base.Name, new(base.Priority)
 		r.at = replay.Place{Chain: entry.Chain, Rule: key.rule, Base: base}
 	}
 	if entry.Policy {
@@ -81,7 +81,7 @@ func (r *Resolver) xtPlace(ctx context.Context, n *namespace, table *xtTable, en
 // xtEntry finds the entry in the very blob that the kernel had, by its address:
 // rules of one size can take each other's place.
 func xtEntry(n *namespace, e *event.Event) (*xtTable, *xtables.Entry) {
-	table := n.xt[xtables.TableID{Family: familyName(e.Rule.Family), Name: cString(e.Rule.Table[:])}]
+	table := n.xt[xtables.TableID{Family: familyName(e.Rule.Family), Name: event.Text(e.Rule.Table[:])}]
 	if table == nil || table.watched == nil || table.watched.Address() != e.Rule.Address {
 		return nil, nil
 	}
@@ -104,7 +104,7 @@ func xtEntry(n *namespace, e *event.Event) (*xtTable, *xtables.Entry) {
 func xtNames(e *event.Event) *Rule {
 	return &Rule{
 		Engine: string(ruleset.IPTablesLegacy), Family: familyName(e.Rule.Family),
-		Table: cString(e.Rule.Table[:]), Chain: cString(e.Rule.Chain[:]),
+		Table: event.Text(e.Rule.Table[:]), Chain: event.Text(e.Rule.Chain[:]),
 	}
 }
 

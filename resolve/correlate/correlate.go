@@ -27,13 +27,13 @@ type Correlator struct {
 	emit func(*Result) error
 
 	index  index
-	window []*drop // recorded, not expired, about in order
-	ended  bool    // no more drops
-	over   bool    // no more frames
-	lastD  int64   // latest drop read
-	lastF  int64   // latest frame read
-	to     int64   // end of the recording, once known
-	found  []*drop
+	window []*recorded // recorded, not expired, about in order
+	ended  bool        // no more drops
+	over   bool        // no more frames
+	lastD  int64       // latest drop read
+	lastF  int64       // latest frame read
+	to     int64       // end of the recording, once known
+	found  []*recorded
 	// The packet that is looked at.
 	packet  identity
 	content []byte
@@ -118,14 +118,14 @@ func (c *Correlator) load(until int64) error {
 // add takes in one drop.
 func (c *Correlator) add(in *Drop) {
 	c.counts.Drops++
-	d := &drop{number: in.Number, at: in.Drop.Time.UnixNano(), drop: in.Drop}
+	d := &recorded{number: in.Number, at: in.Drop.Time.UnixNano(), drop: in.Drop}
 	c.lastD = max(c.lastD, d.at)
 	// Of a long time with nothing captured, before it or after it, nothing is kept.
 	if d.at < c.lastF-int64(slack+skew) || c.over && d.at > c.lastF+int64(skew) {
 		c.close(d)
 		return
 	}
-	d.group = &group{drops: []*drop{d}, open: 1}
+	d.group = &group{drops: []*recorded{d}, open: 1}
 	if d.id.read(in.EtherType, in.Bytes, nil) {
 		d.setFlows()
 		c.index.add(d)
@@ -229,7 +229,7 @@ func (c *Correlator) push(f *frame, status Status) *Result {
 	return r
 }
 
-func (c *Correlator) dropped(f *frame, d *drop, fragment bool) {
+func (c *Correlator) dropped(f *frame, d *recorded, fragment bool) {
 	c.counts.Dropped++
 	r := c.push(f, Dropped)
 	r.Drop, r.After, r.Fragment = &Found{d.number, d.drop}, time.Duration(d.at-f.at), fragment

@@ -411,7 +411,7 @@ func FuzzIdentity(f *testing.F) {
 				p.at(level)
 			}
 		}
-		d := drop{id: p, drop: new(resolve.Drop)}
+		d := recorded{id: p, drop: new(resolve.Drop)}
 		d.setFlows()
 		if !d.fits(&p) {
 			t.Error("a packet is not itself")

@@ -9,7 +9,7 @@ import (
 
 // setFlows lists how the packet may have looked on the wire: as it died, and as
 // its conntrack entry says that it came or would have gone on.
-func (d *drop) setFlows() {
+func (d *recorded) setFlows() {
 	d.flows = d.room[:0]
 	d.addFlow(d.id.flow)
 	d.inners = nil
@@ -40,7 +40,7 @@ func (d *drop) setFlows() {
 // it quotes: own and other are that one's, of the error's direction and of the
 // quoted packet's. Either end may have been translated, and who sent it may be
 // neither.
-func (d *drop) setErrorFlows(own, other *resolve.Tuple) {
+func (d *recorded) setErrorFlows(own, other *resolve.Tuple) {
 	if own == nil || other == nil {
 		return
 	}
@@ -63,14 +63,14 @@ func (d *drop) setErrorFlows(own, other *resolve.Tuple) {
 	}
 }
 
-func (d *drop) addFlow(f flow) {
+func (d *recorded) addFlow(f flow) {
 	if !slices.Contains(d.flows, f) {
 		d.flows = append(d.flows, f)
 	}
 }
 
 // tupleFlow is a tuple as a packet of its direction, or of the other, has it.
-func (d *drop) tupleFlow(t *resolve.Tuple, turned bool) flow {
+func (d *recorded) tupleFlow(t *resolve.Tuple, turned bool) flow {
 	f := flow{sourcePort: t.SourcePort, destinationPort: t.DestinationPort}
 	source, destination := t.Source, t.Destination
 	if turned {

@@ -6,8 +6,8 @@ import (
 	"github.com/droptrace/droptrace/resolve"
 )
 
-// drop is a recorded drop within the window.
-type drop struct {
+// recorded is a recorded drop within the window.
+type recorded struct {
 	number uint64
 	at     int64
 	drop   *resolve.Drop
@@ -33,7 +33,7 @@ type frame struct {
 	at     int64
 	bytes  []byte // from the network header on
 	ether  uint16
-	drops  []*drop
+	drops  []*recorded
 
 	decided bool
 	matched bool
@@ -43,7 +43,7 @@ type frame struct {
 // once no packet can join them.
 type group struct {
 	into   *group // that this one became part of
-	drops  []*drop
+	drops  []*recorded
 	frames []*frame
 	open   int // drops that may still get candidates
 }
@@ -79,7 +79,7 @@ func join(a, b *group) *group {
 
 // decide finds the matches that nothing else can be: a drop with one candidate
 // left has it, if no other drop has only that one too.
-func (g *group) decide(match func(*frame, *drop)) {
+func (g *group) decide(match func(*frame, *recorded)) {
 	for again := true; again; {
 		again = false
 		for _, d := range g.drops {
@@ -98,7 +98,7 @@ func (g *group) decide(match func(*frame, *drop)) {
 }
 
 // only returns the one candidate that is left.
-func (d *drop) only() (f *frame) {
+func (d *recorded) only() (f *frame) {
 	for _, c := range d.frames {
 		switch {
 		case c.decided:
@@ -112,14 +112,14 @@ func (d *drop) only() (f *frame) {
 }
 
 // disputed reports whether another drop has no other candidate either.
-func (f *frame) disputed(by *drop) bool {
-	return slices.ContainsFunc(f.drops, func(d *drop) bool {
+func (f *frame) disputed(by *recorded) bool {
+	return slices.ContainsFunc(f.drops, func(d *recorded) bool {
 		return d != by && !d.decided && (d.unsure || d.only() == f)
 	})
 }
 
 // left returns the drops that a packet may still be.
-func (f *frame) left() (drops []*drop) {
+func (f *frame) left() (drops []*recorded) {
 	for _, d := range f.drops {
 		if !d.matched {
 			drops = append(drops, d)

@@ -49,7 +49,7 @@ const disorder = int64(5 * time.Millisecond)
 
 // bucket holds the drops of one hash, about in the order of time.
 type bucket struct {
-	drops []*drop
+	drops []*recorded
 	// crowded: between these times packets found too many drops here.
 	crowdedFrom, crowdedTo int64
 }
@@ -67,7 +67,7 @@ type index struct {
 	datagrams map[uint64]*bucket
 }
 
-func (x *index) add(d *drop) {
+func (x *index) add(d *recorded) {
 	level := d.id.level()
 	x.count[level]++
 	for i := range d.flows {
@@ -87,7 +87,7 @@ func (x *index) add(d *drop) {
 }
 
 // addCut makes the references only; the caller inserts.
-func (x *index) addCut(d *drop, f *flow) {
+func (x *index) addCut(d *recorded, f *flow) {
 	for level := 0; level <= maxLevel; level++ {
 		if level > 0 && (level < minLevel || len(d.id.content) < 1<<level) {
 			continue
@@ -97,7 +97,7 @@ func (x *index) addCut(d *drop, f *flow) {
 }
 
 // wantCut is called before the first packet that was cut is looked for.
-func (x *index) wantCut(known []*drop) {
+func (x *index) wantCut(known []*recorded) {
 	if x.cut != nil {
 		return
 	}
@@ -122,7 +122,7 @@ type ref struct {
 	hash uint64
 }
 
-func (r ref) insert(d *drop) {
+func (r ref) insert(d *recorded) {
 	b := r.in[r.hash]
 	if b == nil {
 		b = new(bucket)
@@ -135,7 +135,7 @@ func (r ref) insert(d *drop) {
 }
 
 // remove takes out a drop that no later packet can be.
-func (x *index) remove(d *drop) {
+func (x *index) remove(d *recorded) {
 	x.count[d.id.level()]--
 	for _, r := range d.refs {
 		b := r.in[r.hash]
@@ -154,7 +154,7 @@ func (x *index) remove(d *drop) {
 }
 
 // crowded reports whether the drop's candidates were too many to be kept.
-func (d *drop) crowded(from, to int64) bool {
+func (d *recorded) crowded(from, to int64) bool {
 	for _, r := range d.refs {
 		if b := r.in[r.hash]; b != nil && b.crowdedTo != 0 && b.crowdedTo >= from && b.crowdedFrom <= to {
 			return true
@@ -165,7 +165,7 @@ func (d *drop) crowded(from, to int64) bool {
 
 // find appends the drops that the packet may be; more is true where there are too
 // many.
-func (x *index) find(p *identity, from, to int64, dst []*drop) (found []*drop, more bool) {
+func (x *index) find(p *identity, from, to int64, dst []*recorded) (found []*recorded, more bool) {
 	top := p.level()
 	look := func(in map[uint64]*bucket, level int) {
 		b := in[x.hash.of(p, &p.flow, p.at(level), level)]
@@ -209,7 +209,7 @@ func (b *bucket) crowd(from, to int64) {
 }
 
 // fits compares what was hashed, and what no order can be made of.
-func (d *drop) fits(p *identity) bool {
+func (d *recorded) fits(p *identity) bool {
 	q := &d.id
 	n := min(len(p.content), len(q.content))
 	return p.fixed == q.fixed && p.ttl >= q.ttl &&
@@ -218,7 +218,7 @@ func (d *drop) fits(p *identity) bool {
 }
 
 // findDatagram finds the drops that a fragment may have been part of.
-func (x *index) findDatagram(p *identity, from, to int64, dst []*drop) []*drop {
+func (x *index) findDatagram(p *identity, from, to int64, dst []*recorded) []*recorded {
 	addresses := p.flow
 	addresses.sourcePort, addresses.destinationPort = 0, 0
 	b := x.datagrams[x.hash.ofDatagram(&addresses, p.fragment.datagram, p.fragment.transport)]

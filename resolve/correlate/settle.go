@@ -26,7 +26,7 @@ func (c *Correlator) expire(before int64) {
 
 // decide closes a group.
 func (c *Correlator) decide(g *group) {
-	g.decide(func(f *frame, d *drop) {
+	g.decide(func(f *frame, d *recorded) {
 		c.counts.Matched++
 		c.dropped(f, d, false)
 	})
@@ -49,7 +49,7 @@ func (c *Correlator) decide(g *group) {
 }
 
 // close counts a drop that was not matched.
-func (c *Correlator) close(d *drop) {
+func (c *Correlator) close(d *recorded) {
 	switch {
 	case d.decided:
 		return
@@ -69,7 +69,7 @@ func (c *Correlator) close(d *drop) {
 }
 
 // mayBeAny reports whether one of its candidates is no other drop's for certain.
-func (d *drop) mayBeAny() bool {
+func (d *recorded) mayBeAny() bool {
 	for _, f := range d.frames {
 		if !f.matched {
 			return true
@@ -88,7 +88,7 @@ func (c *Correlator) giveUp(g *group) {
 	for _, d := range g.drops {
 		d.unsure = true
 		d.frames = nil
-		d.group = &group{drops: []*drop{d}, open: 1}
+		d.group = &group{drops: []*recorded{d}, open: 1}
 		if d.expired {
 			c.close(d)
 		}

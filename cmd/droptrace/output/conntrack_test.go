@@ -28,8 +28,8 @@ func poolFailure() *resolve.ConntrackFailure {
 			Other: &conntrack.Entry{Original: tuple("10.0.0.8", "198.51.100.2", 1000, 53),
 				Reply: tuple("198.51.100.2", "192.0.2.1", 53, 5000), NAT: []string{"snat"}}},
 	}
-	message, fix := conntrack.Explain(f.Failure, f.Conntrack)
-	f.Why = []resolve.Why{{Code: conntrack.Code(f.Failure), Message: message, Fix: fix}}
+	message, fix := conntrack.Explain(&f.Failure, f.Conntrack)
+	f.Why = []resolve.Why{{Code: conntrack.Code(&f.Failure), Message: message, Fix: fix}}
 	return f
 }
 

@@ -145,23 +145,23 @@ func (d *decoder) drop(record []byte, at time.Time, r *Record) error {
 	if common == nil {
 		return errVerdict
 	}
-	drop := *common
-	drop.Time = at
+	out := *common
+	out.Time = at
 	c := &r.Capture
 	c.Parsed, c.Tagged = v.parsed, v.flags&taggedBytes != 0
-	if drop.In != nil && drop.In.Name == c.Device.Name {
-		c.Device.Index = drop.In.Index
-	} else if drop.Out != nil && drop.Out.Name == c.Device.Name {
-		c.Device.Index = drop.Out.Index
+	if out.In != nil && out.In.Name == c.Device.Name {
+		c.Device.Index = out.In.Index
+	} else if out.Out != nil && out.Out.Name == c.Device.Name {
+		c.Device.Index = out.Out.Index
 	}
 	if v.packet == nil {
 		etherType, b := network(c.Link, c.Data, c.Tagged)
-		drop.Packet = resolve.ReadPacket(etherType, b[:min(len(b), v.parsed)])
+		out.Packet = resolve.ReadPacket(etherType, b[:min(len(b), v.parsed)])
 	}
-	if err := v.apply(&drop); err != nil {
+	if err := v.apply(&out); err != nil {
 		return err
 	}
-	r.Drop = &drop
+	r.Drop = &out
 	return nil
 }
 
