@@ -45,12 +45,12 @@ func ofEntry(info *event.CTInfo, c Context) *State {
 	}
 	// One piece of memory: there may be one of these with each drop of a flood.
 	s := &struct {
-		State
+		state           State
 		original, reply Tuple
 		status          [6]string
 		nat             [2]string
 	}{}
-	s.State = State{
+	s.state = State{
 		State:    name,
 		Dir:      dir,
 		Status:   appendStatus(s.status[:0], info.Status),
@@ -62,9 +62,9 @@ func ofEntry(info *event.CTInfo, c Context) *State {
 		NAT:      appendNAT(s.nat[:0], info),
 	}
 	if info.Original.Proto == protoTCP {
-		s.TCPState = TCPState(info.TCPState)
+		s.state.TCPState = TCPState(info.TCPState)
 	}
-	return &s.State
+	return &s.state
 }
 
 func stateName(info uint8) (state, dir string) {

@@ -10,11 +10,11 @@ import (
 // acceptBelow finds the accept that the packet would have come to, had the drop
 // not stood before it.
 func (d *diagnosis) acceptBelow() []Why {
-	drop := d.dropper()
-	if drop.rule == nil {
+	by := d.dropper()
+	if by.rule == nil {
 		return nil
 	}
-	e := d.without(drop.rule)
+	e := d.without(by.rule)
 	below := d.acceptedBy(e.rulesets, e.now(d.c.Place.Base), &d.c.Packet)
 	if below == nil {
 		return nil
@@ -23,16 +23,16 @@ func (d *diagnosis) acceptBelow() []Why {
 	w := Why{Code: AcceptBelowDrop, Message: fmt.Sprintf("%s would accept it, but stands below %s",
 		d.ruleName(below), d.placeName(d.c.Place))}
 	if m := stateMatchOf(below); m != nil && d.inConnection() {
-		if !drop.shape.broad() && !d.answers(&drop.shape) {
+		if !by.shape.broad() && !d.answers(&by.shape) {
 			return nil
 		}
 		w.Code = EstablishedBelowDrop
 		w.Message = fmt.Sprintf("it belongs to an open connection, and %s, which accepts those, stands below %s",
 			d.ruleName(below), d.placeName(d.c.Place))
-	} else if s := shapeOf(below); !s.narrower(&drop.shape) && (!drop.shape.broad() || len(s.conditions) == 0) {
+	} else if s := shapeOf(below); !s.narrower(&by.shape) && (!by.shape.broad() || len(s.conditions) == 0) {
 		// The drop is an exception from what is accepted below it.
 		return nil
-	} else if !s.narrower(&drop.shape) && !s.anchored() {
+	} else if !s.narrower(&by.shape) && !s.anchored() {
 		if own, ok := specOf(&d.f, d.c.Hook.Name); ok {
 			w.Fix = d.fix(own) // the whole rule would undo the drop
 		}
@@ -44,12 +44,12 @@ func (d *diagnosis) acceptBelow() []Why {
 
 // answers reports whether the packet is an answer or an error that a drop takes by
 // its service, which is that of the other side.
-func (d *diagnosis) answers(drop *shape) bool {
+func (d *diagnosis) answers(by *shape) bool {
 	ct := &d.c.Packet.Conntrack
-	if len(drop.doubts) > 0 || drop.odd || ct.State == ruleset.CTEstablished && (!ct.Entry || ct.Direction != 1) {
+	if len(by.doubts) > 0 || by.odd || ct.State == ruleset.CTEstablished && (!ct.Entry || ct.Direction != 1) {
 		return false
 	}
-	for _, m := range drop.matches {
+	for _, m := range by.matches {
 		if m.Set != nil && !m.Set.Anonymous || networkField(m) && !looksAt(m, ruleset.IPProtocol) {
 			return false
 		}

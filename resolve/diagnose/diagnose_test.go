@@ -44,7 +44,7 @@ func TestAcceptBelowDrop(t *testing.T) {
 	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
 	base := m.base("INPUT", "input", "ACCEPT")
 	m.rule("INPUT", "", with(tcp(22), accept)...)
-	d := m.rule("INPUT", "-p tcp -m tcp --dport 80 -j DROP", with(tcp(80), drop)...)
+	d := m.rule("INPUT", "-p tcp -m tcp --dport 80 -j DROP", with(tcp(80), drops)...)
 	m.rule("INPUT", `-s 203.0.113.0/24 -p tcp -m tcp --dport 80 -m comment --comment "it's $(reboot)" -j ACCEPT`,
 		with(tcp(80), src("203.0.113.0/24"), accept)...)
 	c := dropAt(web, base, d, m.rulesets())
@@ -66,7 +66,7 @@ func TestAcceptBelowDropInUserChain(t *testing.T) {
 	user := m.chain("user")
 	m.rule("input", "jump user", jump(user))
 	m.rule("input", "tcp dport { 80, 443 } counter packets 12 bytes 700 accept", with(tcp(80), accept)...)
-	d := m.rule("user", "tcp dport 80 drop", with(tcp(80), drop)...)
+	d := m.rule("user", "tcp dport 80 drop", with(tcp(80), drops)...)
 	check(t, dropAt(web, base, d, m.rulesets()), Why{AcceptBelowDrop,
 		"rule 2 of input (handle 2) would accept it, but stands below rule 1 of user (handle 3)",
 		"nft insert rule inet filter input handle 1 'tcp dport { 80, 443 } counter accept'"})
@@ -75,7 +75,7 @@ func TestAcceptBelowDropInUserChain(t *testing.T) {
 func TestEstablishedBelowDrop(t *testing.T) {
 	m := newModel(ruleset.IPTablesLegacy, "ip", "filter")
 	base := m.base("INPUT", "input", "accept")
-	d := m.rule("INPUT", "-p tcp -j DROP", proto(packet.ProtoTCP), drop)
+	d := m.rule("INPUT", "-p tcp -j DROP", proto(packet.ProtoTCP), drops)
 	m.rule("INPUT", "-m state --state RELATED,ESTABLISHED -j ACCEPT",
 		state(ruleset.CTEstablished|ruleset.CTRelated), accept)
 	c := dropAt(web, base, d, m.rulesets())
@@ -268,7 +268,7 @@ func inSet(s *ruleset.Set) *ruleset.Match {
 func TestSetMember(t *testing.T) {
 	m := newModel(ruleset.NFTables, "inet", "filter")
 	base := m.base("input", "input", "accept")
-	d := m.rule("input", "", inSet(set(m.Table, "quarantine", "203.0.113.9/32")), drop)
+	d := m.rule("input", "", inSet(set(m.Table, "quarantine", "203.0.113.9/32")), drops)
 	check(t, dropAt(web, base, d, m.rulesets()), Why{SetMember,
 		"it is in the set quarantine, whose members rule 1 of input (handle 1) drops: element 203.0.113.9",
 		"nft delete element inet filter quarantine '{ 203.0.113.9 }'"})
@@ -276,7 +276,7 @@ func TestSetMember(t *testing.T) {
 	// A network of which the packet's sender is one: taking it out opens more.
 	m = newModel(ruleset.NFTables, "inet", "filter")
 	base = m.base("input", "input", "accept")
-	d = m.rule("input", "", inSet(set(m.Table, "quarantine", "203.0.113.0/24")), drop)
+	d = m.rule("input", "", inSet(set(m.Table, "quarantine", "203.0.113.0/24")), drops)
 	check(t, dropAt(web, base, d, m.rulesets()), Why{SetMember,
 		"it is in the set quarantine, whose members rule 1 of input (handle 1) drops: element 203.0.113.0/24", ""})
 }
@@ -319,14 +319,14 @@ func TestMeantDrops(t *testing.T) {
 	t.Run("blocklist", func(t *testing.T) {
 		m := newModel(ruleset.NFTables, "inet", "filter")
 		base := m.base("input", "input", "accept")
-		d := m.rule("input", "", inSet(set(m.Table, "blocklist4", "203.0.113.0/24")), drop)
+		d := m.rule("input", "", inSet(set(m.Table, "blocklist4", "203.0.113.0/24")), drops)
 		check(t, dropAt(web, base, d, m.rulesets()), Why{Code: MeantDrop,
 			Message: "203.0.113.9 is in the blocklist blocklist4 of rule 1 of input (handle 1): the drop looks meant"})
 	})
 	t.Run("one host", func(t *testing.T) {
 		m := newModel(ruleset.NFTables, "inet", "filter")
 		base := m.base("input", "input", "accept")
-		d := m.rule("input", "", src("203.0.113.9/32"), drop)
+		d := m.rule("input", "", src("203.0.113.9/32"), drops)
 		m.rule("input", "", with(tcp(80), accept)...)
 		check(t, dropAt(web, base, d, m.rulesets()), Why{Code: MeantDrop,
 			Message: "rule 1 of input (handle 1) names 203.0.113.9 itself as its source: the drop looks meant"})
@@ -344,7 +344,7 @@ func TestMeantDrops(t *testing.T) {
 func TestInvalid(t *testing.T) {
 	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
 	base := m.base("INPUT", "input", "accept")
-	d := m.rule("INPUT", "", state(ruleset.CTInvalid), drop)
+	d := m.rule("INPUT", "", state(ruleset.CTInvalid), drops)
 	p := web
 	p.flags = packet.ACK
 	c := dropAt(p, base, d, m.rulesets())
@@ -442,8 +442,8 @@ func TestFixOfTwoBaseChains(t *testing.T) {
 func TestNothingIsSaidWithoutProof(t *testing.T) {
 	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
 	base := m.base("INPUT", "input", "accept")
-	d := m.rule("INPUT", "", with(tcp(80), drop)...)
-	other := m.rule("INPUT", "", with(tcp(81), drop)...)
+	d := m.rule("INPUT", "", with(tcp(80), drops)...)
+	other := m.rule("INPUT", "", with(tcp(81), drops)...)
 	t.Run("a rule that means what it says", func(t *testing.T) {
 		check(t, dropAt(web, base, d, m.rulesets()))
 	})
@@ -467,7 +467,7 @@ func TestNothingIsSaidWithoutProof(t *testing.T) {
 func TestDoubtBeforeTheDropIsSettledByIt(t *testing.T) {
 	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
 	base := m.base("INPUT", "input", "drop")
-	m.rule("INPUT", "", &ruleset.Opaque{Kind: "rt", Understood: true, MayFail: true}, drop)
+	m.rule("INPUT", "", &ruleset.Opaque{Kind: "rt", Understood: true, MayFail: true}, drops)
 	m.rule("INPUT", "", &ruleset.Opaque{Kind: "recent", Understood: true, MayFail: true}, accept)
 	m.rule("INPUT", "", with(tcp(80), src("10.0.0.0/8"), accept)...)
 	check(t, dropAt(web, base, nil, m.rulesets()), Why{SourceTooNarrow,

@@ -16,7 +16,7 @@ type dropper struct {
 	// shape is that of all rules from there to the drop together.
 	shape shape
 	// by is the map that sent it there, where the last step was one.
-	by *ruleset.VerdictMap
+	lookup *ruleset.VerdictMap
 }
 
 // dropper is found by the way the packet went. Its rule is nil for a policy.
@@ -47,7 +47,7 @@ func (d *diagnosis) dropper() dropper {
 		out.shape.matches = append(slices.Clip(s.matches), out.shape.matches...)
 		out.shape.doubts = append(slices.Clip(s.doubts), out.shape.doubts...)
 		out.shape.odd = out.shape.odd || s.odd
-		out.by = verdictMap(from)
+		out.lookup = verdictMap(from)
 	}
 	return out
 }

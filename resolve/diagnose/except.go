@@ -10,9 +10,9 @@ import (
 // excepted tells a whitelist that is written as a drop: the rule drops what is not
 // from a source, to a destination, by an interface or in a set.
 func (d *diagnosis) excepted() []Why {
-	drop := d.dropper()
-	s := &drop.shape
-	if drop.rule == nil || s.odd || len(s.doubts) > 0 || !d.f.ip() {
+	by := d.dropper()
+	s := &by.shape
+	if by.rule == nil || s.odd || len(s.doubts) > 0 || !d.f.ip() {
 		return nil
 	}
 	var not *ruleset.Match
@@ -30,12 +30,12 @@ func (d *diagnosis) excepted() []Why {
 	}
 	only := *not
 	only.Negate = false
-	w, ok := d.exception(&only, d.ruleName(drop.rule))
+	w, ok := d.exception(&only, d.ruleName(by.rule))
 	if !ok {
 		return nil
 	}
 	// A rule about all that an interface takes in is there against forged sources.
-	if s.anchored() && d.accepts(d.without(drop.rule).rulesets, &d.c.Packet) {
+	if s.anchored() && d.accepts(d.without(by.rule).rulesets, &d.c.Packet) {
 		w.Fix = d.spare(&only)
 	}
 	return []Why{w}
@@ -100,11 +100,11 @@ func (d *diagnosis) memberText(m *ruleset.Match) (string, bool) {
 // came by: nft's `fib saddr . iif oif missing`. That it held is the kernel's word: it
 // dropped the packet.
 func (d *diagnosis) forged() []Why {
-	drop := d.dropper()
-	if drop.rule == nil || drop.shape.odd || len(drop.shape.doubts) > 0 || d.c.Machine == nil {
+	by := d.dropper()
+	if by.rule == nil || by.shape.odd || len(by.shape.doubts) > 0 || d.c.Machine == nil {
 		return nil
 	}
-	for _, m := range drop.shape.matches {
+	for _, m := range by.shape.matches {
 		key, result, ok := m.Fields[0].IsFIB()
 		if !ok || key&ruleset.FIBSource == 0 || key&ruleset.FIBIn == 0 || result == ruleset.FIBType {
 			continue
@@ -115,11 +115,11 @@ func (d *diagnosis) forged() []Why {
 			return nil
 		case back.Device == "":
 			return []Why{{Code: ReversePath, Message: fmt.Sprintf(
-				"%s drops what no route leads back to, and there is none to its source %s", d.ruleName(drop.rule), d.f.Source)}}
+				"%s drops what no route leads back to, and there is none to its source %s", d.ruleName(by.rule), d.f.Source)}}
 		}
 		return []Why{{Code: ReversePath, Message: fmt.Sprintf(
 			"%s drops what comes in by another interface than answers leave by: it came in by %s, and answers to its source %s leave by %s",
-			d.ruleName(drop.rule), orNone(d.f.in), d.f.Source, back.Device)}}
+			d.ruleName(by.rule), orNone(d.f.in), d.f.Source, back.Device)}}
 	}
 	return nil
 }

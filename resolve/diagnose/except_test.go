@@ -12,12 +12,12 @@ func TestWhitelistWrittenAsADrop(t *testing.T) {
 		drop []ruleset.Statement
 		want Why
 	}{
-		"one service": {with(tcp(80), negated(src("10.0.0.0/8")), drop), Why{SourceTooNarrow,
+		"one service": {with(tcp(80), negated(src("10.0.0.0/8")), drops), Why{SourceTooNarrow,
 			"rule 1 of INPUT drops what does not come from 10.0.0.0/8, and it came from 203.0.113.9",
 			"iptables-nft -I INPUT 1 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"}},
-		"all of a source": {[]ruleset.Statement{negated(src("10.0.0.0/8")), drop}, Why{SourceTooNarrow,
+		"all of a source": {[]ruleset.Statement{negated(src("10.0.0.0/8")), drops}, Why{SourceTooNarrow,
 			"rule 1 of INPUT drops what does not come from 10.0.0.0/8, and it came from 203.0.113.9", ""}},
-		"an interface": {with(tcp(80), negated(in("eth9")), drop), Why{InterfaceMismatch,
+		"an interface": {with(tcp(80), negated(in("eth9")), drops), Why{InterfaceMismatch,
 			"rule 1 of INPUT drops what does not come in by eth9, and it came in by eth0",
 			"iptables-nft -I INPUT 1 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"}},
 	} {
@@ -31,7 +31,7 @@ func TestWhitelistWrittenAsADrop(t *testing.T) {
 
 	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
 	base := m.base("INPUT", "input", "accept")
-	d := m.rule("INPUT", "", negated(src("10.0.0.0/8")), negated(in("eth9")), drop)
+	d := m.rule("INPUT", "", negated(src("10.0.0.0/8")), negated(in("eth9")), drops)
 	check(t, dropAt(web, base, d, m.rulesets())) // either may be what it is for
 }
 
@@ -40,13 +40,13 @@ func TestWhitelistOfASetWrittenAsADrop(t *testing.T) {
 	base := m.base("in", "input", "accept")
 	ok := &ruleset.Set{Table: m.Table, Name: "ok", Complete: true}
 	not := &ruleset.Match{Fields: []ruleset.Field{ruleset.IPSource}, Set: ok, Negate: true}
-	d := m.rule("in", "", with(tcp(80), not, drop)...)
+	d := m.rule("in", "", with(tcp(80), not, drops)...)
 	check(t, dropAt(web, base, d, m.rulesets()), Why{SetMember,
 		"rule 1 of in (handle 1) drops what is not in the set ok, and 203.0.113.9 is not",
 		"nft add element ip fw ok '{ 203.0.113.9 }'"})
 
 	// Another rule asks the set, too: who is in it is not this rule's alone to say.
-	m.rule("in", "", with(tcp(443), not, drop)...)
+	m.rule("in", "", with(tcp(443), not, drops)...)
 	check(t, dropAt(web, base, d, m.rulesets()), Why{SetMember,
 		"rule 1 of in (handle 1) drops what is not in the set ok, and 203.0.113.9 is not",
 		"nft insert rule ip fw in handle 1 ip saddr 203.0.113.9 tcp dport 80 accept"})
@@ -56,7 +56,7 @@ func TestReversePathByARule(t *testing.T) {
 	m := newModel(ruleset.NFTables, "inet", "fw")
 	base := m.base("pre", "input", "accept")
 	missing := equal([]byte{0, 0, 0, 0}, ruleset.FIB(ruleset.FIBSource|ruleset.FIBIn, ruleset.FIBOutIndex))
-	d := m.rule("pre", "", missing, drop)
+	d := m.rule("pre", "", missing, drops)
 	c := dropAt(web, base, d, m.rulesets())
 	c.Machine = &machine{routes: map[string]string{"203.0.113.9": "eth7"}}
 	check(t, c, Why{ReversePath, "rule 1 of pre (handle 1) drops what comes in by another interface than answers leave by: " +

@@ -74,8 +74,8 @@ var (
 
 // passes reports whether a rule keeps the packet from the drop: as an accept, or
 // in the drop's own chain as a return.
-func passes(s *shape, r, drop *ruleset.Rule) bool {
-	return s.is(ruleset.Accept) || s.is(ruleset.Return) && drop != nil && r.Chain == drop.Chain
+func passes(s *shape, r, by *ruleset.Rule) bool {
+	return s.is(ruleset.Accept) || s.is(ruleset.Return) && by != nil && r.Chain == by.Chain
 }
 
 // over reports whether the rule is for what exceeds its limit. A drop without that

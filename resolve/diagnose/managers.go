@@ -12,14 +12,14 @@ func (d *diagnosis) managers() []Why {
 	if !d.agrees {
 		return nil
 	}
-	drop := d.c.Place
+	by := d.c.Place
 	for _, other := range d.otherBases() {
 		r := d.acceptsIn(other)
 		if r == nil {
 			continue
 		}
 		return []Why{{Code: TwoManagers, Message: fmt.Sprintf("%s accepts it, but that ends only %s: %s is asked %s and drops it",
-			d.ruleName(r), label(other), label(drop.Base), order(drop.Base, other))}}
+			d.ruleName(r), label(other), label(by.Base), order(by.Base, other))}}
 	}
 	return nil
 }
@@ -27,8 +27,8 @@ func (d *diagnosis) managers() []Why {
 // otherBases are the base chains of the hook that filter and are of another
 // engine or owner.
 func (d *diagnosis) otherBases() []*ruleset.Chain {
-	drop := d.c.Place
-	owner := tableOwner(drop.Base.Table)
+	by := d.c.Place
+	owner := tableOwner(by.Base.Table)
 	var out []*ruleset.Chain
 	for _, rs := range d.c.Rulesets {
 		for _, t := range rs.Tables {
@@ -36,10 +36,10 @@ func (d *diagnosis) otherBases() []*ruleset.Chain {
 				continue
 			}
 			for _, c := range t.Chains {
-				if c == drop.Base || c.Hook != drop.Base.Hook || c.Type != "filter" && t.Name != "filter" {
+				if c == by.Base || c.Hook != by.Base.Hook || c.Type != "filter" && t.Name != "filter" {
 					continue
 				}
-				if t.Engine != drop.Base.Table.Engine || tableOwner(t) != owner {
+				if t.Engine != by.Base.Table.Engine || tableOwner(t) != owner {
 					out = append(out, c)
 				}
 			}

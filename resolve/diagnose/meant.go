@@ -40,8 +40,8 @@ var blocklist = regexp.MustCompile(`(?i)(^|[^a-z])(block|black|ban|deny|denied|d
 // blocked tells rules that name the packet's sender, alone or in a list that is
 // called one of those to keep out.
 func (d *diagnosis) blocked() []Why {
-	drop := d.dropper()
-	r, s := drop.rule, &drop.shape
+	by := d.dropper()
+	r, s := by.rule, &by.shape
 	if r == nil || !d.f.ip() {
 		return nil
 	}
@@ -66,16 +66,16 @@ func (d *diagnosis) blocked() []Why {
 
 // listed tells a rule for those that are in a list of xt_recent.
 func (d *diagnosis) listed() []Why {
-	drop := d.dropper()
-	if drop.rule == nil || drop.shape.odd || len(drop.shape.doubts) != 1 || !d.holds(&drop.shape) {
+	by := d.dropper()
+	if by.rule == nil || by.shape.odd || len(by.shape.doubts) != 1 || !d.holds(&by.shape) {
 		return nil
 	}
-	l := drop.shape.doubts[0]
+	l := by.shape.doubts[0]
 	name := recentList.FindStringSubmatch(l.Text)
-	if l.Kind != "recent" || name == nil || strings.Contains(l.Text, "! ") || limitOf(&drop.shape) != nil {
+	if l.Kind != "recent" || name == nil || strings.Contains(l.Text, "! ") || limitOf(&by.shape) != nil {
 		return nil
 	}
-	return meant("it is in the list %s of %s (/proc/net/xt_recent/%[1]s): the drop looks meant", name[1], d.ruleName(drop.rule))
+	return meant("it is in the list %s of %s (/proc/net/xt_recent/%[1]s): the drop looks meant", name[1], d.ruleName(by.rule))
 }
 
 var recentList = regexp.MustCompile(`--(?:rcheck|update|remove)\b.* --name ([^ ]+)`)
@@ -100,8 +100,8 @@ func (d *diagnosis) scanned() []Why {
 	if !ok {
 		return nil
 	}
-	if drop := d.dropper(); drop.rule != nil && !d.byDefault() {
-		if drop.shape.has(ruleset.TCPFlags, ruleset.CTState) == nil {
+	if by := d.dropper(); by.rule != nil && !d.byDefault() {
+		if by.shape.has(ruleset.TCPFlags, ruleset.CTState) == nil {
 			return nil
 		}
 	}

@@ -94,7 +94,7 @@ func jump(c *ruleset.Chain) *ruleset.Verdict {
 
 var (
 	accept = verdict(ruleset.Accept)
-	drop   = verdict(ruleset.Drop)
+	drops  = verdict(ruleset.Drop)
 	reject = verdict(ruleset.Reject)
 )
 

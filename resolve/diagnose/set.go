@@ -14,8 +14,8 @@ import (
 
 // dropSet: the dropping rule asks for members of a set, and the packet is one.
 func (d *diagnosis) dropSet() []Why {
-	drop := d.dropper()
-	r, s := drop.rule, &drop.shape
+	by := d.dropper()
+	r, s := by.rule, &by.shape
 	if r == nil {
 		return nil
 	}
@@ -41,13 +41,13 @@ func (d *diagnosis) dropSet() []Why {
 // dropMap: the dropping rule looks the verdict up, and the packet's is a drop. What
 // taking the element out would let through is not the packet's alone to say.
 func (d *diagnosis) dropMap() []Why {
-	drop := d.dropper()
-	if drop.rule == nil {
+	by := d.dropper()
+	if by.rule == nil {
 		return nil
 	}
-	m := drop.by
+	m := by.lookup
 	if m == nil {
-		m = verdictMap(drop.rule)
+		m = verdictMap(by.rule)
 	}
 	if m == nil {
 		return nil
@@ -60,11 +60,11 @@ func (d *diagnosis) dropMap() []Why {
 	if !m.Set.Anonymous {
 		name += " " + m.Set.Name
 	}
-	name += " of " + d.ruleName(drop.rule)
+	name += " of " + d.ruleName(by.rule)
 	switch {
-	case e.Verdict.Kind == ruleset.Drop && drop.rule == d.c.Place.Rule:
+	case e.Verdict.Kind == ruleset.Drop && by.rule == d.c.Place.Rule:
 		return []Why{{Code: VerdictMap, Message: fmt.Sprintf("%s drops %s", name, element)}}
-	case e.Verdict.Target != nil && drop.rule != d.c.Place.Rule:
+	case e.Verdict.Target != nil && by.rule != d.c.Place.Rule:
 		return []Why{{Code: VerdictMap, Message: fmt.Sprintf("%s sends %s to %s, where %s drops it",
 			name, element, e.Verdict.Target.Name, d.placeName(d.c.Place))}}
 	}

@@ -17,9 +17,9 @@ func (d *diagnosis) invalid() []Why {
 		return nil
 	}
 	w := Why{Code: ConntrackInvalid}
-	drop := d.dropper()
-	if m := drop.shape.has(ruleset.CTState); m != nil && d.match(m) == replay.Yes {
-		w.Message = fmt.Sprintf("conntrack calls it invalid, and %s drops what is: %s", d.ruleName(drop.rule), d.whyInvalid())
+	by := d.dropper()
+	if m := by.shape.has(ruleset.CTState); m != nil && d.match(m) == replay.Yes {
+		w.Message = fmt.Sprintf("conntrack calls it invalid, and %s drops what is: %s", d.ruleName(by.rule), d.whyInvalid())
 	} else if d.byDefault() {
 		w.Message = fmt.Sprintf("conntrack calls it invalid, and no rule of %s accepts it so before %s: %s",
 			d.c.Place.Base.Name, d.placeName(d.c.Place), d.whyInvalid())

@@ -14,11 +14,11 @@ import (
 func TestExceptionsAreNoMisplacedDrops(t *testing.T) {
 	recent := &ruleset.Opaque{Kind: "recent", Understood: true, MayFail: true}
 	for name, test := range map[string]struct{ drop, accept []ruleset.Statement }{
-		"one service, accepted the rest":   {with(tcp(80), drop), []ruleset.Statement{accept}},
-		"one service of accepted networks": {with(tcp(80), drop), []ruleset.Statement{src("203.0.113.0/24"), accept}},
-		"a network, accepted a service":    {[]ruleset.Statement{src("203.0.113.0/24"), drop}, with(tcp(80), accept)},
-		"too many, accepted the same":      {with(tcp(80), recent, drop), with(tcp(80), accept)},
-		"not a SYN, accepted the service":  {[]ruleset.Statement{negated(equal([]byte{1}, ruleset.TCPFlags)), drop}, with(tcp(80), accept)},
+		"one service, accepted the rest":   {with(tcp(80), drops), []ruleset.Statement{accept}},
+		"one service of accepted networks": {with(tcp(80), drops), []ruleset.Statement{src("203.0.113.0/24"), accept}},
+		"a network, accepted a service":    {[]ruleset.Statement{src("203.0.113.0/24"), drops}, with(tcp(80), accept)},
+		"too many, accepted the same":      {with(tcp(80), recent, drops), with(tcp(80), accept)},
+		"not a SYN, accepted the service":  {[]ruleset.Statement{negated(equal([]byte{1}, ruleset.TCPFlags)), drops}, with(tcp(80), accept)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newModel(ruleset.IPTablesNFT, "ip", "filter")
@@ -33,7 +33,7 @@ func TestExceptionsAreNoMisplacedDrops(t *testing.T) {
 func TestAcceptBelowADropOfAllIsNotMovedWhole(t *testing.T) {
 	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
 	base := m.base("INPUT", "input", "accept")
-	d := m.rule("INPUT", "-i eth0 -j DROP", in("eth0"), drop)
+	d := m.rule("INPUT", "-i eth0 -j DROP", in("eth0"), drops)
 	m.rule("INPUT", "-s 203.0.113.0/24 -j ACCEPT", src("203.0.113.0/24"), accept)
 	check(t, dropAt(web, base, d, m.rulesets()), Why{AcceptBelowDrop,
 		"rule 2 of INPUT would accept it, but stands below rule 1 of INPUT",
@@ -48,7 +48,7 @@ func TestDropByAChainThatOnlyDrops(t *testing.T) {
 		logdrop := m.chain("LOGDROP")
 		m.rule("INPUT", "", append(conditions, jump(logdrop))...)
 		m.rule("LOGDROP", "-m limit --limit 3/min -j LOG", &ruleset.Opaque{Kind: "limit", Understood: true, MayFail: true})
-		return dropAt(web, base, m.rule("LOGDROP", "-j DROP", drop), m.rulesets())
+		return dropAt(web, base, m.rule("LOGDROP", "-j DROP", drops), m.rulesets())
 	}
 	check(t, build(inSet(set(nil, "blocklist", "203.0.113.0/24"))), Why{Code: MeantDrop,
 		Message: "203.0.113.9 is in the blocklist blocklist of rule 1 of INPUT: the drop looks meant"})
@@ -72,7 +72,7 @@ func TestDropUpToALimit(t *testing.T) {
 		m := newModel(ruleset.IPTablesNFT, "ip", "filter")
 		base := m.base("INPUT", "input", "accept")
 		kind, _, _ := strings.Cut(strings.TrimPrefix(text, "-m "), " ")
-		d := m.rule("INPUT", "-p tcp "+text+" -j DROP", with(tcp(80), &ruleset.Opaque{Kind: kind, Understood: true, MayFail: true, Text: text}, drop)...)
+		d := m.rule("INPUT", "-p tcp "+text+" -j DROP", with(tcp(80), &ruleset.Opaque{Kind: kind, Understood: true, MayFail: true, Text: text}, drops)...)
 		if got := Diagnose(dropAt(web, base, d, m.rulesets())); len(got) > 0 != want {
 			t.Errorf("%s: %+v", text, got)
 		}
@@ -200,7 +200,7 @@ func TestListOfRecent(t *testing.T) {
 		m := newModel(ruleset.IPTablesNFT, "ip", "filter")
 		base := m.base("INPUT", "input", "accept")
 		recent := &ruleset.Opaque{Kind: "recent", Understood: true, MayFail: true, Text: "-m recent " + text + " --mask 255.255.255.255 --rsource"}
-		return dropAt(web, base, m.rule("INPUT", recent.Text+" -j DROP", recent, drop), m.rulesets())
+		return dropAt(web, base, m.rule("INPUT", recent.Text+" -j DROP", recent, drops), m.rulesets())
 	}
 	check(t, build("--rcheck --name bad"), Why{Code: MeantDrop,
 		Message: "it is in the list bad of rule 1 of INPUT (/proc/net/xt_recent/bad): the drop looks meant"})
@@ -216,7 +216,7 @@ func TestRaisedLimitKeepsTheVerdict(t *testing.T) {
 	} {
 		m := newModel(ruleset.NFTables, "inet", "fw")
 		base := m.base("in", "input", "accept")
-		d := m.rule("in", statement, with(tcp(80), &ruleset.Opaque{Kind: "limit", Understood: true, MayFail: true, Text: "limit"}, drop)...)
+		d := m.rule("in", statement, with(tcp(80), &ruleset.Opaque{Kind: "limit", Understood: true, MayFail: true, Text: "limit"}, drops)...)
 		got := Diagnose(dropAt(web, base, d, m.rulesets()))
 		if len(got) != 1 || got[0].Fix != "nft replace rule inet fw in handle 1 "+want {
 			t.Errorf("%s: %+v", statement, got)
@@ -245,7 +245,7 @@ func TestDropBehindAReturnUpToALimit(t *testing.T) {
 		m.rule("INPUT", "-p tcp -j FLOOD", proto(packet.ProtoTCP), jump(flood))
 		m.rule("INPUT", "-p tcp -m tcp --dport 80 -j ACCEPT", with(tcp(80), accept)...)
 		m.rule("FLOOD", doubt.Text+" -j RETURN", doubt, verdict(ruleset.Return))
-		return dropAt(web, base, m.rule("FLOOD", "-j DROP", drop), m.rulesets())
+		return dropAt(web, base, m.rule("FLOOD", "-j DROP", drops), m.rulesets())
 	}
 	check(t, build(&ruleset.Opaque{Kind: "limit", Understood: true, MayFail: true, Text: "-m limit --limit 9/sec"}), Why{RateLimit,
 		"rule 1 of FLOOD lets it through only up to a limit, which was exceeded (-m limit --limit 9/sec); choose a higher LIMIT",
