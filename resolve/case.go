@@ -4,13 +4,14 @@ import (
 	"encoding/binary"
 
 	"github.com/droptrace/droptrace/resolve/diagnose"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
 // caseOf is what a diagnosis is told of a drop, without its ruleset.
-func (r *Resolver) caseOf(n *namespace, e *event.Event, d *Drop) *diagnose.Case {
+func (r *Resolver) caseOf(n *namespace, e *event.Event, d *drop.Drop) *diagnose.Case {
 	c := &diagnose.Case{
 		Packet:  replayPacket(e, d),
 		Verdict: d.Verdict, Cause: d.Cause, Reason: d.Reason, Function: d.Function,
@@ -32,7 +33,7 @@ func (r *Resolver) caseOf(n *namespace, e *event.Event, d *Drop) *diagnose.Case 
 }
 
 // replayPacket is the packet as rules saw it at its drop.
-func replayPacket(e *event.Event, d *Drop) replay.Packet {
+func replayPacket(e *event.Event, d *drop.Drop) replay.Packet {
 	p := replay.Packet{
 		EtherType: e.Protocol, Bytes: e.Packet(), Length: d.Packet.IPLength,
 		Mark: e.Mark, MarkKnown: true, PacketType: int(e.PktType), UID: -1, GID: -1,
@@ -57,7 +58,7 @@ func replayPacket(e *event.Event, d *Drop) replay.Packet {
 	return p
 }
 
-func replayConntrack(e *event.Event, d *Drop) replay.Conntrack {
+func replayConntrack(e *event.Event, d *drop.Drop) replay.Conntrack {
 	var c replay.Conntrack
 	if d.Conntrack == nil {
 		return c

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/tracer/event"
 )
@@ -14,7 +15,7 @@ import (
 const queueFailed = "queue_failed"
 
 // resolveCause fills in cause, verdict, rule and attribution.
-func (r *Resolver) resolveCause(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
+func (r *Resolver) resolveCause(ctx context.Context, n *namespace, e *event.Event, d *drop.Drop) {
 	switch e.Rule.Kind {
 	case event.RuleNFT:
 		r.nftRule(ctx, n, e, d)
@@ -26,7 +27,7 @@ func (r *Resolver) resolveCause(ctx context.Context, n *namespace, e *event.Even
 		d.Cause, d.Attribution.Method = "hook", "hook"
 		d.Function = r.hookFunction(e.HookFn)
 		if evaluatesRules(d.Function) {
-			d.Attribution = Attribution{Certainty: Unknown,
+			d.Attribution = drop.Attribution{Certainty: drop.Unknown,
 				Note: "a module with rules was loaded just before the drop; it is known from now on"}
 		}
 	default:
@@ -72,8 +73,8 @@ func methodName(m event.Method) string {
 }
 
 // describe names a chain, and the base chain of this hook that leads to it.
-func describe(c *ruleset.Chain, bases []*ruleset.Chain, hook string) *Rule {
-	out := &Rule{
+func describe(c *ruleset.Chain, bases []*ruleset.Chain, hook string) *drop.Rule {
+	out := &drop.Rule{
 		Engine: string(c.Table.Engine), Family: c.Table.Family, Table: c.Table.Name, Chain: c.Name,
 	}
 	if base := baseOf(bases, hook); base != nil {
@@ -101,20 +102,20 @@ func baseOf(bases []*ruleset.Chain, hook string) *ruleset.Chain {
 
 // noRule tells the rest: no netfilter in it, or netfilter that did not say which
 // rule.
-func (r *Resolver) noRule(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
+func (r *Resolver) noRule(ctx context.Context, n *namespace, e *event.Event, d *drop.Drop) {
 	function := r.location(e.Location).function
 	if e.Hook == event.NoHook && !strings.HasPrefix(function, "nf") {
 		return // the kernel's own reason is the answer
 	}
 	d.Cause = "hook"
-	d.Attribution.Certainty = Unknown
+	d.Attribution.Certainty = drop.Unknown
 	switch function {
 	case "nf_queue", "__nf_queue":
 		d.Verdict, d.Function = queueFailed, function
 		d.Attribution.Note = "no program listens to this NFQUEUE, or its queue is full"
 		return
 	case "nf_reinject", "nfqnl_reinject", "nfqnl_recv_verdict":
-		d.Function, d.Attribution.Certainty, d.Attribution.Method = function, Certain, "hook"
+		d.Function, d.Attribution.Certainty, d.Attribution.Method = function, drop.Certain, "hook"
 		d.Attribution.Note = "the program behind NFQUEUE said drop"
 		return
 	}
@@ -131,7 +132,7 @@ func (r *Resolver) noRule(ctx context.Context, n *namespace, e *event.Event, d *
 }
 
 // knownTable serves drops whose table or base chain is certain but not the rule.
-func (r *Resolver) knownTable(n *namespace, e *event.Event, d *Drop) {
+func (r *Resolver) knownTable(n *namespace, e *event.Event, d *drop.Drop) {
 	if e.Rule.ChainHandle != 0 {
 		d.Rule = nftNames(n, e)
 		d.Rule.BaseChain, d.Rule.Chain = d.Rule.Chain, ""

@@ -7,6 +7,7 @@ import (
 
 	"github.com/droptrace/droptrace/resolve/conntrack"
 	"github.com/droptrace/droptrace/resolve/conntrack/table"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 const (
@@ -29,16 +30,16 @@ const (
 type ctView struct {
 	reader *table.Reader
 
-	now    *conntrack.Table
+	now    *drop.ConntrackTable
 	read   time.Time
-	before *conntrack.Table // an older reading, for growth
+	before *drop.ConntrackTable // an older reading, for growth
 	since  time.Time
 
 	lookups     int
 	lookupsFrom time.Time
 	found       map[lookupKey]*table.Entry // in this second
 
-	pools    map[table.Tuple]*conntrack.Pool
+	pools    map[table.Tuple]*drop.PortPool
 	poolNext time.Time
 }
 
@@ -58,7 +59,7 @@ func (v *ctView) close() {
 }
 
 // usage is how full the table is; nil where that cannot be read.
-func (v *ctView) usage(n *namespace, now time.Time) *conntrack.Table {
+func (v *ctView) usage(n *namespace, now time.Time) *drop.ConntrackTable {
 	if v.now != nil && now.Sub(v.read) < usageFor {
 		return v.now
 	}
@@ -70,7 +71,7 @@ func (v *ctView) usage(n *namespace, now time.Time) *conntrack.Table {
 	if err != nil {
 		return nil
 	}
-	u := &conntrack.Table{Count: l.Count, Max: l.Max, Buckets: l.Buckets}
+	u := &drop.ConntrackTable{Count: l.Count, Max: l.Max, Buckets: l.Buckets}
 	if v.before == nil || now.Sub(v.since) > 10*growthOver {
 		v.before, v.since = u, now
 	} else if passed := now.Sub(v.since); passed >= growthOver {
@@ -113,7 +114,7 @@ func (v *ctView) lookup(ctx context.Context, n *namespace, netlink bool, now tim
 
 // pool counts the ports in use, or returns an earlier count where it is too soon
 // for another.
-func (v *ctView) pool(ctx context.Context, n *namespace, netlink bool, now time.Time, reply *table.Tuple) *conntrack.Pool {
+func (v *ctView) pool(ctx context.Context, n *namespace, netlink bool, now time.Time, reply *table.Tuple) *drop.PortPool {
 	key := *reply
 	key.DestinationPort = 0
 	if now.Before(v.poolNext) {
@@ -130,7 +131,7 @@ func (v *ctView) pool(ctx context.Context, n *namespace, netlink bool, now time.
 		return v.pools[key]
 	}
 	if v.pools == nil || len(v.pools) >= poolsKept {
-		v.pools = make(map[table.Tuple]*conntrack.Pool)
+		v.pools = make(map[table.Tuple]*drop.PortPool)
 	}
 	v.pools[key] = conntrack.PoolOf(p)
 	return v.pools[key]

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve/conntrack"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/tracer/event"
 	"github.com/droptrace/droptrace/tracer/filter"
 )
@@ -151,7 +152,7 @@ func TestRecordedDropsMatchAsTheirEvents(t *testing.T) {
 				state = d.Conntrack.State
 			}
 			want := live.MatchEvent(e) && live.MatchResolved("", "", state)
-			if got := MatchDrop(recorded, d, event.Text(e.DevName[:])); got != want {
+			if got := drop.MatchDrop(recorded, d, event.Text(e.DevName[:])); got != want {
 				t.Fatalf("%q matches the recorded drop: %v, the live one: %v\n%+v\nconntrack %+v", live.Describe(), got, want, d.Packet, d.Conntrack)
 			}
 			if want {
@@ -165,9 +166,9 @@ func TestRecordedDropsMatchAsTheirEvents(t *testing.T) {
 }
 
 // dropOf is what Resolve makes of an event, without what needs this machine.
-func dropOf(e *event.Event) *Drop {
-	d := &Drop{
-		Packet: packetOf(e), Netns: Netns{Inode: e.Netns}, Cause: "kernel",
+func dropOf(e *event.Event) *drop.Drop {
+	d := &drop.Drop{
+		Packet: drop.EventPacket(e), Netns: drop.Netns{Inode: e.Netns}, Cause: "kernel",
 		Reason:    map[uint32]string{2: "NETFILTER_DROP", 3: "NO_SOCKET"}[e.Reason],
 		Conntrack: conntrack.Of(&e.CT, conntrack.Context{}),
 	}
@@ -185,29 +186,29 @@ func TestCaptureBeginsAsItsLinkTypeSays(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(*event.Event)
-		link   LinkType
+		link   drop.LinkType
 		data   string
 	}{
-		{"Ethernet", func(*event.Event) {}, LinkEthernet, fmt.Sprintf("%x", ether)},
+		{"Ethernet", func(*event.Event) {}, drop.LinkEthernet, fmt.Sprintf("%x", ether)},
 		{"Ethernet with a tag beside it", func(e *event.Event) {
 			e.Flags, e.VLANTCI, e.Bytes.VLANProto = event.VLAN, 0x2005, 0x88a8
-		}, LinkEthernet, fmt.Sprintf("%x88a82005%x", ether[:12], ether[12:])},
+		}, drop.LinkEthernet, fmt.Sprintf("%x88a82005%x", ether[:12], ether[12:])},
 		{"no header left", func(e *event.Event) {
 			e.Data, e.Bytes.LinkLength, e.Bytes.Original = ip, 0, uint32(len(ip))
-		}, LinkRaw, fmt.Sprintf("%x", ip)},
-		{"a header of another kind", func(e *event.Event) { e.Bytes.DeviceType = 32 }, LinkRaw, fmt.Sprintf("%x", ip)},
+		}, drop.LinkRaw, fmt.Sprintf("%x", ip)},
+		{"a header of another kind", func(e *event.Event) { e.Bytes.DeviceType = 32 }, drop.LinkRaw, fmt.Sprintf("%x", ip)},
 		{"no IP", func(e *event.Event) {
 			e.Protocol, e.PktType = 0x88cc, 2
 			e.Data, e.Bytes.LinkLength, e.Bytes.Original = []byte{2, 7}, 0, 2
-		}, LinkCooked, "0002" + "0001" + "00000000000000000000" + "88cc" + "0207"},
-		{"without the bytes asked for", func(e *event.Event) { e.Data = nil }, LinkRaw, fmt.Sprintf("%x", ip)},
+		}, drop.LinkCooked, "0002" + "0001" + "00000000000000000000" + "88cc" + "0207"},
+		{"without the bytes asked for", func(e *event.Event) { e.Data = nil }, drop.LinkRaw, fmt.Sprintf("%x", ip)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e := &event.Event{Hook: event.NoHook, Protocol: 0x0800, Data: ether}
 			e.HeaderLen = uint16(copy(e.Header[:], ip))
 			e.Bytes = event.PacketBytes{Original: uint32(len(ether)), LinkLength: 14, DeviceType: 1}
 			tt.change(e)
-			var c Capture
+			var c drop.Capture
 			c.Read(e)
 			if got := fmt.Sprintf("%x", c.Data); c.Link != tt.link || got != tt.data || c.Original != len(c.Data) {
 				t.Errorf("link type %d, %d bytes %s\nwant %d, %s", c.Link, c.Original, got, tt.link, tt.data)

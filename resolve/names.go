@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/resolve/symbol"
@@ -15,7 +16,7 @@ const maxNames = 4096
 type names struct {
 	table      *symbol.Table // that locations are of
 	locations  map[uint64]location
-	interfaces map[interfaceKey]*Interface
+	interfaces map[interfaceKey]*drop.Interface
 }
 
 // location is a place in the kernel's code.
@@ -51,12 +52,12 @@ type interfaceKey struct {
 	name  [16]byte
 }
 
-func (r *Resolver) device(index uint32, name [16]byte) *Interface {
+func (r *Resolver) device(index uint32, name [16]byte) *drop.Interface {
 	k := interfaceKey{index, name}
 	if i := r.names.interfaces[k]; i != nil {
 		return i
 	}
-	i := &Interface{Index: index, Name: event.Text(name[:])}
+	i := &drop.Interface{Index: index, Name: event.Text(name[:])}
 	remember(&r.names.interfaces, k, i)
 	return i
 }
@@ -72,7 +73,7 @@ type placeKey struct {
 
 // described is a place with the words for it.
 type described struct {
-	rule *Rule
+	rule *drop.Rule
 	at   replay.Place
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/machine"
 	"github.com/droptrace/droptrace/resolve/model"
 	"github.com/droptrace/droptrace/resolve/netns"
@@ -24,7 +25,7 @@ var errGone = errors.New("its network namespace is gone")
 // namespace is what is known of one network namespace: read when its first drop
 // comes, read again when a drop shows that it changed.
 type namespace struct {
-	info   Netns
+	info   drop.Netns
 	handle *netns.Handle // nil where it cannot be entered: see err
 	err    error
 	cookie uint64 // 0: not known
@@ -60,7 +61,7 @@ type namespace struct {
 // openNamespace finds and opens the namespace. A failure is kept: it is told
 // with each drop, not tried with each.
 func openNamespace(ctx context.Context, inode, own uint32) *namespace {
-	n := &namespace{info: Netns{Inode: inode, Own: inode == own}}
+	n := &namespace{info: drop.Netns{Inode: inode, Own: inode == own}}
 	found, err := netns.Find(ctx, inode)
 	if err != nil {
 		if errors.Is(err, netns.ErrNotFound) {
@@ -132,7 +133,7 @@ func (n *namespace) stillNFT(ctx context.Context, e *event.Event) bool {
 }
 
 // label is how messages call the namespace.
-func (n Netns) label() string {
+func label(n drop.Netns) string {
 	switch {
 	case n.Name != "":
 		return n.Name

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/nftables"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
@@ -40,7 +41,7 @@ func removed(n *namespace, what string, changing bool) string {
 
 // nftRule names a rule by the handles of its table and of itself: both are
 // unique as long as the table lives, and a rule never changes its content.
-func (r *Resolver) nftRule(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
+func (r *Resolver) nftRule(ctx context.Context, n *namespace, e *event.Event, d *drop.Drop) {
 	d.Cause, d.Attribution.Method = "rule", methodName(e.Rule.Method)
 	if e.Rule.TableHandle == 0 {
 		r.nftByHandle(ctx, n, e, d)
@@ -57,13 +58,13 @@ func (r *Resolver) nftRule(ctx context.Context, n *namespace, e *event.Event, d 
 		if d.Verdict == "drop" {
 			// Frame and expression say which rule, and not what the rule did: REJECT of
 			// iptables-nft is a target as others are.
-			d.Attribution.Certainty = Probable
+			d.Attribution.Certainty = drop.Probable
 			d.Attribution.Note = "whether it drops or rejects is not known"
 		}
 		return
 	}
 	if e.Rule.Method == event.MethodNFTFrame && !rule.CanDrop && current {
-		d.Attribution = Attribution{Certainty: Unknown, Method: d.Attribution.Method,
+		d.Attribution = drop.Attribution{Certainty: drop.Unknown, Method: d.Attribution.Method,
 			Note: "where the rule should be the kernel had one that does not drop"}
 		return
 	}
@@ -89,7 +90,7 @@ func (r *Resolver) nftRule(ctx context.Context, n *namespace, e *event.Event, d 
 	}
 }
 
-func rejectByProbe(e *event.Event, d *Drop) {
+func rejectByProbe(e *event.Event, d *drop.Drop) {
 	if e.Rule.Reject != 0 {
 		d.Verdict = "reject"
 	}
@@ -102,7 +103,7 @@ func lookupRule(s *nftables.Snapshot, e *event.Event) (*ruleset.Rule, bool) {
 	return s.Rule(e.Rule.TableHandle, e.Rule.RuleHandle)
 }
 
-func (r *Resolver) nftText(ctx context.Context, s *nftables.Snapshot, rule *ruleset.Rule, d *Drop) {
+func (r *Resolver) nftText(ctx context.Context, s *nftables.Snapshot, rule *ruleset.Rule, d *drop.Drop) {
 	text, err := s.Text(ctx, rule)
 	d.Rule.Text = text
 	switch {
@@ -128,8 +129,8 @@ func missing(n *namespace, otherwise string) string {
 
 // nftNames is what the kernel side itself read of a rule's surroundings. Which
 // program made the table only a ruleset tells: the last one that had it.
-func nftNames(n *namespace, e *event.Event) *Rule {
-	out := &Rule{
+func nftNames(n *namespace, e *event.Event) *drop.Rule {
+	out := &drop.Rule{
 		Engine: string(ruleset.NFTables), Family: familyName(e.Rule.Family),
 		Table: event.Text(e.Rule.Table[:]), Chain: event.Text(e.Rule.Chain[:]),
 	}
@@ -146,11 +147,11 @@ func nftNames(n *namespace, e *event.Event) *Rule {
 
 // nftByHandle serves kernels where the rule's chain could not be found: the
 // handle alone names it if only one rule of this hook that can drop has it.
-func (r *Resolver) nftByHandle(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
+func (r *Resolver) nftByHandle(ctx context.Context, n *namespace, e *event.Event, d *drop.Drop) {
 	current, _ := r.nftAt(ctx, n, e)
 	snapshot := n.nft
 	if snapshot == nil {
-		d.Attribution = Attribution{Certainty: Unknown, Note: missing(n, "the ruleset could not be read")}
+		d.Attribution = drop.Attribution{Certainty: drop.Unknown, Note: missing(n, "the ruleset could not be read")}
 		return
 	}
 	rules := snapshot.Candidates(nftables.HookAt(e.PF, uint32(e.Hook), ""), e.Rule.RuleHandle)
@@ -163,26 +164,26 @@ func (r *Resolver) nftByHandle(ctx context.Context, n *namespace, e *event.Event
 	}
 	switch len(rules) {
 	case 0:
-		d.Attribution = Attribution{Certainty: Unknown, Note: fmt.Sprintf(
+		d.Attribution = drop.Attribution{Certainty: drop.Unknown, Note: fmt.Sprintf(
 			"the rule with handle %d was removed since", e.Rule.RuleHandle)}
 	case 1:
 		d.Rule, d.Attribution.Candidates = &d.Attribution.Candidates[0], nil
-		d.Attribution.Certainty = Probable
+		d.Attribution.Certainty = drop.Probable
 		r.nftText(ctx, snapshot, rules[0], d)
 	default:
-		d.Attribution.Certainty = Probable
+		d.Attribution.Certainty = drop.Probable
 		d.Attribution.Note = "several tables have a rule with this handle"
 	}
 }
 
-func (r *Resolver) nftPolicy(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
+func (r *Resolver) nftPolicy(ctx context.Context, n *namespace, e *event.Event, d *drop.Drop) {
 	d.Cause, d.Attribution.Method = "policy", methodName(e.Rule.Method)
 	if e.Rule.Method == event.MethodPolicyRest &&
 		(r.ProbesComplete == nil || !r.ProbesComplete(d.Time)) {
-		d.Attribution.Certainty = Probable
+		d.Attribution.Certainty = drop.Probable
 		d.Attribution.Note = "a module was loaded about then whose rules had no probe yet"
 	} else if e.Flags&event.EvalUnseen != 0 {
-		d.Attribution.Certainty = Probable
+		d.Attribution.Certainty = drop.Probable
 		d.Attribution.Note = "a probe missed the end of an expression just then"
 	}
 	_, changing := r.nftAt(ctx, n, e)

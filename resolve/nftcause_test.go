@@ -3,6 +3,7 @@ package resolve
 import (
 	"testing"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
@@ -14,11 +15,11 @@ func TestARuleThatCannotBeReadMayReject(t *testing.T) {
 		method  event.Method
 		reject  uint8
 		verdict string
-		want    Certainty
+		want    drop.Certainty
 	}{
-		{"by the frame", event.MethodNFTFrame, 0, "drop", Probable},
-		{"by an expression", event.MethodNFTExpression, 0, "drop", Probable},
-		{"by reject's own expression", event.MethodNFTExpression, 1, "reject", Certain},
+		{"by the frame", event.MethodNFTFrame, 0, "drop", drop.Probable},
+		{"by an expression", event.MethodNFTExpression, 0, "drop", drop.Probable},
+		{"by reject's own expression", event.MethodNFTExpression, 1, "reject", drop.Certain},
 	} {
 		e := &event.Event{Rule: event.RuleInfo{Kind: event.RuleNFT, Method: tt.method, Reject: tt.reject,
 			TableHandle: 1, RuleHandle: 2, Generation: 3}}
@@ -26,7 +27,7 @@ func TestARuleThatCannotBeReadMayReject(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := &Drop{Verdict: "drop", Attribution: Attribution{Certainty: Certain}}
+		d := &drop.Drop{Verdict: "drop", Attribution: drop.Attribution{Certainty: drop.Certain}}
 		r.resolveCause(t.Context(), &namespace{err: errGone}, e, d)
 		if d.Verdict != tt.verdict || d.Attribution.Certainty != tt.want || d.Rule.Handle != 2 {
 			t.Errorf("%s: %s is %s", tt.name, d.Verdict, d.Attribution.Certainty)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/model"
 	"github.com/droptrace/droptrace/resolve/nftables"
 	"github.com/droptrace/droptrace/resolve/replay"
@@ -26,7 +27,7 @@ type replays struct {
 // replayed asks the ruleset which rule can have dropped a packet whose rule the
 // kernel side did not tell. The rules may have been others at the drop, so that
 // the answer is never more than probable.
-func (r *Resolver) replayed(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
+func (r *Resolver) replayed(ctx context.Context, n *namespace, e *event.Event, d *drop.Drop) {
 	if !replayable(e, d) || !n.replays.cost.affords(r.now()) {
 		return
 	}
@@ -37,7 +38,7 @@ func (r *Resolver) replayed(ctx context.Context, n *namespace, e *event.Event, d
 		return
 	}
 	m := n.replays.of
-	rules := make([]Rule, 0, len(places))
+	rules := make([]drop.Rule, 0, len(places))
 	for _, p := range places {
 		rules = append(rules, placed(ctx, m, p))
 	}
@@ -47,7 +48,7 @@ func (r *Resolver) replayed(ctx context.Context, n *namespace, e *event.Event, d
 		return // Unknown: Note says why
 	}
 	d.Cause, d.Rule = "rule", &rules[0]
-	d.Attribution.Certainty = Probable
+	d.Attribution.Certainty = drop.Probable
 	d.Attribution.Note = "it is the only rule of the ruleset that can have dropped this packet"
 	switch p := places[0]; {
 	case d.Verdict == queueFailed:
@@ -62,8 +63,8 @@ func (r *Resolver) replayed(ctx context.Context, n *namespace, e *event.Event, d
 
 // replayable: netfilter dropped it where rules stand, and which of them is all
 // that is not known.
-func replayable(e *event.Event, d *Drop) bool {
-	if d.Attribution.Certainty != Unknown || e.Hook == event.NoHook {
+func replayable(e *event.Event, d *drop.Drop) bool {
+	if d.Attribution.Certainty != drop.Unknown || e.Hook == event.NoHook {
 		return false
 	}
 	if e.Flags&(event.XTStale|event.XTUntracked) != 0 {
@@ -75,7 +76,7 @@ func replayable(e *event.Event, d *Drop) bool {
 
 // replay gives the places that can have dropped the packet; ok is false where
 // there may be others.
-func (r *Resolver) replay(ctx context.Context, n *namespace, e *event.Event, d *Drop) (places []replay.Place, ok bool) {
+func (r *Resolver) replay(ctx context.Context, n *namespace, e *event.Event, d *drop.Drop) (places []replay.Place, ok bool) {
 	// Legacy tables have no generation: those watched at the drop are those read.
 	if !r.current(ctx, n) || !d.Time.After(n.replays.changed) || len(n.xt) > 0 && !d.Time.After(n.xtRead) {
 		return nil, false
@@ -128,7 +129,7 @@ func (r *Resolver) current(ctx context.Context, n *namespace) bool {
 }
 
 // fits holds a place against what the kernel side knows of the rule.
-func fits(p replay.Place, known *Rule) bool {
+func fits(p replay.Place, known *drop.Rule) bool {
 	if known == nil {
 		return true
 	}
@@ -139,7 +140,7 @@ func fits(p replay.Place, known *Rule) bool {
 }
 
 // placed names a place.
-func placed(ctx context.Context, m *model.Model, p replay.Place) Rule {
+func placed(ctx context.Context, m *model.Model, p replay.Place) drop.Rule {
 	out := describe(p.Chain, []*ruleset.Chain{p.Base}, p.Base.Hook)
 	if p.Rule == nil {
 		out.Policy = p.Chain.Policy

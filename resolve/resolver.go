@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/conntrack"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/symbol"
@@ -92,20 +93,20 @@ func (r *Resolver) notify(message string) {
 }
 
 // Resolve fills d with what an event holds. The time is the drop's wall clock.
-func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d *Drop) {
+func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d *drop.Drop) {
 	n := r.spaceOf(ctx, e)
 	r.at = replay.Place{}
 	place := r.location(e.Location)
-	*d = Drop{
-		Type: "drop", Schema: Schema, Time: at,
-		Packet:   packetOf(e),
+	*d = drop.Drop{
+		Type: "drop", Schema: drop.Schema, Time: at,
+		Packet:   drop.EventPacket(e),
 		Netns:    n.info,
 		Verdict:  "drop",
 		Cause:    "kernel",
 		Reason:   r.Reasons.Name(e.Reason),
 		Location: place.name,
 	}
-	d.Attribution.Certainty = Certain
+	d.Attribution.Certainty = drop.Certain
 	if e.Type == event.Listen {
 		resolveListen(e, d)
 		if r.NoWhy {
@@ -130,7 +131,7 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d 
 	r.dropFailure(ctx, n, e, d)
 	r.replayed(ctx, n, e, d)
 	if e.Flags&event.Sender != 0 && d.Hook == "output" {
-		d.Process = &Process{PID: int(e.PID), Command: event.Text(e.Comm[:])}
+		d.Process = &drop.Process{PID: int(e.PID), Command: event.Text(e.Comm[:])}
 	}
 	if r.NoWhy {
 		d.Why = nil
@@ -142,7 +143,7 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d 
 	}
 }
 
-func (r *Resolver) resolveHook(e *event.Event, d *Drop) {
+func (r *Resolver) resolveHook(e *event.Event, d *drop.Drop) {
 	d.Hook = hookName(e.PF, e.Hook)
 	if e.InIndex != 0 {
 		d.In = r.device(e.InIndex, e.InName)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/droptrace/droptrace/resolve/conntrack"
 	"github.com/droptrace/droptrace/resolve/conntrack/table"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/netns"
 )
 
@@ -21,7 +22,7 @@ type Sampler struct {
 	// Ctnetlink is in the kernel: it is asked, and no module is loaded by that.
 	Ctnetlink bool
 	// Fill says whose table to look into, by how full it is.
-	Fill func(conntrack.Table) bool
+	Fill func(drop.ConntrackTable) bool
 	// FillSize is the length of its lists.
 	FillSize int
 
@@ -31,7 +32,7 @@ type Sampler struct {
 }
 
 type sampled struct {
-	info     Netns
+	info     drop.Netns
 	handle   *netns.Handle
 	reader   *table.Reader
 	stats    table.Stats
@@ -56,11 +57,11 @@ func (n *sampled) close() {
 // Sample reads every namespace once. Those that never used conntrack are left
 // out unless they were asked for. The error is [table.ErrNoConntrack] where the
 // kernel has none.
-func (s *Sampler) Sample(ctx context.Context) ([]*ConntrackSample, error) {
+func (s *Sampler) Sample(ctx context.Context) ([]*drop.ConntrackSample, error) {
 	if err := s.list(ctx); err != nil {
 		return nil, err
 	}
-	var out []*ConntrackSample
+	var out []*drop.ConntrackSample
 	var failed error
 	for inode, n := range s.spaces {
 		sample, err := s.sample(ctx, n)
@@ -76,7 +77,7 @@ func (s *Sampler) Sample(ctx context.Context) ([]*ConntrackSample, error) {
 			s.listed = time.Time{}
 			continue
 		}
-		if len(s.Only) == 0 && sample.Table.Count == 0 && sample.Total == (table.Counts{}) {
+		if len(s.Only) == 0 && sample.Table.Count == 0 && sample.Total == (drop.ConntrackCounts{}) {
 			continue
 		}
 		out = append(out, sample)
@@ -115,7 +116,7 @@ func (s *Sampler) list(ctx context.Context) error {
 		if err != nil {
 			continue // gone
 		}
-		info := Netns{Inode: n.Inode, Name: n.Name, Own: n.Inode == s.own}
+		info := drop.Netns{Inode: n.Inode, Name: n.Name, Own: n.Inode == s.own}
 		if n.Name == "" && !info.Own {
 			info.PID, info.Command = n.PID, n.Command
 		}
@@ -124,7 +125,7 @@ func (s *Sampler) list(ctx context.Context) error {
 	return nil
 }
 
-func (s *Sampler) sample(ctx context.Context, n *sampled) (*ConntrackSample, error) {
+func (s *Sampler) sample(ctx context.Context, n *sampled) (*drop.ConntrackSample, error) {
 	limits, err := n.reader.Limits(ctx)
 	if err != nil {
 		return nil, err
@@ -134,9 +135,9 @@ func (s *Sampler) sample(ctx context.Context, n *sampled) (*ConntrackSample, err
 		return nil, err
 	}
 	now := time.Now()
-	out := &ConntrackSample{
-		Type: "sample", Schema: Schema, Time: now, Netns: n.info,
-		Table: conntrack.Table{Count: limits.Count, Max: limits.Max, Buckets: limits.Buckets},
+	out := &drop.ConntrackSample{
+		Type: "sample", Schema: drop.Schema, Time: now, Netns: n.info,
+		Table: drop.ConntrackTable{Count: limits.Count, Max: limits.Max, Buckets: limits.Buckets},
 		Total: stats.Sum(),
 	}
 	if passed := now.Sub(n.at); !n.at.IsZero() && passed > 0 {
@@ -155,14 +156,14 @@ func (s *Sampler) sample(ctx context.Context, n *sampled) (*ConntrackSample, err
 	return out, nil
 }
 
-func (s *Sampler) fill(ctx context.Context, n *sampled, out *ConntrackSample) error {
+func (s *Sampler) fill(ctx context.Context, n *sampled, out *drop.ConntrackSample) error {
 	c, err := n.reader.Census(ctx, s.FillSize)
 	if err != nil {
 		return err
 	}
-	f := &Fill{Entries: c.Entries}
+	f := &drop.Fill{Entries: c.Entries}
 	for _, r := range c.States {
-		state := FillState{
+		state := drop.FillState{
 			Protocol: conntrack.ProtocolName(r.Key.Protocol), Count: r.Count,
 			Unreplied: r.Key.Unreplied, Assured: r.Key.Assured,
 		}
@@ -172,10 +173,10 @@ func (s *Sampler) fill(ctx context.Context, n *sampled, out *ConntrackSample) er
 		f.States = append(f.States, state)
 	}
 	for _, r := range c.Sources {
-		f.Sources = append(f.Sources, FillCount{Key: r.Key.String(), Count: r.Count - r.Error})
+		f.Sources = append(f.Sources, drop.FillCount{Key: r.Key.String(), Count: r.Count - r.Error})
 	}
 	for _, r := range c.Destinations {
-		f.Destinations = append(f.Destinations, FillCount{Key: serviceName(r.Key), Count: r.Count - r.Error})
+		f.Destinations = append(f.Destinations, drop.FillCount{Key: serviceName(r.Key), Count: r.Count - r.Error})
 	}
 	out.Fill = f
 	return nil

@@ -7,11 +7,12 @@ import (
 
 	"github.com/droptrace/droptrace/resolve/conntrack"
 	"github.com/droptrace/droptrace/resolve/conntrack/table"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // sortSamples puts the namespace that droptrace runs in first, then by name.
-func sortSamples(list []*ConntrackSample) {
-	slices.SortFunc(list, func(a, b *ConntrackSample) int {
+func sortSamples(list []*drop.ConntrackSample) {
+	slices.SortFunc(list, func(a, b *drop.ConntrackSample) int {
 		if a.Netns.Own != b.Netns.Own {
 			if a.Netns.Own {
 				return -1

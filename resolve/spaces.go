@@ -3,6 +3,7 @@ package resolve
 import (
 	"context"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/resolve/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
@@ -86,7 +87,7 @@ func (r *Resolver) space(ctx context.Context, inode uint32) *namespace {
 func (r *Resolver) spaceOf(ctx context.Context, e *event.Event) *namespace {
 	n := r.space(ctx, e.Netns)
 	if n.cookie != 0 && e.NetnsCookie != 0 && n.cookie != e.NetnsCookie {
-		return &namespace{info: Netns{Inode: e.Netns}, err: errGone}
+		return &namespace{info: drop.Netns{Inode: e.Netns}, err: errGone}
 	}
 	return n
 }

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve/conntrack"
 	"github.com/droptrace/droptrace/resolve/diagnose"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/tracer/event"
@@ -51,14 +51,14 @@ type whyKey struct {
 	status         uint32
 	state          string
 	original       event.CTTuple
-	failure        conntrack.Cause
+	failure        drop.FailureCause
 	complaint      string
 	// packet is all of its bytes where rules look at more of it than the above.
 	packet string
 }
 
 type diagnosed struct {
-	whys []Why
+	whys []drop.Why
 	at   time.Time
 }
 
@@ -110,7 +110,7 @@ func (w *whys) affords(now time.Time) bool {
 	return w.spent < whyBurst
 }
 
-func (w *whys) add(k whyKey, list []Why, at time.Time, cost time.Duration) {
+func (w *whys) add(k whyKey, list []drop.Why, at time.Time, cost time.Duration) {
 	w.spent += cost
 	if w.known == nil || len(w.known) >= maxWhys {
 		w.known = make(map[whyKey]diagnosed)
@@ -120,8 +120,8 @@ func (w *whys) add(k whyKey, list []Why, at time.Time, cost time.Duration) {
 
 // why finds the causes of a drop. Drops whose rule is not certain get none: what
 // mends the wrong rule mends nothing. That an NFQUEUE failed is certain without it.
-func (r *Resolver) why(ctx context.Context, n *namespace, e *event.Event, d *Drop) []Why {
-	if d.Attribution.Certainty != Certain && d.Verdict != queueFailed || d.Packet.Inner != nil && d.Packet.Protocol != "icmp" && d.Packet.Protocol != "icmpv6" {
+func (r *Resolver) why(ctx context.Context, n *namespace, e *event.Event, d *drop.Drop) []drop.Why {
+	if d.Attribution.Certainty != drop.Certain && d.Verdict != queueFailed || d.Packet.Inner != nil && d.Packet.Protocol != "icmp" && d.Packet.Protocol != "icmpv6" {
 		return nil
 	}
 	key := r.whyKey(n, e, d)
@@ -146,16 +146,16 @@ func (r *Resolver) why(ctx context.Context, n *namespace, e *event.Event, d *Dro
 
 // joinWhys appends causes that conntrack itself told, but none twice: what a
 // diagnosis says of the same names the rule, too.
-func joinWhys(diagnosed, told []Why) []Why {
+func joinWhys(diagnosed, told []drop.Why) []drop.Why {
 	for _, w := range told {
-		if !slices.ContainsFunc(diagnosed, func(o Why) bool { return o.Code == w.Code }) {
+		if !slices.ContainsFunc(diagnosed, func(o drop.Why) bool { return o.Code == w.Code }) {
 			diagnosed = append(diagnosed[:len(diagnosed):len(diagnosed)], w)
 		}
 	}
 	return diagnosed
 }
 
-func (r *Resolver) whyKey(n *namespace, e *event.Event, d *Drop) whyKey {
+func (r *Resolver) whyKey(n *namespace, e *event.Event, d *drop.Drop) whyKey {
 	var p packet.Packet
 	packet.Parse(packet.EtherType(e.Protocol), e.Packet(), &p)
 	k := whyKey{

@@ -5,19 +5,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/iptables"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
 // repeated is a resolver that has diagnosed the drop before.
-func repeated() (*Resolver, *namespace, *event.Event, *Drop) {
+func repeated() (*Resolver, *namespace, *event.Event, *drop.Drop) {
 	r := &Resolver{now: time.Now}
 	n := &namespace{}
 	e := &event.Event{Protocol: 0x0800, HeaderLen: 28, Hook: 1, PF: 2, InIndex: 2}
 	copy(e.Header[:], []byte{0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 2, 192, 0, 2, 1, 0x9c, 0x40, 0, 53, 0, 8})
-	d := &Drop{Hook: "input", Verdict: "drop", Cause: "policy", Attribution: Attribution{Certainty: Certain}}
-	n.whys.add(r.whyKey(n, e, d), []Why{{Code: "policy-drop-no-accept"}}, time.Now(), time.Millisecond)
+	d := &drop.Drop{Hook: "input", Verdict: "drop", Cause: "policy", Attribution: drop.Attribution{Certainty: drop.Certain}}
+	n.whys.add(r.whyKey(n, e, d), []drop.Why{{Code: "policy-drop-no-accept"}}, time.Now(), time.Millisecond)
 	return r, n, e, d
 }
 
@@ -27,7 +28,7 @@ func TestRepeatedDropIsNotDiagnosedAgain(t *testing.T) {
 	if got := r.why(t.Context(), n, e, d); len(got) != 1 || got[0].Code != "policy-drop-no-accept" {
 		t.Errorf("got %+v", got)
 	}
-	d.Attribution.Certainty = Probable
+	d.Attribution.Certainty = drop.Probable
 	if got := r.why(t.Context(), n, e, d); got != nil {
 		t.Errorf("a rule that is not certain has a cause: %+v", got)
 	}

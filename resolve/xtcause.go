@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/resolve/xtables"
@@ -12,7 +13,7 @@ import (
 
 // xtRule names a legacy entry. The blob read must have the very bytes that the
 // kernel had at that offset: else the table was replaced.
-func (r *Resolver) xtRule(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
+func (r *Resolver) xtRule(ctx context.Context, n *namespace, e *event.Event, d *drop.Drop) {
 	d.Cause, d.Attribution.Method = "rule", methodName(e.Rule.Method)
 	fresh := e.Rule.Method == event.MethodXTFresh
 	if fresh {
@@ -30,16 +31,16 @@ func (r *Resolver) xtRule(ctx context.Context, n *namespace, e *event.Event, d *
 			r.rereadXT(n)
 		}
 		d.Rule = xtNames(e)
-		d.Attribution = Attribution{Certainty: Unknown, Method: d.Attribution.Method,
+		d.Attribution = drop.Attribution{Certainty: drop.Unknown, Method: d.Attribution.Method,
 			Note: "the table was replaced since the drop"}
 		return
 	}
 	if e.Rule.Method == event.MethodXTCounterMany {
-		d.Attribution.Certainty = Probable
+		d.Attribution.Certainty = drop.Probable
 		d.Attribution.Note = fmt.Sprintf("%d rules counted a packet just then; this one's fits", e.Rule.Candidates)
 	}
 	if e.Flags&event.XTCapped != 0 && e.Rule.Method != event.MethodXTTarget {
-		d.Attribution.Certainty = Probable
+		d.Attribution.Certainty = drop.Probable
 		d.Attribution.Note = "the table has more drop rules than can be compared; this one counted the packet"
 	}
 	if entry.Policy {
@@ -51,7 +52,7 @@ func (r *Resolver) xtRule(ctx context.Context, n *namespace, e *event.Event, d *
 }
 
 // xtPlace names the entry and its chain.
-func (r *Resolver) xtPlace(ctx context.Context, n *namespace, table *xtTable, entry *xtables.Entry, d *Drop) {
+func (r *Resolver) xtPlace(ctx context.Context, n *namespace, table *xtTable, entry *xtables.Entry, d *drop.Drop) {
 	key := placeKey{chain: entry.Chain, hook: d.Hook}
 	if !entry.Policy {
 		key.rule = entry.Rule
@@ -101,8 +102,8 @@ func xtEntry(n *namespace, e *event.Event) (*xtTable, *xtables.Entry) {
 	return table, entry
 }
 
-func xtNames(e *event.Event) *Rule {
-	return &Rule{
+func xtNames(e *event.Event) *drop.Rule {
+	return &drop.Rule{
 		Engine: string(ruleset.IPTablesLegacy), Family: familyName(e.Rule.Family),
 		Table: event.Text(e.Rule.Table[:]), Chain: event.Text(e.Rule.Chain[:]),
 	}

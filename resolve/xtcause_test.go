@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"testing"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
 )
@@ -52,21 +53,21 @@ func TestLegacyAnswersAreNoSurerThanTheirEvidence(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		change func(e *event.Event)
-		want   Certainty
+		want   drop.Certainty
 		cause  string
 		number int
 	}{
-		{"the rule that counted", func(e *event.Event) {}, Certain, "rule", 1},
-		{"the policy that counted", func(e *event.Event) { e.Rule.Offset, e.Rule.RuleHandle = policyAt, printed(policyAt) }, Certain, "policy", 0},
-		{"a blob that is gone", func(e *event.Event) { e.Rule.Address++ }, Unknown, "rule", 0},
-		{"other bytes at the offset", func(e *event.Event) { e.Rule.Entry[0] = 1 }, Unknown, "rule", 0},
-		{"another table in its memory", func(e *event.Event) { e.Rule.RuleHandle++ }, Unknown, "rule", 0},
-		{"bytes that could not be had", func(e *event.Event) { e.Rule.RuleHandle = 0 }, Unknown, "rule", 0},
-		{"the target that was seen", func(e *event.Event) { e.Rule.Method = event.MethodXTTarget }, Certain, "rule", 1},
-		{"a table that came after its drop", func(e *event.Event) { e.Rule.Method, e.Time = event.MethodXTTarget, e.Time-1 }, Unknown, "rule", 0},
-		{"no entry at the offset", func(e *event.Event) { e.Rule.Offset = 8 }, Unknown, "rule", 0},
-		{"several that counted", func(e *event.Event) { e.Rule.Method = event.MethodXTCounterMany }, Probable, "rule", 1},
-		{"more rules than were compared", func(e *event.Event) { e.Flags |= event.XTCapped }, Probable, "rule", 1},
+		{"the rule that counted", func(e *event.Event) {}, drop.Certain, "rule", 1},
+		{"the policy that counted", func(e *event.Event) { e.Rule.Offset, e.Rule.RuleHandle = policyAt, printed(policyAt) }, drop.Certain, "policy", 0},
+		{"a blob that is gone", func(e *event.Event) { e.Rule.Address++ }, drop.Unknown, "rule", 0},
+		{"other bytes at the offset", func(e *event.Event) { e.Rule.Entry[0] = 1 }, drop.Unknown, "rule", 0},
+		{"another table in its memory", func(e *event.Event) { e.Rule.RuleHandle++ }, drop.Unknown, "rule", 0},
+		{"bytes that could not be had", func(e *event.Event) { e.Rule.RuleHandle = 0 }, drop.Unknown, "rule", 0},
+		{"the target that was seen", func(e *event.Event) { e.Rule.Method = event.MethodXTTarget }, drop.Certain, "rule", 1},
+		{"a table that came after its drop", func(e *event.Event) { e.Rule.Method, e.Time = event.MethodXTTarget, e.Time-1 }, drop.Unknown, "rule", 0},
+		{"no entry at the offset", func(e *event.Event) { e.Rule.Offset = 8 }, drop.Unknown, "rule", 0},
+		{"several that counted", func(e *event.Event) { e.Rule.Method = event.MethodXTCounterMany }, drop.Probable, "rule", 1},
+		{"more rules than were compared", func(e *event.Event) { e.Flags |= event.XTCapped }, drop.Probable, "rule", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			table := newTable(t)
@@ -77,7 +78,7 @@ func TestLegacyAnswersAreNoSurerThanTheirEvidence(t *testing.T) {
 			copy(e.Rule.Table[:], "filter")
 			copy(e.Rule.Entry[:], table.Entries[0].Head)
 			c.change(e)
-			d := &Drop{Hook: "input", Attribution: Attribution{Certainty: Certain}}
+			d := &drop.Drop{Hook: "input", Attribution: drop.Attribution{Certainty: drop.Certain}}
 			r, err := New(Config{})
 			if err != nil {
 				t.Fatal(err)
@@ -110,9 +111,9 @@ func TestAnotherTableAtTheSameAddress(t *testing.T) {
 			Family: protoIPv4, Address: blobAt, Offset: ruleAt}
 		copy(e.Rule.Table[:], "filter")
 		copy(e.Rule.Entry[:], table.Entries[0].Head)
-		d := &Drop{Hook: "input", Attribution: Attribution{Certainty: Certain}}
+		d := &drop.Drop{Hook: "input", Attribution: drop.Attribution{Certainty: drop.Certain}}
 		r.resolveCause(t.Context(), n, e, d)
-		if d.Attribution.Certainty != Unknown || d.Rule.Number != 0 {
+		if d.Attribution.Certainty != drop.Unknown || d.Rule.Number != 0 {
 			t.Errorf("got %s of %+v", d.Attribution.Certainty, d.Rule)
 		}
 	}

@@ -59,7 +59,7 @@ func (n *namespace) readXT(now time.Time, watch Watcher) error {
 	for _, id := range ids {
 		t, e := n.watchXT(id, watch)
 		if e != nil {
-			err = errors.Join(err, fmt.Errorf("namespace %s: %w", n.info.label(), e))
+			err = errors.Join(err, fmt.Errorf("namespace %s: %w", label(n.info), e))
 			continue
 		}
 		n.xt[id] = t

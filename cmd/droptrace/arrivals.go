@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/netns"
 )
 
@@ -16,7 +16,7 @@ type arrivals struct {
 	leftOut []string
 
 	mu    sync.Mutex
-	names map[uint32]resolve.Netns
+	names map[uint32]drop.Netns
 	last  *output.Arrivals
 }
 
@@ -82,14 +82,14 @@ func (t *trace) Arrivals() *output.Arrivals {
 }
 
 // netns names a namespace while it is there.
-func (a *arrivals) netns(inode uint32) resolve.Netns {
+func (a *arrivals) netns(inode uint32) drop.Netns {
 	if n, ok := a.names[inode]; ok || inode == 0 {
 		return n
 	}
 	if a.names == nil {
-		a.names = make(map[uint32]resolve.Netns)
+		a.names = make(map[uint32]drop.Netns)
 	}
-	n := resolve.Netns{Inode: inode}
+	n := drop.Netns{Inode: inode}
 	if own, err := netns.Current(); err == nil && own.Inode == inode {
 		n.Own = true
 	}

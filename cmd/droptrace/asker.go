@@ -8,8 +8,8 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve"
-	"github.com/droptrace/droptrace/resolve/conntrack"
 	"github.com/droptrace/droptrace/resolve/diagnose"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/explain"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
@@ -83,7 +83,7 @@ func (a *asker) stage(ctx context.Context, s *replay.Stage) output.Stage {
 		In: device(s.Packet.In), Out: device(s.Packet.Out),
 	}
 	if s.Hook.Device != "" && g.In == nil && s.Hook.Name == "ingress" {
-		g.In = &resolve.Interface{Name: s.Hook.Device}
+		g.In = &drop.Interface{Name: s.Hook.Device}
 	}
 	if r := s.Result; r.Verdict != replay.Accepted && r.Last.Chain != nil {
 		g.Rule = a.describe(ctx, r.Last)
@@ -142,7 +142,7 @@ func routeStage(s *replay.Stage) output.Stage {
 	return g
 }
 
-func device(i replay.Interface) *resolve.Interface {
+func device(i replay.Interface) *drop.Interface {
 	if i.Name == "" {
 		return nil
 	}
@@ -150,13 +150,13 @@ func device(i replay.Interface) *resolve.Interface {
 	if index == noIndex {
 		index = 0
 	}
-	return &resolve.Interface{Index: index, Name: i.Name}
+	return &drop.Interface{Index: index, Name: i.Name}
 }
 
 // describe names a place as the live command's records do.
-func (a *asker) describe(ctx context.Context, p replay.Place) *resolve.Rule {
+func (a *asker) describe(ctx context.Context, p replay.Place) *drop.Rule {
 	t := p.Chain.Table
-	r := &resolve.Rule{Engine: string(t.Engine), Family: t.Family, Table: t.Name, Chain: p.Chain.Name}
+	r := &drop.Rule{Engine: string(t.Engine), Family: t.Family, Table: t.Name, Chain: p.Chain.Name}
 	if p.Base != nil {
 		r.BaseChain = p.Base.Name
 		priority := p.Base.Priority
@@ -216,13 +216,13 @@ func textOf(s ruleset.Statement) string {
 }
 
 // why asks for the causes of a drop that is certain.
-func (a *asker) why(ctx context.Context, j *replay.Journey, last *replay.Stage) []resolve.Why {
+func (a *asker) why(ctx context.Context, j *replay.Journey, last *replay.Stage) []drop.Why {
 	c := &diagnose.Case{
 		Packet: last.Packet, Hook: last.Hook, Rulesets: a.rules.list, Machine: a.machine(), Namespace: a.subject.way,
 		Environment: a.environment(last.Packet.Out), Text: func(r *ruleset.Rule) string { return a.rules.text(ctx, r) },
 	}
 	if state := ruleset.StateName(last.Packet.Conntrack.State); state != "" {
-		c.Conntrack = &conntrack.State{State: state}
+		c.Conntrack = &drop.Conntrack{State: state}
 	}
 	switch {
 	case j.Refused != "":
@@ -230,7 +230,7 @@ func (a *asker) why(ctx context.Context, j *replay.Journey, last *replay.Stage) 
 		if list := diagnose.Diagnose(c); len(list) > 0 {
 			return list
 		}
-		return []resolve.Why{{Code: "routing", Message: "the kernel does not route it: " + j.Refused}}
+		return []drop.Why{{Code: "routing", Message: "the kernel does not route it: " + j.Refused}}
 	case j.Verdict != replay.Dropped && j.Verdict != replay.Rejected || j.Last.Base == nil:
 		return nil
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/droptrace/droptrace/cmd/droptrace/capture"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/cmd/droptrace/recording"
-	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/correlate"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/tracer/filter"
 )
 
@@ -206,7 +206,7 @@ func (d *dropChain) read(out *correlate.Drop) error {
 		}
 		d.number++
 		c := &d.record.Capture
-		if !resolve.MatchDrop(d.filter, d.record.Drop, c.Device.Name) {
+		if !drop.MatchDrop(d.filter, d.record.Drop, c.Device.Name) {
 			continue
 		}
 		p := capture.Packet{Link: capture.LinkType(c.Link), Data: c.Data}

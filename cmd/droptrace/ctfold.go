@@ -4,8 +4,7 @@ import (
 	"net/netip"
 	"sync"
 
-	"github.com/droptrace/droptrace/resolve"
-	"github.com/droptrace/droptrace/resolve/conntrack"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 const (
@@ -21,15 +20,15 @@ type failureFold struct {
 	wake chan struct{} // has a token where there is something to take
 
 	mu     sync.Mutex
-	ready  []*resolve.ConntrackFailure
-	folded map[failureKey]*resolve.ConntrackFailure
-	order  []*resolve.ConntrackFailure // of folded
+	ready  []*drop.ConntrackFailure
+	folded map[failureKey]*drop.ConntrackFailure
+	order  []*drop.ConntrackFailure // of folded
 	closed bool
 }
 
 type failureKey struct {
 	netns        uint32
-	cause        conntrack.Cause
+	cause        drop.FailureCause
 	lost         bool
 	source, dest netip.Addr
 	sport, dport uint16
@@ -39,11 +38,11 @@ type failureKey struct {
 func newFailureFold() *failureFold {
 	return &failureFold{
 		wake:   make(chan struct{}, 1),
-		folded: make(map[failureKey]*resolve.ConntrackFailure),
+		folded: make(map[failureKey]*drop.ConntrackFailure),
 	}
 }
 
-func failureKeyOf(f *resolve.ConntrackFailure) failureKey {
+func failureKeyOf(f *drop.ConntrackFailure) failureKey {
 	k := failureKey{
 		netns: f.Netns.Inode, cause: f.Failure.Cause, lost: f.Lost,
 		source: f.Packet.Source, dest: f.Packet.Destination, protocol: f.Packet.Protocol,
@@ -57,7 +56,7 @@ func failureKeyOf(f *resolve.ConntrackFailure) failureKey {
 	return k
 }
 
-func (q *failureFold) put(f *resolve.ConntrackFailure) {
+func (q *failureFold) put(f *drop.ConntrackFailure) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	defer q.signal()
@@ -99,7 +98,7 @@ func (q *failureFold) close() {
 
 // take returns all that waits, in the order it came; last says that nothing
 // will follow.
-func (q *failureFold) take() (list []*resolve.ConntrackFailure, last bool) {
+func (q *failureFold) take() (list []*drop.ConntrackFailure, last bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	list = append(q.ready, q.order...)

@@ -3,8 +3,7 @@ package main
 import (
 	"testing"
 
-	"github.com/droptrace/droptrace/resolve"
-	"github.com/droptrace/droptrace/resolve/conntrack"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // TestFailureFoldCountsEveryFailureOnce floods it with more flows than it keeps
@@ -12,14 +11,14 @@ import (
 func TestFailureFoldCountsEveryFailureOnce(t *testing.T) {
 	const total = 50_000
 	q := newFailureFold()
-	want := make(map[conntrack.Cause]uint64)
+	want := make(map[drop.FailureCause]uint64)
 	for i := range total {
-		cause := conntrack.TableFull
+		cause := drop.CauseTableFull
 		if i%3 == 0 {
-			cause = conntrack.Clash
+			cause = drop.CauseClash
 		}
 		sport := uint16(i)
-		f := &resolve.ConntrackFailure{Failure: conntrack.Failure{Cause: cause}, Lost: true}
+		f := &drop.ConntrackFailure{Failure: drop.Failure{Cause: cause}, Lost: true}
 		f.Packet.SourcePort = &sport
 		q.put(f)
 		want[cause]++
@@ -32,7 +31,7 @@ func TestFailureFoldCountsEveryFailureOnce(t *testing.T) {
 	if most := failureQueue + failureKeys + 2; len(list) > most {
 		t.Errorf("%d records kept, want at most %d", len(list), most)
 	}
-	got := make(map[conntrack.Cause]uint64)
+	got := make(map[drop.FailureCause]uint64)
 	for _, f := range list {
 		got[f.Failure.Cause] += 1 + f.Repeats
 		if f.Repeats > 0 && !f.Mixed && f.Packet.SourcePort == nil {

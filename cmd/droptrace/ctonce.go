@@ -10,6 +10,7 @@ import (
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/conntrack/table"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/symbol"
 )
 
@@ -55,7 +56,7 @@ func onceHints(err error) []string {
 }
 
 // again samples once more and keeps what was found out about fill.
-func again(ctx context.Context, s *resolve.Sampler, before []*resolve.ConntrackSample) ([]*resolve.ConntrackSample, error) {
+func again(ctx context.Context, s *resolve.Sampler, before []*drop.ConntrackSample) ([]*drop.ConntrackSample, error) {
 	list, err := s.Sample(ctx)
 	for _, sample := range list {
 		for _, b := range before {
@@ -67,7 +68,7 @@ func again(ctx context.Context, s *resolve.Sampler, before []*resolve.ConntrackS
 	return list, err
 }
 
-func printOnce(list []*resolve.ConntrackSample, o conntrackOptions, t terminal) error {
+func printOnce(list []*drop.ConntrackSample, o conntrackOptions, t terminal) error {
 	if o.format == "json" {
 		j := output.NewJSON(t.stdout)
 		for _, s := range list {

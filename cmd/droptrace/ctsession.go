@@ -12,14 +12,14 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve"
-	"github.com/droptrace/droptrace/resolve/conntrack"
 	"github.com/droptrace/droptrace/resolve/conntrack/table"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // conntrackPrinter is a format of standard output.
 type conntrackPrinter interface {
-	Failure(*resolve.ConntrackFailure) error
-	Sample(*resolve.ConntrackSample) error
+	Failure(*drop.ConntrackFailure) error
+	Sample(*drop.ConntrackSample) error
 	Notice(output.Notice) error
 	Loss(output.Loss) error
 	Flush() error
@@ -44,7 +44,7 @@ type conntrackSession struct {
 	lost   uint64
 	missed uint64 // runs that the kernel skipped
 
-	last, fills map[uint32]*resolve.ConntrackSample
+	last, fills map[uint32]*drop.ConntrackSample
 }
 
 func newConntrackSession(ctx context.Context, o conntrackOptions, t terminal, src failureSource,
@@ -52,7 +52,7 @@ func newConntrackSession(ctx context.Context, o conntrackOptions, t terminal, sr
 ) (*conntrackSession, error) {
 	s := &conntrackSession{
 		o: o, t: t, src: src, fold: newFailureFold(), notices: notices, cancel: cancel, start: time.Now(),
-		last: make(map[uint32]*resolve.ConntrackSample), fills: make(map[uint32]*resolve.ConntrackSample),
+		last: make(map[uint32]*drop.ConntrackSample), fills: make(map[uint32]*drop.ConntrackSample),
 	}
 	s.tally = newFailureTally()
 	var err error
@@ -80,7 +80,7 @@ func newSampler(ctx context.Context, o conntrackOptions, ctnetlink bool) (*resol
 	}
 	return &resolve.Sampler{
 		Only: asked, Ctnetlink: ctnetlink, FillSize: topRows,
-		Fill: func(t conntrack.Table) bool { return o.top || t.Max > 0 && t.Count*10 >= t.Max*9 },
+		Fill: func(t drop.ConntrackTable) bool { return o.top || t.Max > 0 && t.Count*10 >= t.Max*9 },
 	}, nil
 }
 
@@ -156,7 +156,7 @@ func (s *conntrackSession) loop(ctx context.Context) error {
 	}
 }
 
-func (s *conntrackSession) print(list []*resolve.ConntrackFailure) error {
+func (s *conntrackSession) print(list []*drop.ConntrackFailure) error {
 	for _, f := range list {
 		if s.o.limit > 0 && s.shown >= s.o.limit {
 			s.cancel(errLimit)
@@ -210,7 +210,7 @@ func (s *conntrackSession) sample(ctx context.Context) error {
 	return s.draw(list)
 }
 
-func (s *conntrackSession) draw(list []*resolve.ConntrackSample) error {
+func (s *conntrackSession) draw(list []*drop.ConntrackSample) error {
 	style := s.t.style(s.t.stdout)
 	b := output.Board{
 		Samples: list, PerSecond: true, Tops: s.tally.lists(),

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
-	"github.com/droptrace/droptrace/resolve/conntrack/table"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // summary closes a run: totals by cause, and beside them what the kernel counted
@@ -39,7 +39,7 @@ func (s *conntrackSession) counts(style output.Style, precision time.Duration) s
 }
 
 // counted sums what every namespace's counters moved by since the start.
-func (s *conntrackSession) counted() (sum table.Counts) {
+func (s *conntrackSession) counted() (sum drop.ConntrackCounts) {
 	for inode, last := range s.last {
 		first := s.src.CountsBefore(inode)
 		sum.InsertFailed += last.Total.InsertFailed - first.InsertFailed

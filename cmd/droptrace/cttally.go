@@ -4,8 +4,8 @@ import (
 	"fmt"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
-	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/conntrack/table"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // failureTally is what the board's lists and the summary are made of.
@@ -24,7 +24,7 @@ func newFailureTally() failureTally {
 	return failureTally{causes: top(), flows: top(), sources: top(), dests: top()}
 }
 
-func (c *failureTally) add(f *resolve.ConntrackFailure) {
+func (c *failureTally) add(f *drop.ConntrackFailure) {
 	n := 1 + f.Repeats
 	c.total += n
 	if f.Lost {
@@ -41,7 +41,7 @@ func (c *failureTally) add(f *resolve.ConntrackFailure) {
 }
 
 // endpoints are those that the flow began with: the packet's own may be NAT's.
-func endpoints(f *resolve.ConntrackFailure) (source, dest string) {
+func endpoints(f *drop.ConntrackFailure) (source, dest string) {
 	if f.Conntrack != nil && f.Conntrack.Original != nil {
 		t := f.Conntrack.Original
 		return t.Source.String(), fmt.Sprintf("%s.%d %s", t.Destination, t.DestinationPort, t.Protocol)

@@ -10,8 +10,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
-	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/audit"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/netns"
 )
 
@@ -193,7 +193,7 @@ func doctorNamespaces(ctx context.Context, o doctorOptions) ([]netns.Namespace, 
 type netnsFinding struct {
 	audit.Finding
 	of   *patient
-	rule []resolve.Rule
+	rule []drop.Rule
 }
 
 // sortFindings puts what hurts most first, over all namespaces.

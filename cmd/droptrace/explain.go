@@ -14,6 +14,7 @@ import (
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/diagnose"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/explain"
 	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/resolve/replay"
@@ -110,7 +111,7 @@ type subject struct {
 	rules   *rulesets
 	handle  *netns.Handle // nil for files
 	live    *explain.Live // nil for files
-	info    resolve.Netns
+	info    drop.Netns
 	way     diagnose.Namespace // into it
 	files   []string
 	indexes map[string]uint32 // of interfaces, as the rules have them
@@ -198,7 +199,7 @@ func openSubject(ctx context.Context, name string, files []string) (*subject, er
 	if err != nil {
 		return nil, err
 	}
-	s := &subject{info: resolve.Netns{Inode: n.Inode, Name: n.Name, Own: n.Inode == own.Inode}}
+	s := &subject{info: drop.Netns{Inode: n.Inode, Name: n.Name, Own: n.Inode == own.Inode}}
 	if n.Name == "" && !s.info.Own {
 		s.info.PID, s.info.Command = n.PID, n.Command
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/near"
 	"github.com/droptrace/droptrace/tracer/filter/expression"
 )
@@ -124,15 +124,15 @@ func primitiveFlags(words []string) (flags, rest []string) {
 
 // ethernetFrame gives a recorded packet the form that expressions are about:
 // package expression has what it is. length is that of the whole frame.
-func ethernetFrame(c *resolve.Capture, tags bool) (frame []byte, length int) {
+func ethernetFrame(c *drop.Capture, tags bool) (frame []byte, length int) {
 	const addresses, header, tag, cooked = 12, 14, 4, 16
 	b := c.Data
 	switch {
-	case c.Link == resolve.LinkEthernet && c.Tagged && !tags && len(b) >= header+tag:
+	case c.Link == drop.LinkEthernet && c.Tagged && !tags && len(b) >= header+tag:
 		return slices.Concat(b[:addresses], b[addresses+tag:]), c.Original - tag
-	case c.Link == resolve.LinkEthernet:
+	case c.Link == drop.LinkEthernet:
 		return b, c.Original
-	case c.Link == resolve.LinkCooked && len(b) >= cooked:
+	case c.Link == drop.LinkCooked && len(b) >= cooked:
 		return slices.Concat(make([]byte, addresses), b[cooked-2:]), c.Original - cooked + header
 	}
 	etherType := []byte{0x08, 0x00}

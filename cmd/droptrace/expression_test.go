@@ -10,7 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 func TestFlagsThatDoWhatAnExpressionSays(t *testing.T) {
@@ -121,17 +121,17 @@ func TestRecordedPacketsAsFrames(t *testing.T) {
 	type0 := []byte{8, 0}
 	for _, tt := range []struct {
 		name   string
-		c      resolve.Capture
+		c      drop.Capture
 		tags   bool
 		want   []byte
 		length int
 	}{
-		{"ethernet", resolve.Capture{Link: resolve.LinkEthernet, Data: slices.Concat(macs, type0, ip), Original: 60}, false, slices.Concat(macs, type0, ip), 60},
-		{"tag beside it", resolve.Capture{Link: resolve.LinkEthernet, Tagged: true, Data: slices.Concat(macs, tag, type0, ip), Original: 64}, false, slices.Concat(macs, type0, ip), 60},
-		{"tag asked for", resolve.Capture{Link: resolve.LinkEthernet, Tagged: true, Data: slices.Concat(macs, tag, type0, ip), Original: 64}, true, slices.Concat(macs, tag, type0, ip), 64},
-		{"raw", resolve.Capture{Link: resolve.LinkRaw, Data: ip, Original: 46}, false, slices.Concat(none, type0, ip), 60},
-		{"raw ip6", resolve.Capture{Link: resolve.LinkRaw, Data: []byte{0x60}, Original: 40}, false, slices.Concat(none, []byte{0x86, 0xdd, 0x60}), 54},
-		{"cooked", resolve.Capture{Link: resolve.LinkCooked, Data: slices.Concat(make([]byte, 14), []byte{8, 6}, ip), Original: 36}, false, slices.Concat(none, []byte{8, 6}, ip), 34},
+		{"ethernet", drop.Capture{Link: drop.LinkEthernet, Data: slices.Concat(macs, type0, ip), Original: 60}, false, slices.Concat(macs, type0, ip), 60},
+		{"tag beside it", drop.Capture{Link: drop.LinkEthernet, Tagged: true, Data: slices.Concat(macs, tag, type0, ip), Original: 64}, false, slices.Concat(macs, type0, ip), 60},
+		{"tag asked for", drop.Capture{Link: drop.LinkEthernet, Tagged: true, Data: slices.Concat(macs, tag, type0, ip), Original: 64}, true, slices.Concat(macs, tag, type0, ip), 64},
+		{"raw", drop.Capture{Link: drop.LinkRaw, Data: ip, Original: 46}, false, slices.Concat(none, type0, ip), 60},
+		{"raw ip6", drop.Capture{Link: drop.LinkRaw, Data: []byte{0x60}, Original: 40}, false, slices.Concat(none, []byte{0x86, 0xdd, 0x60}), 54},
+		{"cooked", drop.Capture{Link: drop.LinkCooked, Data: slices.Concat(make([]byte, 14), []byte{8, 6}, ip), Original: 36}, false, slices.Concat(none, []byte{8, 6}, ip), 34},
 	} {
 		frame, length := ethernetFrame(&tt.c, tt.tags)
 		if !slices.Equal(frame, tt.want) || length != tt.length {

@@ -10,8 +10,8 @@ import (
 
 	"github.com/cilium/ebpf/ringbuf"
 
-	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/conntrack/table"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/tracer"
 	"github.com/droptrace/droptrace/tracer/event"
@@ -19,12 +19,12 @@ import (
 
 // ctBefore is what a namespace had counted when tracing began.
 type ctBefore struct {
-	counts table.Counts
+	counts drop.ConntrackCounts
 	at     time.Time
 }
 
 // NextFailure implements failureSource.
-func (t *trace) NextFailure(ctx context.Context) (*resolve.ConntrackFailure, error) {
+func (t *trace) NextFailure(ctx context.Context) (*drop.ConntrackFailure, error) {
 	if !t.started {
 		t.started = true
 		context.AfterFunc(ctx, func() { t.tracer.Detach() })
@@ -87,7 +87,7 @@ func (t *trace) FailuresLost() (lost, missed uint64) {
 }
 
 // CountsBefore implements failureSource.
-func (t *trace) CountsBefore(inode uint32) table.Counts { return t.before[inode].counts }
+func (t *trace) CountsBefore(inode uint32) drop.ConntrackCounts { return t.before[inode].counts }
 
 // Ctnetlink implements failureSource: its functions are in the kernel, so that
 // a message to it loads nothing.

@@ -13,7 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // Why a run ended. None of them is a failure.
@@ -265,7 +265,7 @@ type arrivalsPrinter interface {
 
 // printer is a format of standard output.
 type printer interface {
-	Drop(*resolve.Drop) error
+	Drop(*drop.Drop) error
 	// Folded returns how many of the drops it has printed one by one.
 	Folded(output.Folded) (shown uint64, err error)
 	Loss(output.Loss) error

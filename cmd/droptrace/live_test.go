@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // pipeTerminal is a terminal whose standard output is a pipe.
@@ -224,13 +224,13 @@ func TestUTF8Locale(t *testing.T) {
 // pacedSource hands out drops made before, at a rate.
 type pacedSource struct {
 	fake
-	made  []*resolve.Drop
+	made  []*drop.Drop
 	n     int
 	rate  int // a second
 	start time.Time
 }
 
-func (p *pacedSource) Next(context.Context) (*resolve.Drop, error) {
+func (p *pacedSource) Next(context.Context) (*drop.Drop, error) {
 	if p.n == p.Drops {
 		return nil, io.EOF
 	}

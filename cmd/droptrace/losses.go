@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/symbol"
 	"github.com/droptrace/droptrace/tracer"
 	"github.com/droptrace/droptrace/tracer/event"
@@ -14,8 +14,8 @@ import (
 // lostKind is a kind of lost drops with what they are.
 type lostKind struct {
 	count   uint64
-	drop    *resolve.Drop // nil: nobody asked for it
-	notLost bool          // and no packet was lost
+	drop    *drop.Drop // nil: nobody asked for it
+	notLost bool       // and no packet was lost
 }
 
 // lostKinds is filled by who reads the ring, and read by who writes.
@@ -63,19 +63,19 @@ func (t *trace) lostKind(ctx context.Context, e *event.Event) *lostKind {
 	if e.Type == event.Drop && !t.all && t.class(e) != symbol.Lost {
 		return &lostKind{notLost: true}
 	}
-	d := new(resolve.Drop)
+	d := new(drop.Drop)
 	t.resolver.Resolve(context.WithoutCancel(ctx), e, t.tracer.Time(e), d)
 	if !t.matchResolved(d) {
 		return &lostKind{}
 	}
-	if d.Attribution.Certainty != resolve.Certain {
+	if d.Attribution.Certainty != drop.Certain {
 		// What was found by evaluating the rules holds for this packet alone.
 		if d.Attribution.Method == "replay" {
 			d.Cause, d.Verdict = "rule", "drop"
 		}
 		d.Rule = nil
-		d.Attribution = resolve.Attribution{
-			Certainty: resolve.Unknown, Note: "their records were lost",
+		d.Attribution = drop.Attribution{
+			Certainty: drop.Unknown, Note: "their records were lost",
 		}
 	}
 	return &lostKind{drop: d}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // heapGrowth is how much garbage there may be, in percent of what is in use. A
@@ -91,7 +91,7 @@ Exit codes: 0 ended as asked, 1 failed, 2 bad usage, 3 doctor has findings.`,
 
 // printVersion also names the JSON schema: scripts depend on both.
 func printVersion(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "droptrace %s, JSON schema %d\n", programVersion(), resolve.Schema)
+	_, err := fmt.Fprintf(w, "droptrace %s, JSON schema %d\n", programVersion(), drop.Schema)
 	return err
 }
 

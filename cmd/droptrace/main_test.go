@@ -16,7 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // TestMain gives scripts two commands: droptrace with a fake source that
@@ -98,9 +98,9 @@ type fake struct {
 
 	mu   sync.Mutex
 	sent int
-	lost *resolve.Drop
+	lost *drop.Drop
 
-	next resolve.Drop // overwritten with each Next, as the tracer does
+	next drop.Drop // overwritten with each Next, as the tracer does
 }
 
 func (f *fake) open(_ context.Context, cfg Config) (source, error) {
@@ -129,28 +129,28 @@ func (f *fake) open(_ context.Context, cfg Config) (source, error) {
 	return f, nil
 }
 
-func (f *fake) drop(i int) *resolve.Drop {
+func (f *fake) drop(i int) *drop.Drop {
 	port, sport := uint16(80), uint16(40000+i%max(f.Flows, 1))
 	length := 0
-	return &resolve.Drop{
-		Type: "drop", Schema: resolve.Schema, Time: time.Unix(1700000000, int64(i)*1000).UTC(),
-		Packet: resolve.Packet{
+	return &drop.Drop{
+		Type: "drop", Schema: drop.Schema, Time: time.Unix(1700000000, int64(i)*1000).UTC(),
+		Packet: drop.Packet{
 			Family: "ip", Protocol: "tcp", Source: netip.MustParseAddr("203.0.113.9"), SourcePort: &sport,
 			Destination: netip.MustParseAddr("10.0.0.2"), DestinationPort: &port,
-			TCPFlags: []string{"syn"}, TCP: &resolve.TCP{Seq: uint32(i), Window: 64240}, PayloadLength: &length,
+			TCPFlags: []string{"syn"}, TCP: &drop.TCP{Seq: uint32(i), Window: 64240}, PayloadLength: &length,
 		},
-		Netns: resolve.Netns{Inode: 4026531840, Own: true},
-		Hook:  "input", In: &resolve.Interface{Index: 2, Name: "eth0"},
+		Netns: drop.Netns{Inode: 4026531840, Own: true},
+		Hook:  "input", In: &drop.Interface{Index: 2, Name: "eth0"},
 		Verdict: "drop", Cause: "rule", Reason: "NETFILTER_DROP",
-		Rule: &resolve.Rule{
+		Rule: &drop.Rule{
 			Engine: "iptables-nft", Family: "ip", Table: "filter", Chain: "INPUT", Handle: 12, Number: 7,
 			Text: "-A INPUT -p tcp --dport 80 -j DROP" + strings.Repeat("x", f.Filler),
 		},
-		Attribution: resolve.Attribution{Certainty: resolve.Certain},
+		Attribution: drop.Attribution{Certainty: drop.Certain},
 	}
 }
 
-func (f *fake) Next(ctx context.Context) (*resolve.Drop, error) {
+func (f *fake) Next(ctx context.Context) (*drop.Drop, error) {
 	f.mu.Lock()
 	i := f.sent
 	f.mu.Unlock()
@@ -184,7 +184,7 @@ func (f *fake) Next(ctx context.Context) (*resolve.Drop, error) {
 	return &f.next, nil
 }
 
-func (f *fake) Capture() *resolve.Capture { return nil }
+func (f *fake) Capture() *drop.Capture { return nil }
 
 func (f *fake) Stats() output.Counts {
 	f.mu.Lock()

@@ -4,8 +4,7 @@ import (
 	"context"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
-	"github.com/droptrace/droptrace/resolve"
-	"github.com/droptrace/droptrace/resolve/conntrack/table"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // source is where drops come from: the tracer with the resolver behind it.
@@ -14,10 +13,10 @@ type source interface {
 	// is called again. When ctx is done the source detaches its probes, hands
 	// out what the buffer still holds, and then returns io.EOF; any other error
 	// is a failure. One goroutine calls it.
-	Next(ctx context.Context) (*resolve.Drop, error)
+	Next(ctx context.Context) (*drop.Drop, error)
 	// Capture returns the bytes of the drop that Next returned last, nil where
 	// they are not known. They are valid until Next is called again.
-	Capture() *resolve.Capture
+	Capture() *drop.Capture
 	// Stats returns the counters so far. It may be called at any time, also
 	// beside Next and after Close.
 	Stats() output.Counts
@@ -42,13 +41,13 @@ type source interface {
 type failureSource interface {
 	source
 	// NextFailure is Next for conntrack failures.
-	NextFailure(ctx context.Context) (*resolve.ConntrackFailure, error)
+	NextFailure(ctx context.Context) (*drop.ConntrackFailure, error)
 	// FailuresLost counts those that found no room in the buffer, and the probes'
 	// runs that the kernel skipped.
 	FailuresLost() (lost, missed uint64)
 	// CountsBefore are the counters of a namespace when tracing began; zeros of
 	// one that came later.
-	CountsBefore(inode uint32) table.Counts
+	CountsBefore(inode uint32) drop.ConntrackCounts
 	// Ctnetlink reports whether asking it loads no module.
 	Ctnetlink() bool
 }

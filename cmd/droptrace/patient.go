@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
-	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/audit"
 	"github.com/droptrace/droptrace/resolve/diagnose"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
@@ -21,7 +21,7 @@ import (
 // patient is one network namespace, or files of rules, that doctor looks at, twice: counters that
 // grow are seen only so.
 type patient struct {
-	info   resolve.Netns
+	info   drop.Netns
 	file   string // where the rules are from; empty for a namespace
 	handle *netns.Handle
 	rules  *rulesets // of the second look, nil where none
@@ -33,7 +33,7 @@ type patient struct {
 
 // newPatient takes the first look.
 func newPatient(ctx context.Context, n netns.Namespace) *patient {
-	p := &patient{info: resolve.Netns{Inode: n.Inode, Name: n.Name}}
+	p := &patient{info: drop.Netns{Inode: n.Inode, Name: n.Name}}
 	if own, err := netns.Current(); err == nil && own.Inode == n.Inode {
 		p.info.Own = true
 	} else if n.Name == "" {
@@ -127,9 +127,9 @@ func (p *patient) findings(ctx context.Context) []netnsFinding {
 }
 
 // describeRule is the rule as the records of the live command have it.
-func describeRule(r *ruleset.Rule, text string) resolve.Rule {
+func describeRule(r *ruleset.Rule, text string) drop.Rule {
 	t := r.Chain.Table
-	return resolve.Rule{
+	return drop.Rule{
 		Engine: string(t.Engine), Family: t.Family, Table: t.Name, Chain: r.Chain.Name,
 		Handle: r.Handle, Number: r.Number, Text: text,
 	}

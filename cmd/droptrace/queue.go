@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // The limits between the reader and the writer. At 1 to 2 KB a drop they keep it
@@ -30,7 +30,7 @@ type queue struct {
 	wake chan struct{}
 
 	mu      sync.Mutex
-	drops   []resolve.Drop
+	drops   []drop.Drop
 	notices []output.Notice // told once each, so few
 	fold    output.Folder
 	pace    *pace // nil for none
@@ -40,7 +40,7 @@ type queue struct {
 // batch is what the writer takes at once, in order.
 type batch struct {
 	notices []output.Notice
-	drops   []resolve.Drop
+	drops   []drop.Drop
 	folded  []output.Folded
 	last    bool      // nothing will follow
 	due     time.Time // when folded drops want to be taken; zero for none
@@ -60,7 +60,7 @@ func newQueue(terminal bool) *queue {
 }
 
 // put never blocks, and keeps a copy of d. It reports whether the writer falls behind.
-func (q *queue) put(d *resolve.Drop, now time.Time) (behind bool) {
+func (q *queue) put(d *drop.Drop, now time.Time) (behind bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	held := q.fold.Held()

@@ -11,7 +11,7 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/cmd/droptrace/recording"
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/tracer/filter"
 	"github.com/droptrace/droptrace/tracer/filter/expression"
 )
@@ -167,7 +167,7 @@ func (r *reading) drop(rec *recording.Record) error {
 		r.first = d.Time
 	}
 	r.last = d.Time
-	if !resolve.MatchDrop(r.filter, d, rec.Capture.Device.Name) || !r.expressionMatches(&rec.Capture, n) {
+	if !drop.MatchDrop(r.filter, d, rec.Capture.Device.Name) || !r.expressionMatches(&rec.Capture, n) {
 		r.counts.FilteredUser += n
 		return nil
 	}
@@ -195,7 +195,7 @@ func (r *reading) drop(rec *recording.Record) error {
 }
 
 // expressionMatches counts what cannot be judged: a recording in JSON has no bytes.
-func (r *reading) expressionMatches(c *resolve.Capture, n uint64) bool {
+func (r *reading) expressionMatches(c *drop.Capture, n uint64) bool {
 	if r.expression == nil {
 		return true
 	}

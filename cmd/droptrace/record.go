@@ -14,7 +14,7 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/cmd/droptrace/recording"
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/tracer"
 )
 
@@ -181,7 +181,7 @@ func (r *recorder) start(src source) {
 }
 
 // put records one drop. more is false once there are enough.
-func (r *recorder) put(s *session, d *resolve.Drop) (more bool, err error) {
+func (r *recorder) put(s *session, d *drop.Drop) (more bool, err error) {
 	if s.o.limit > 0 && r.count >= s.o.limit {
 		s.cancel(errLimit)
 		return false, nil

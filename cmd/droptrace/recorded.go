@@ -12,18 +12,18 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/cmd/droptrace/recording"
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/explain"
 	"github.com/droptrace/droptrace/resolve/replay"
 )
 
 // eachDrop calls visit with every drop of a recording.
-type eachDrop func(visit func(*resolve.Drop) error) error
+type eachDrop func(visit func(*drop.Drop) error) error
 
 // readDrops reads a recording of the live command, JSON or pcapng; - is standard
 // input.
 func readDrops(name string, t terminal) eachDrop {
-	return func(visit func(*resolve.Drop) error) error {
+	return func(visit func(*drop.Drop) error) error {
 		in, err := openInput(name, t)
 		if err != nil {
 			return err
@@ -90,7 +90,7 @@ const maxKnown = 1 << 16
 func (r *replaying) run(drops eachDrop, t terminal, with []string, asJSON bool) error {
 	now, then := replay.New(r.before.rules.list...), replay.New(r.after.rules.list...)
 	out := output.NewReplayed(t.stdout, t.style(t.stdout), asJSON, with)
-	err := drops(func(d *resolve.Drop) error {
+	err := drops(func(d *drop.Drop) error {
 		if r.before.handle != nil && d.Netns.Inode != r.before.info.Inode {
 			return out.Elsewhere(d)
 		}
@@ -115,7 +115,7 @@ func (r *replaying) run(drops eachDrop, t terminal, with []string, asJSON bool) 
 }
 
 // rule names the place that would still drop.
-func (r *replaying) rule(v explain.Verdict) *resolve.Rule {
+func (r *replaying) rule(v explain.Verdict) *drop.Rule {
 	if v.Place.Chain == nil {
 		return nil
 	}
@@ -132,7 +132,7 @@ func (s *subject) index(name string) uint32 {
 }
 
 // keyOfDrop is all of a drop that rules can look at.
-func keyOfDrop(d *resolve.Drop) string {
+func keyOfDrop(d *drop.Drop) string {
 	k := *d
 	k.Time, k.Why, k.Stack, k.Repeats, k.Process = time.Time{}, nil, nil, 0, nil
 	k.Packet.IPID, k.Packet.ICMPID, k.Packet.ICMPSeq, k.Packet.TCP = nil, nil, nil, nil

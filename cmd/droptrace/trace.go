@@ -16,6 +16,7 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/link"
 	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/resolve/symbol"
@@ -44,8 +45,8 @@ type trace struct {
 	synproxyBefore map[uint32]link.Synproxy
 
 	event   event.Event
-	drop    resolve.Drop // the one that Next returned
-	capture resolve.Capture
+	drop    drop.Drop // the one that Next returned
+	capture drop.Capture
 	started bool
 	naps    naps
 	// What is in the ring at the end is still resolved.
@@ -178,7 +179,7 @@ func explainFailure(err error) error {
 }
 
 // Next implements source.
-func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
+func (t *trace) Next(ctx context.Context) (*drop.Drop, error) {
 	if !t.started {
 		t.started, t.uncancelled = true, context.WithoutCancel(ctx)
 		// Detaching ends a Read that waits, once it has drained the ring.
@@ -210,7 +211,7 @@ func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
 }
 
 // Capture implements source.
-func (t *trace) Capture() *resolve.Capture {
+func (t *trace) Capture() *drop.Capture {
 	t.capture.Read(&t.event)
 	return &t.capture
 }

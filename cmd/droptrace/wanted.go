@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/symbol"
 	"github.com/droptrace/droptrace/tracer/event"
 	"github.com/droptrace/droptrace/tracer/filter/expression"
@@ -11,7 +11,7 @@ import (
 )
 
 // resolve returns nil for what nobody asked for.
-func (t *trace) resolve(ctx context.Context) *resolve.Drop {
+func (t *trace) resolve(ctx context.Context) *drop.Drop {
 	e := &t.event
 	switch e.Type {
 	case event.Drop, event.Listen, event.Stolen:
@@ -36,7 +36,7 @@ func (t *trace) resolve(ctx context.Context) *resolve.Drop {
 }
 
 // matchResolved decides what only the ruleset tells.
-func (t *trace) matchResolved(d *resolve.Drop) bool {
+func (t *trace) matchResolved(d *drop.Drop) bool {
 	var table, chain, state string
 	if d.Rule != nil {
 		table, chain = d.Rule.Table, d.Rule.Chain

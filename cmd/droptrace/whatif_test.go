@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 func TestCommandsAreSplitAsAShellDoes(t *testing.T) {
@@ -34,7 +34,7 @@ func FuzzWhatIf(f *testing.F) {
 	f.Add([]byte(`{"type":"notice"}`))
 	f.Add([]byte(`[1]`))
 	f.Fuzz(func(t *testing.T, line []byte) {
-		var d resolve.Drop
+		var d drop.Drop
 		if json.Unmarshal(line, &d) == nil {
 			keyOfDrop(&d)
 		}

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // statusEvery is how often the status line, losses and a reader that went away
@@ -30,7 +30,7 @@ type writer struct {
 
 	pendingShown, pendingFolded uint64 // printed, not yet flushed
 	lost                        uint64 // told so far
-	lostPlaces                  map[*resolve.Drop]uint64
+	lostPlaces                  map[*drop.Drop]uint64
 	busy                        bool // something was printed since the last tick
 }
 
@@ -219,7 +219,7 @@ func (w *writer) newLosses() []output.LossPlace {
 			continue
 		}
 		if w.lostPlaces == nil {
-			w.lostPlaces = make(map[*resolve.Drop]uint64)
+			w.lostPlaces = make(map[*drop.Drop]uint64)
 		}
 		w.lostPlaces[p.Drop] = p.Count
 		out = append(out, output.NewLossPlace(p.Drop, n))

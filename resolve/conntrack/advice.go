@@ -2,44 +2,47 @@ package conntrack
 
 import (
 	"fmt"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"strconv"
 )
 
 // Code is the failure's name in a drop's why.
-func Code(f *Failure) string { return "conntrack-" + string(f.Cause) }
+func Code(f *drop.Failure) string { return "conntrack-" + string(f.Cause) }
 
 // Explain says in words what went wrong and what would mend it, with the numbers
 // that say so. s is the packet's own state and may be nil. There is no fix where
 // the kernel has nothing to set.
-func Explain(f *Failure, s *State) (message, fix string) { return (*failure)(f).explain(s) }
+func Explain(f *drop.Failure, s *drop.Conntrack) (message, fix string) {
+	return (*failure)(f).explain(s)
+}
 
-func (f *failure) explain(s *State) (message, fix string) {
+func (f *failure) explain(s *drop.Conntrack) (message, fix string) {
 	switch f.Cause {
-	case TableFull:
+	case drop.CauseTableFull:
 		return f.explainFull()
-	case EarlyDrop:
+	case drop.CauseEarlyDrop:
 		return "the conntrack table was full: a connection without traffic both ways was evicted for a new one", f.largerTable()
-	case NoMemory:
+	case drop.CauseNoMemory:
 		return "the kernel had no memory for a conntrack entry", "look for a process or slab that eats memory: slabtop, dmesg"
-	case SameFlowRace:
+	case drop.CauseSameFlowRace:
 		return f.explainRace(s)
-	case NATPortCollision:
+	case drop.CauseNATPortCollision:
 		return f.explainPool()
-	case Clash:
+	case drop.CauseClash:
 		return "another packet took this flow's place in the conntrack table first", ""
-	case ClashResolved:
+	case drop.CauseClashResolved:
 		return "two packets of one flow raced for its conntrack entry; the kernel let both pass", ""
-	case ChainTooLong:
+	case drop.CauseChainTooLong:
 		return "too many conntrack entries share one hash bucket" + f.bucketLoad(), f.moreBuckets()
-	case Dying:
+	case drop.CauseDying:
 		return "its conntrack entry was deleted before the packet had left", "look for what flushes the table: conntrack -D or -F, a restarted firewall or load balancer"
-	case Helper:
+	case drop.CauseHelper:
 		return f.explainHelper()
-	case NATInterfaceChanged:
+	case drop.CauseNATInterfaceChanged:
 		return "the route changed under a masqueraded connection: its entry was deleted, so that it begins anew", ""
-	case TCPReopenRace:
+	case drop.CauseTCPReopenRace:
 		return "a connection was reopened while its old conntrack entry was being deleted; the client will try again", "lower nf_conntrack_tcp_timeout_time_wait if clients reuse ports this fast"
-	case Invalid:
+	case drop.CauseInvalid:
 		return f.explainInvalid()
 	}
 	if f.Note != "" {
@@ -82,7 +85,7 @@ func (f *failure) largerTable() string {
 	return fix
 }
 
-func (f *failure) explainRace(s *State) (message, fix string) {
+func (f *failure) explainRace(s *drop.Conntrack) (message, fix string) {
 	message = "two packets of one flow raced for its conntrack entry, and this one lost"
 	if s == nil || s.Original == nil {
 		return message, ""

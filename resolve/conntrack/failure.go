@@ -3,15 +3,16 @@ package conntrack
 import (
 	"strings"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
 // Facts are what the record alone does not say.
 type Facts struct {
-	Hook    string // the function that dropped, "" where it is not known
-	SYN     bool   // a TCP SYN
-	Dropped bool   // the packet was lost
-	Table   *Table // now; nil where it could not be read
+	Hook    string               // the function that dropped, "" where it is not known
+	SYN     bool                 // a TCP SYN
+	Dropped bool                 // the packet was lost
+	Table   *drop.ConntrackTable // now; nil where it could not be read
 	HZ      int
 }
 
@@ -33,9 +34,9 @@ const (
 
 // FailureOf tells the cause by what the kernel side saw. Only what a probe saw,
 // or could not have missed, is certain.
-func FailureOf(e *event.Event, c Facts) *Failure {
+func FailureOf(e *event.Event, c Facts) *drop.Failure {
 	f := &e.Failure
-	out := &failure{Cause: UnknownCause, Certainty: certain}
+	out := &failure{Cause: drop.CauseUnknown, Certainty: certain}
 	if f.Other.Present == event.CTEntry {
 		out.Other = entryOf(&f.Other, c.HZ)
 	}
@@ -43,11 +44,11 @@ func FailureOf(e *event.Event, c Facts) *Failure {
 	case event.SawClash:
 		out.Cause = clashOf(&e.CT, &f.Other)
 	case event.SawClashResolved:
-		out.Cause = ClashResolved
+		out.Cause = drop.CauseClashResolved
 	case event.SawFull:
-		out.Cause = TableFull
+		out.Cause = drop.CauseTableFull
 	case event.SawEvicted:
-		out.Cause = EarlyDrop
+		out.Cause = drop.CauseEarlyDrop
 	case event.SawInvalid:
 		// What conntrack calls invalid passes it: what it drops it counts.
 		if f.Counted != 0 && f.Moved.Drop > 0 {
@@ -56,9 +57,9 @@ func FailureOf(e *event.Event, c Facts) *Failure {
 			out.invalid(e, c)
 		}
 	case event.SawRefused:
-		out.Cause, out.Reason = Helper, reason(f.Reason[:])
+		out.Cause, out.Reason = drop.CauseHelper, reason(f.Reason[:])
 	case event.SawOtherDevice:
-		out.Cause = NATInterfaceChanged
+		out.Cause = drop.CauseNATInterfaceChanged
 		if !strings.HasPrefix(c.Hook, "nf_nat_") {
 			out.Certainty = probable
 			out.Note = hookUnseen
@@ -66,19 +67,19 @@ func FailureOf(e *event.Event, c Facts) *Failure {
 	default:
 		out.byCounters(e, c)
 	}
-	if out.Cause == TableFull || out.Cause == EarlyDrop {
+	if out.Cause == drop.CauseTableFull || out.Cause == drop.CauseEarlyDrop {
 		out.Table = c.Table
 	}
-	return (*Failure)(out)
+	return (*drop.Failure)(out)
 }
 
 // failure is one whose cause is being found, or told.
-type failure Failure
+type failure drop.Failure
 
 // invalid is for a packet that a protocol's tracker complained of. The complaint
 // alone does not prove that it was given no entry.
 func (f *failure) invalid(e *event.Event, c Facts) {
-	f.Cause = Invalid
+	f.Cause = drop.CauseInvalid
 	f.Reason = reason(e.Failure.Reason[:])
 	if !c.Dropped {
 		f.Certainty = probable
@@ -108,9 +109,9 @@ func (f *failure) byCounters(e *event.Event, c Facts) {
 	m := &e.Failure.Moved
 	switch {
 	case e.CT.Present == event.CTEntry && e.CT.Status&statusDying != 0 && strings.HasPrefix(c.Hook, "nf_nat_"):
-		f.Cause = NATInterfaceChanged
+		f.Cause = drop.CauseNATInterfaceChanged
 	case e.Failure.Counted == 0 && e.CT.Present == event.CTAbsent:
-		f.Cause = Invalid
+		f.Cause = drop.CauseInvalid
 		f.Note = "the kernel's reason needs a probe: --probes kprobe"
 	case e.Failure.Counted == 0:
 		f.unknown("this kernel's counters cannot be read")
@@ -128,15 +129,15 @@ func (f *failure) confirm(e *event.Event, m *event.Moved) {
 	silent := e.Failure.Hooked&event.HookedClash != 0 // nf_ct_resolve_clash was not called
 	switch {
 	case m.ChainTooLong > 0:
-		f.Cause = ChainTooLong
+		f.Cause = drop.CauseChainTooLong
 		if silent && m.ChainTooLong == 1 {
 			f.Certainty = certain
 		}
 	case m.InsertFailed > 0 && m.Drop > 0 && !silent:
-		f.Cause = Clash
+		f.Cause = drop.CauseClash
 		f.Note = "told by the counters of this CPU, where no probe stands"
 	case m.InsertFailed > 0 && m.Drop == 0:
-		f.Cause = Dying
+		f.Cause = drop.CauseDying
 		// Without a helper only __nf_conntrack_confirm can have dropped it, which
 		// always counts: a clash or a chain would have moved another counter, too.
 		switch {
@@ -148,7 +149,7 @@ func (f *failure) confirm(e *event.Event, m *event.Moved) {
 			f.Note = "or its helper refused it, or another entry was deleted"
 		}
 	case m.InsertFailed > 0 && e.CT.Status&statusDying != 0:
-		f.Cause = Dying
+		f.Cause = drop.CauseDying
 	default:
 		f.helper(e, m)
 	}
@@ -160,12 +161,12 @@ func (f *failure) helper(e *event.Event, m *event.Moved) {
 	switch {
 	case found && e.Failure.AtHook == event.AtHookHelped:
 		// Of an entry that was found in the table nf_confirm asks nothing else.
-		f.Cause, f.Certainty = Helper, certain
+		f.Cause, f.Certainty = drop.CauseHelper, certain
 	case !found && e.CT.Status&statusDying != 0 && m.Drop > 0 && e.Failure.AtHook == event.AtHookPlain:
-		f.Cause = Dying
+		f.Cause = drop.CauseDying
 		f.Note = "its extensions were out of date when it had gone into the table"
 	case e.CT.Status&statusHelper != 0, m.Drop > 0, e.Failure.AtHook != event.NotAtHook:
-		f.Cause = Helper
+		f.Cause = drop.CauseHelper
 	default:
 		f.unknown("no counter of conntrack moved")
 	}
@@ -179,17 +180,17 @@ func (f *failure) allocate(e *event.Event, m *event.Moved, c Facts) {
 	case m.Drop == 0:
 		f.unknown("no counter of conntrack moved")
 	case full && !notFull:
-		f.Cause = TableFull
+		f.Cause = drop.CauseTableFull
 	case c.SYN && m.Invalid > 0:
-		f.Cause = TCPReopenRace
+		f.Cause = drop.CauseTCPReopenRace
 	case notFull:
-		f.Cause = NoMemory
+		f.Cause = drop.CauseNoMemory
 		// The tracker of TCP, which alone drops besides, counts the packet as invalid.
 		if m.Drop == 1 && m.Invalid == 0 && e.Failure.AtHook != event.NotAtHook && c.Table != nil && !full {
 			f.Certainty = certain
 		}
 	case c.Table != nil:
-		f.Cause = NoMemory
+		f.Cause = drop.CauseNoMemory
 		f.Note = "or the table was full for a moment"
 	default:
 		f.unknown("conntrack dropped it, and its limit could not be read")
@@ -197,11 +198,11 @@ func (f *failure) allocate(e *event.Event, m *event.Moved, c Facts) {
 }
 
 func (f *failure) unknown(note string) {
-	f.Cause, f.Certainty, f.Note = UnknownCause, unknown, note
+	f.Cause, f.Certainty, f.Note = drop.CauseUnknown, unknown, note
 }
 
-func entryOf(info *event.CTInfo, hz int) *Entry {
-	e := &Entry{
+func entryOf(info *event.CTInfo, hz int) *drop.ConntrackEntry {
+	e := &drop.ConntrackEntry{
 		Status: Status(info.Status), Original: tuple(&info.Original), Reply: tuple(&info.Reply),
 		Zone: info.Zone, Mark: info.Mark, Timeout: timeout(info, hz), NAT: nat(info),
 	}

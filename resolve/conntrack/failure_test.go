@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve/conntrack/table"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
@@ -21,8 +22,8 @@ func udpEntry(sport, out uint16, status uint32) event.CTInfo {
 
 func TestCauseOfAFailure(t *testing.T) {
 	const both = event.HookedClash | event.HookedFull
-	full := &Table{Count: 1000, Max: 1000, Buckets: 256}
-	roomy := &Table{Count: 10, Max: 1000}
+	full := &drop.ConntrackTable{Count: 1000, Max: 1000, Buckets: 256}
+	roomy := &drop.ConntrackTable{Count: 10, Max: 1000}
 	loser := udpEntry(7, 5000, 0)
 	established := udpEntry(7, 5000, statusConfirmed)
 	established.CTInfo = ctEstablished
@@ -34,45 +35,45 @@ func TestCauseOfAFailure(t *testing.T) {
 		failure   event.CTFailure
 		ct        event.CTInfo
 		facts     Facts
-		cause     Cause
+		cause     drop.FailureCause
 		certainty string
 	}{
-		{"a probe saw the table full", event.CTFailure{Saw: event.SawFull}, event.CTInfo{}, Facts{Dropped: true, Table: full}, TableFull, certain},
-		{"a probe saw an eviction", event.CTFailure{Saw: event.SawEvicted, Other: loser}, event.CTInfo{}, Facts{}, EarlyDrop, certain},
-		{"a probe saw a clash of one flow", event.CTFailure{Saw: event.SawClash, Other: udpEntry(7, 6000, statusConfirmed)}, loser, Facts{Dropped: true}, SameFlowRace, certain},
-		{"a probe saw two flows with one port", event.CTFailure{Saw: event.SawClash, Other: udpEntry(8, 5000, statusConfirmed)}, loser, Facts{Dropped: true}, NATPortCollision, certain},
-		{"a clash with nothing in common", event.CTFailure{Saw: event.SawClash, Other: udpEntry(8, 5001, statusConfirmed)}, loser, Facts{Dropped: true}, Clash, certain},
-		{"counters of a clash", counted(event.Moved{InsertFailed: 1, Drop: 1}, 0), loser, Facts{Dropped: true}, Clash, probable},
-		{"counters of a clash that the probe denies", counted(event.Moved{InsertFailed: 1, Drop: 1}, both), loser, Facts{Dropped: true}, Helper, probable},
-		{"a chain, by its counter", counted(event.Moved{InsertFailed: 1, ChainTooLong: 1}, 0), loser, Facts{Dropped: true}, ChainTooLong, probable},
-		{"a chain, and no clash", counted(event.Moved{InsertFailed: 1, ChainTooLong: 1}, both), loser, Facts{Dropped: true}, ChainTooLong, certain},
-		{"two chains at once", counted(event.Moved{InsertFailed: 2, ChainTooLong: 2}, both), loser, Facts{Dropped: true}, ChainTooLong, probable},
-		{"deleted meanwhile", counted(event.Moved{InsertFailed: 1}, both), udpEntry(7, 5000, statusDying), Facts{Dropped: true}, Dying, probable},
-		{"deleted meanwhile, and conntrack itself dropped it", atHook(counted(event.Moved{InsertFailed: 1}, 0), event.AtHookPlain), loser, Facts{Dropped: true}, Dying, certain},
-		{"deleted meanwhile, or its helper refused", atHook(counted(event.Moved{InsertFailed: 1}, 0), event.AtHookHelped), loser, Facts{Dropped: true}, Dying, probable},
-		{"deleted or its sequence number", atHook(counted(event.Moved{InsertFailed: 1}, 0), event.AtHookPlain), udpEntry(7, 5000, statusSeqAdjust), Facts{Dropped: true}, Dying, probable},
-		{"two that were deleted", atHook(counted(event.Moved{InsertFailed: 2}, 0), event.AtHookPlain), loser, Facts{Dropped: true}, Dying, probable},
-		{"deleted when it was in the table", atHook(counted(event.Moved{Drop: 1}, 0), event.AtHookPlain), udpEntry(7, 5000, statusDying|statusConfirmed), Facts{Dropped: true}, Dying, probable},
-		{"full, by its size", counted(event.Moved{Drop: 1}, 0), event.CTInfo{}, Facts{Dropped: true, Table: full}, TableFull, probable},
-		{"not full", counted(event.Moved{Drop: 1}, 0), event.CTInfo{}, Facts{Dropped: true, Table: roomy}, NoMemory, probable},
-		{"full now, but nothing was to be evicted", counted(event.Moved{Drop: 1}, both), event.CTInfo{}, Facts{Dropped: true, Table: full}, NoMemory, probable},
-		{"neither full nor TCP", atHook(counted(event.Moved{Drop: 1}, both), event.AtHookPlain), event.CTInfo{}, Facts{Dropped: true, Table: roomy}, NoMemory, certain},
-		{"neither full nor TCP, for two", atHook(counted(event.Moved{Drop: 2}, both), event.AtHookPlain), event.CTInfo{}, Facts{Dropped: true, Table: roomy}, NoMemory, probable},
-		{"not full, and something was invalid", atHook(counted(event.Moved{Drop: 1, Invalid: 1}, both), event.AtHookPlain), event.CTInfo{}, Facts{Dropped: true, Table: roomy}, NoMemory, probable},
-		{"a reopened connection, with probes", atHook(counted(event.Moved{Drop: 1, Invalid: 1}, both), event.AtHookPlain), event.CTInfo{}, Facts{Dropped: true, SYN: true, Table: roomy}, TCPReopenRace, probable},
-		{"a reopened connection", counted(event.Moved{Drop: 1, Invalid: 1}, 0), event.CTInfo{}, Facts{Dropped: true, SYN: true, Table: roomy}, TCPReopenRace, probable},
-		{"no counter moved", counted(event.Moved{}, 0), event.CTInfo{}, Facts{Dropped: true, Table: roomy}, UnknownCause, unknown},
-		{"another way out", event.CTFailure{}, udpEntry(7, 5000, statusDying|statusConfirmed), Facts{Dropped: true, Hook: "nf_nat_ipv4_out"}, NATInterfaceChanged, probable},
-		{"another way out, as NAT asks", event.CTFailure{Saw: event.SawOtherDevice}, udpEntry(7, 5000, statusDying|statusConfirmed), Facts{Dropped: true, Hook: "nf_nat_ipv4_out"}, NATInterfaceChanged, certain},
-		{"another way out, and who dropped is not known", event.CTFailure{Saw: event.SawOtherDevice}, udpEntry(7, 5000, statusDying|statusConfirmed), Facts{Dropped: true}, NATInterfaceChanged, probable},
-		{"a helper that says so", event.CTFailure{Saw: event.SawRefused, AtHook: event.AtHookHelped}, established, Facts{Dropped: true, Hook: "nf_confirm"}, Helper, certain},
-		{"a helper, since nothing else is asked", atHook(counted(event.Moved{}, 0), event.AtHookHelped), established, Facts{Dropped: true, Hook: "nf_confirm"}, Helper, certain},
-		{"a helper of a new flow", atHook(counted(event.Moved{}, 0), event.AtHookHelped), loser, Facts{Dropped: true, Hook: "nf_confirm"}, Helper, probable},
-		{"a helper", counted(event.Moved{}, 0), udpEntry(7, 5000, statusConfirmed|statusHelper), Facts{Dropped: true, Hook: "nf_confirm"}, Helper, probable},
-		{"invalid, with the kernel's words", invalidFailure("SEQ is over upper bound %u (over the window)"), event.CTInfo{}, Facts{Dropped: true}, Invalid, certain},
-		{"a complaint, and conntrack counted a drop", complained(counted(event.Moved{Drop: 1, Invalid: 1}, both)), event.CTInfo{}, Facts{Dropped: true, SYN: true, Table: roomy}, TCPReopenRace, probable},
-		{"a complaint alone", invalidFailure("bad checksum"), event.CTInfo{}, Facts{}, Invalid, probable},
-		{"invalid, with nothing to tell why", event.CTFailure{}, event.CTInfo{}, Facts{Dropped: true}, Invalid, probable},
+		{"a probe saw the table full", event.CTFailure{Saw: event.SawFull}, event.CTInfo{}, Facts{Dropped: true, Table: full}, drop.CauseTableFull, certain},
+		{"a probe saw an eviction", event.CTFailure{Saw: event.SawEvicted, Other: loser}, event.CTInfo{}, Facts{}, drop.CauseEarlyDrop, certain},
+		{"a probe saw a clash of one flow", event.CTFailure{Saw: event.SawClash, Other: udpEntry(7, 6000, statusConfirmed)}, loser, Facts{Dropped: true}, drop.CauseSameFlowRace, certain},
+		{"a probe saw two flows with one port", event.CTFailure{Saw: event.SawClash, Other: udpEntry(8, 5000, statusConfirmed)}, loser, Facts{Dropped: true}, drop.CauseNATPortCollision, certain},
+		{"a clash with nothing in common", event.CTFailure{Saw: event.SawClash, Other: udpEntry(8, 5001, statusConfirmed)}, loser, Facts{Dropped: true}, drop.CauseClash, certain},
+		{"counters of a clash", counted(event.Moved{InsertFailed: 1, Drop: 1}, 0), loser, Facts{Dropped: true}, drop.CauseClash, probable},
+		{"counters of a clash that the probe denies", counted(event.Moved{InsertFailed: 1, Drop: 1}, both), loser, Facts{Dropped: true}, drop.CauseHelper, probable},
+		{"a chain, by its counter", counted(event.Moved{InsertFailed: 1, ChainTooLong: 1}, 0), loser, Facts{Dropped: true}, drop.CauseChainTooLong, probable},
+		{"a chain, and no clash", counted(event.Moved{InsertFailed: 1, ChainTooLong: 1}, both), loser, Facts{Dropped: true}, drop.CauseChainTooLong, certain},
+		{"two chains at once", counted(event.Moved{InsertFailed: 2, ChainTooLong: 2}, both), loser, Facts{Dropped: true}, drop.CauseChainTooLong, probable},
+		{"deleted meanwhile", counted(event.Moved{InsertFailed: 1}, both), udpEntry(7, 5000, statusDying), Facts{Dropped: true}, drop.CauseDying, probable},
+		{"deleted meanwhile, and conntrack itself dropped it", atHook(counted(event.Moved{InsertFailed: 1}, 0), event.AtHookPlain), loser, Facts{Dropped: true}, drop.CauseDying, certain},
+		{"deleted meanwhile, or its helper refused", atHook(counted(event.Moved{InsertFailed: 1}, 0), event.AtHookHelped), loser, Facts{Dropped: true}, drop.CauseDying, probable},
+		{"deleted or its sequence number", atHook(counted(event.Moved{InsertFailed: 1}, 0), event.AtHookPlain), udpEntry(7, 5000, statusSeqAdjust), Facts{Dropped: true}, drop.CauseDying, probable},
+		{"two that were deleted", atHook(counted(event.Moved{InsertFailed: 2}, 0), event.AtHookPlain), loser, Facts{Dropped: true}, drop.CauseDying, probable},
+		{"deleted when it was in the table", atHook(counted(event.Moved{Drop: 1}, 0), event.AtHookPlain), udpEntry(7, 5000, statusDying|statusConfirmed), Facts{Dropped: true}, drop.CauseDying, probable},
+		{"full, by its size", counted(event.Moved{Drop: 1}, 0), event.CTInfo{}, Facts{Dropped: true, Table: full}, drop.CauseTableFull, probable},
+		{"not full", counted(event.Moved{Drop: 1}, 0), event.CTInfo{}, Facts{Dropped: true, Table: roomy}, drop.CauseNoMemory, probable},
+		{"full now, but nothing was to be evicted", counted(event.Moved{Drop: 1}, both), event.CTInfo{}, Facts{Dropped: true, Table: full}, drop.CauseNoMemory, probable},
+		{"neither full nor TCP", atHook(counted(event.Moved{Drop: 1}, both), event.AtHookPlain), event.CTInfo{}, Facts{Dropped: true, Table: roomy}, drop.CauseNoMemory, certain},
+		{"neither full nor TCP, for two", atHook(counted(event.Moved{Drop: 2}, both), event.AtHookPlain), event.CTInfo{}, Facts{Dropped: true, Table: roomy}, drop.CauseNoMemory, probable},
+		{"not full, and something was invalid", atHook(counted(event.Moved{Drop: 1, Invalid: 1}, both), event.AtHookPlain), event.CTInfo{}, Facts{Dropped: true, Table: roomy}, drop.CauseNoMemory, probable},
+		{"a reopened connection, with probes", atHook(counted(event.Moved{Drop: 1, Invalid: 1}, both), event.AtHookPlain), event.CTInfo{}, Facts{Dropped: true, SYN: true, Table: roomy}, drop.CauseTCPReopenRace, probable},
+		{"a reopened connection", counted(event.Moved{Drop: 1, Invalid: 1}, 0), event.CTInfo{}, Facts{Dropped: true, SYN: true, Table: roomy}, drop.CauseTCPReopenRace, probable},
+		{"no counter moved", counted(event.Moved{}, 0), event.CTInfo{}, Facts{Dropped: true, Table: roomy}, drop.CauseUnknown, unknown},
+		{"another way out", event.CTFailure{}, udpEntry(7, 5000, statusDying|statusConfirmed), Facts{Dropped: true, Hook: "nf_nat_ipv4_out"}, drop.CauseNATInterfaceChanged, probable},
+		{"another way out, as NAT asks", event.CTFailure{Saw: event.SawOtherDevice}, udpEntry(7, 5000, statusDying|statusConfirmed), Facts{Dropped: true, Hook: "nf_nat_ipv4_out"}, drop.CauseNATInterfaceChanged, certain},
+		{"another way out, and who dropped is not known", event.CTFailure{Saw: event.SawOtherDevice}, udpEntry(7, 5000, statusDying|statusConfirmed), Facts{Dropped: true}, drop.CauseNATInterfaceChanged, probable},
+		{"a helper that says so", event.CTFailure{Saw: event.SawRefused, AtHook: event.AtHookHelped}, established, Facts{Dropped: true, Hook: "nf_confirm"}, drop.CauseHelper, certain},
+		{"a helper, since nothing else is asked", atHook(counted(event.Moved{}, 0), event.AtHookHelped), established, Facts{Dropped: true, Hook: "nf_confirm"}, drop.CauseHelper, certain},
+		{"a helper of a new flow", atHook(counted(event.Moved{}, 0), event.AtHookHelped), loser, Facts{Dropped: true, Hook: "nf_confirm"}, drop.CauseHelper, probable},
+		{"a helper", counted(event.Moved{}, 0), udpEntry(7, 5000, statusConfirmed|statusHelper), Facts{Dropped: true, Hook: "nf_confirm"}, drop.CauseHelper, probable},
+		{"invalid, with the kernel's words", invalidFailure("SEQ is over upper bound %u (over the window)"), event.CTInfo{}, Facts{Dropped: true}, drop.CauseInvalid, certain},
+		{"a complaint, and conntrack counted a drop", complained(counted(event.Moved{Drop: 1, Invalid: 1}, both)), event.CTInfo{}, Facts{Dropped: true, SYN: true, Table: roomy}, drop.CauseTCPReopenRace, probable},
+		{"a complaint alone", invalidFailure("bad checksum"), event.CTInfo{}, Facts{}, drop.CauseInvalid, probable},
+		{"invalid, with nothing to tell why", event.CTFailure{}, event.CTInfo{}, Facts{Dropped: true}, drop.CauseInvalid, probable},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -119,18 +120,18 @@ func TestReasonLeavesOutWhatIsNotKnown(t *testing.T) {
 
 func TestAdviceHasTheNumbers(t *testing.T) {
 	growth := 40
-	f := &Failure{Cause: TableFull, Table: &Table{Count: 65536, Max: 65536, Buckets: 16384, Growth: &growth}}
+	f := &drop.Failure{Cause: drop.CauseTableFull, Table: &drop.ConntrackTable{Count: 65536, Max: 65536, Buckets: 16384, Growth: &growth}}
 	message, fix := Explain(f, nil)
 	if !strings.Contains(message, "65536 of 65536") || !strings.Contains(message, "40 more each second") ||
 		!strings.Contains(fix, "nf_conntrack_max=131072") || !strings.Contains(fix, "nf_conntrack_buckets=32768") {
 		t.Errorf("%q, %q", message, fix)
 	}
-	f = &Failure{Cause: NATPortCollision, Pool: &Pool{Address: "192.0.2.1", Destination: "10.0.0.2:53", Protocol: "udp", InUse: 2, Low: 5000, High: 5001}}
+	f = &drop.Failure{Cause: drop.CauseNATPortCollision, Pool: &drop.PortPool{Address: "192.0.2.1", Destination: "10.0.0.2:53", Protocol: "udp", InUse: 2, Low: 5000, High: 5001}}
 	if message, fix = Explain(f, nil); !strings.Contains(message, "2 udp ports are in use (5000 to 5001)") || !strings.Contains(fix, "--random-fully") {
 		t.Errorf("%q, %q", message, fix)
 	}
-	f = &Failure{Cause: SameFlowRace}
-	dns := &State{Original: &Tuple{Protocol: "udp", DestinationPort: 53}}
+	f = &drop.Failure{Cause: drop.CauseSameFlowRace}
+	dns := &drop.Conntrack{Original: &drop.Tuple{Protocol: "udp", DestinationPort: 53}}
 	if _, fix = Explain(f, dns); !strings.Contains(fix, "single-request-reopen") {
 		t.Errorf("%q", fix)
 	}
@@ -149,16 +150,16 @@ func TestWhoWasThereIsLookedUp(t *testing.T) {
 		loser event.CTInfo
 		there map[table.Tuple]table.Entry // by the tuple that finds it
 		err   error                       // where nothing does
-		want  Cause
+		want  drop.FailureCause
 	}{
-		{"same flow, same translation", loser, map[table.Tuple]table.Entry{*reply: {Original: *own}}, table.ErrNoEntry, SameFlowRace},
-		{"same flow, another translation", loser, map[table.Tuple]table.Entry{*own: {Original: *own}}, table.ErrNoEntry, SameFlowRace},
-		{"another flow with its port", loser, map[table.Tuple]table.Entry{*reply: {Original: other}}, table.ErrNoEntry, NATPortCollision},
-		{"gone", loser, nil, table.ErrNoEntry, Clash},
-		{"gone, and nothing was translated", plain, nil, table.ErrNoEntry, SameFlowRace},
-		{"not looked up", plain, nil, busy, Clash},
+		{"same flow, same translation", loser, map[table.Tuple]table.Entry{*reply: {Original: *own}}, table.ErrNoEntry, drop.CauseSameFlowRace},
+		{"same flow, another translation", loser, map[table.Tuple]table.Entry{*own: {Original: *own}}, table.ErrNoEntry, drop.CauseSameFlowRace},
+		{"another flow with its port", loser, map[table.Tuple]table.Entry{*reply: {Original: other}}, table.ErrNoEntry, drop.CauseNATPortCollision},
+		{"gone", loser, nil, table.ErrNoEntry, drop.CauseClash},
+		{"gone, and nothing was translated", plain, nil, table.ErrNoEntry, drop.CauseSameFlowRace},
+		{"not looked up", plain, nil, busy, drop.CauseClash},
 	} {
-		f := &Failure{Cause: Clash}
+		f := &drop.Failure{Cause: drop.CauseClash}
 		FindOther(f, &tt.loser, func(tuple *table.Tuple, _ uint16) (*table.Entry, error) {
 			if e, ok := tt.there[*tuple]; ok {
 				return &e, nil

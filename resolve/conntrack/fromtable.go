@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/droptrace/droptrace/resolve/conntrack/table"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
@@ -33,7 +34,7 @@ func rawTuple(t *table.Tuple) event.CTTuple {
 	return raw
 }
 
-func entryOfTable(e *table.Entry) *Entry {
+func entryOfTable(e *table.Entry) *drop.ConntrackEntry {
 	info := event.CTInfo{
 		Status: e.Status, Zone: e.Zone, Mark: e.Mark, TCPState: e.TCPState,
 		Original: rawTuple(&e.Original), Reply: rawTuple(&e.Reply),
@@ -46,8 +47,8 @@ func entryOfTable(e *table.Entry) *Entry {
 }
 
 // PoolOf names what a count of ports found.
-func PoolOf(p *table.Pool) *Pool {
-	return &Pool{
+func PoolOf(p *table.Pool) *drop.PortPool {
+	return &drop.PortPool{
 		Address: p.Address.String(), Destination: p.Destination.String(),
 		Protocol: protocol(p.Protocol), InUse: p.InUse, Low: p.Low, High: p.High,
 	}

@@ -1,6 +1,9 @@
 package conntrack
 
-import "github.com/droptrace/droptrace/tracer/event"
+import (
+	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/tracer/event"
+)
 
 // Context is what the record alone does not say.
 type Context struct {
@@ -25,32 +28,32 @@ const (
 
 // Of returns the conntrack state of a packet. It is nil where nothing is known:
 // the packet carried no entry and c.Seen is false.
-func Of(info *event.CTInfo, c Context) *State {
+func Of(info *event.CTInfo, c Context) *drop.Conntrack {
 	switch info.Present {
 	case event.CTUntracked:
-		return &State{State: "untracked"}
+		return &drop.Conntrack{State: "untracked"}
 	case event.CTEntry:
 		return ofEntry(info, c)
 	}
 	if c.Seen {
-		return &State{State: "invalid"}
+		return &drop.Conntrack{State: "invalid"}
 	}
 	return nil
 }
 
-func ofEntry(info *event.CTInfo, c Context) *State {
+func ofEntry(info *event.CTInfo, c Context) *drop.Conntrack {
 	name, dir := stateName(info.CTInfo)
 	if name == "" {
 		return nil
 	}
 	// One piece of memory: there may be one of these with each drop of a flood.
 	s := &struct {
-		state           State
-		original, reply Tuple
+		state           drop.Conntrack
+		original, reply drop.Tuple
 		status          [6]string
 		nat             [2]string
 	}{}
-	s.state = State{
+	s.state = drop.Conntrack{
 		State:    name,
 		Dir:      dir,
 		Status:   appendStatus(s.status[:0], info.Status),

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"testing"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/tracer/event"
 	"github.com/google/go-cmp/cmp"
 )
@@ -73,7 +74,7 @@ func TestNoEntry(t *testing.T) {
 		case s != nil && tt.want == "":
 			t.Errorf("%s: %+v, want nothing", tt.name, s)
 		case s != nil:
-			if diff := cmp.Diff(&State{State: tt.want}, s); diff != "" {
+			if diff := cmp.Diff(&drop.Conntrack{State: tt.want}, s); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 			}
 		}

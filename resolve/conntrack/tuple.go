@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
@@ -23,15 +24,15 @@ const (
 )
 
 // tuple returns nil for a tuple that the kernel has not filled in.
-func tuple(raw *event.CTTuple) *Tuple { return readTuple(new(Tuple), raw) }
+func tuple(raw *event.CTTuple) *drop.Tuple { return readTuple(new(drop.Tuple), raw) }
 
 // readTuple is tuple into memory that is there.
-func readTuple(t *Tuple, raw *event.CTTuple) *Tuple {
+func readTuple(t *drop.Tuple, raw *event.CTTuple) *drop.Tuple {
 	source, destination := address(raw.L3Num, raw.Src), address(raw.L3Num, raw.Dst)
 	if !source.IsValid() {
 		return nil
 	}
-	*t = Tuple{Source: source, Destination: destination, Protocol: protocol(raw.Proto)}
+	*t = drop.Tuple{Source: source, Destination: destination, Protocol: protocol(raw.Proto)}
 	switch raw.Proto {
 	case protoTCP, protoUDP, protoUDPLite, protoSCTP, protoDCCP:
 		t.SourcePort = binary.BigEndian.Uint16(raw.SrcPort[:])

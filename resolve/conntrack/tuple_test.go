@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/tracer/event"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -17,22 +18,22 @@ func TestTuple(t *testing.T) {
 	tests := []struct {
 		name string
 		raw  event.CTTuple
-		want *Tuple
+		want *drop.Tuple
 	}{
 		{"udp", event.CTTuple{Src: v4(192, 0, 2, 1), SrcPort: port(53), L3Num: familyIPv4, Dst: v4(192, 0, 2, 2), DstPort: port(40000), Proto: protoUDP},
-			&Tuple{Source: a, SourcePort: 53, Destination: b, DestinationPort: 40000, Protocol: "udp"}},
+			&drop.Tuple{Source: a, SourcePort: 53, Destination: b, DestinationPort: 40000, Protocol: "udp"}},
 		{"tcp over IPv6", event.CTTuple{Src: v6, SrcPort: port(1), L3Num: familyIPv6, Dst: other, DstPort: port(65535), Proto: protoTCP},
-			&Tuple{Source: a6, SourcePort: 1, Destination: b6, DestinationPort: 65535, Protocol: "tcp"}},
+			&drop.Tuple{Source: a6, SourcePort: 1, Destination: b6, DestinationPort: 65535, Protocol: "tcp"}},
 		{"sctp", event.CTTuple{Src: v4(192, 0, 2, 1), SrcPort: port(9), L3Num: familyIPv4, Dst: v4(192, 0, 2, 2), DstPort: port(10), Proto: protoSCTP},
-			&Tuple{Source: a, SourcePort: 9, Destination: b, DestinationPort: 10, Protocol: "sctp"}},
+			&drop.Tuple{Source: a, SourcePort: 9, Destination: b, DestinationPort: 10, Protocol: "sctp"}},
 		{"echo request", event.CTTuple{Src: v4(192, 0, 2, 1), SrcPort: port(0x1234), L3Num: familyIPv4, Dst: v4(192, 0, 2, 2), DstPort: [2]byte{8, 0}, Proto: protoICMP},
-			&Tuple{Source: a, Destination: b, Protocol: "icmp", ICMPType: new(uint8(8)), ICMPCode: new(uint8(0)), ICMPID: new(uint16(0x1234))}},
+			&drop.Tuple{Source: a, Destination: b, Protocol: "icmp", ICMPType: new(uint8(8)), ICMPCode: new(uint8(0)), ICMPID: new(uint16(0x1234))}},
 		{"echo reply over IPv6", event.CTTuple{Src: v6, SrcPort: port(7), L3Num: familyIPv6, Dst: other, DstPort: [2]byte{129, 0}, Proto: protoICMPv6},
-			&Tuple{Source: a6, Destination: b6, Protocol: "icmpv6", ICMPType: new(uint8(129)), ICMPCode: new(uint8(0)), ICMPID: new(uint16(7))}},
+			&drop.Tuple{Source: a6, Destination: b6, Protocol: "icmpv6", ICMPType: new(uint8(129)), ICMPCode: new(uint8(0)), ICMPID: new(uint16(7))}},
 		{"gre: the key is no port", event.CTTuple{Src: v4(192, 0, 2, 1), SrcPort: port(77), L3Num: familyIPv4, Dst: v4(192, 0, 2, 2), Proto: protoGRE},
-			&Tuple{Source: a, Destination: b, Protocol: "gre"}},
+			&drop.Tuple{Source: a, Destination: b, Protocol: "gre"}},
 		{"a protocol by number", event.CTTuple{Src: v4(192, 0, 2, 1), L3Num: familyIPv4, Dst: v4(192, 0, 2, 2), Proto: 50},
-			&Tuple{Source: a, Destination: b, Protocol: "50"}},
+			&drop.Tuple{Source: a, Destination: b, Protocol: "50"}},
 		{"not filled in", event.CTTuple{}, nil},
 		{"another family", event.CTTuple{L3Num: 7, Proto: protoTCP}, nil},
 	}

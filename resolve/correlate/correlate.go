@@ -9,7 +9,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 const (
@@ -223,7 +223,7 @@ func (c *Correlator) noDrop(in *Frame, at int64) error {
 func (c *Correlator) push(f *frame, status Status) *Result {
 	r := &Result{
 		Status: status, Time: time.Unix(0, f.at), Frame: f.number,
-		Packet: resolve.ReadPacket(f.ether, f.bytes),
+		Packet: drop.ReadPacket(f.ether, f.bytes),
 	}
 	heap.Push(&c.ready, r)
 	return r

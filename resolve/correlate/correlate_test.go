@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // sent is a packet with what became of it.
@@ -21,7 +21,7 @@ type sent struct {
 	bytes   []byte
 	dropped time.Duration // when; 0: never
 	died    []byte        // as it was then
-	ct      *resolve.Conntrack
+	ct      *drop.Conntrack
 	missed  bool // by the capture
 	beyond  bool // nothing can tell that the two are one
 }
@@ -78,7 +78,7 @@ func run(t *testing.T, packets []sent, o Options, cutFrame, cutDrop int) (Counts
 			nd++
 			*d = Drop{
 				Number: uint64(nd), EtherType: etherIPv4, Bytes: p.died[:min(len(p.died), cutDrop)],
-				Drop: &resolve.Drop{Time: start.Add(p.dropped), Conntrack: p.ct},
+				Drop: &drop.Drop{Time: start.Add(p.dropped), Conntrack: p.ct},
 			}
 			return nil
 		},
@@ -214,8 +214,8 @@ func reversed(b []byte) []byte {
 	return b
 }
 
-func tuple(source, destination string, sport, dport uint16) *resolve.Tuple {
-	return &resolve.Tuple{
+func tuple(source, destination string, sport, dport uint16) *drop.Tuple {
+	return &drop.Tuple{
 		Source: netip.MustParseAddr(source), Destination: netip.MustParseAddr(destination),
 		SourcePort: sport, DestinationPort: dport, Protocol: "udp",
 	}
@@ -223,8 +223,8 @@ func tuple(source, destination string, sport, dport uint16) *resolve.Tuple {
 
 func TestNATIsSeenThrough(t *testing.T) {
 	const client, firewall, public, server = "192.0.2.2", "198.51.100.1", "192.0.2.1", "198.51.100.2"
-	ct := func(dir string) *resolve.Conntrack {
-		return &resolve.Conntrack{
+	ct := func(dir string) *drop.Conntrack {
+		return &drop.Conntrack{
 			State: "established", Dir: dir,
 			Original: tuple(client, public, 4000, 80), Reply: tuple(server, firewall, 8080, 61000),
 		}
@@ -269,7 +269,7 @@ func icmpError(source, destination string, ttl uint8, quoted []byte) []byte {
 // NAT changes the quoted packet as well as the one that quotes it.
 func TestNATOfICMPErrorsIsSeenThrough(t *testing.T) {
 	const client, firewall, public, server = "192.0.2.2", "198.51.100.1", "192.0.2.1", "198.51.100.2"
-	ct := &resolve.Conntrack{
+	ct := &drop.Conntrack{
 		State: "related", Dir: "reply",
 		Original: tuple(client, public, 4000, 80), Reply: tuple(server, firewall, 8080, 61000),
 	}
@@ -382,7 +382,7 @@ func correlateFragments(t *testing.T, packets []sent) Counts {
 			}
 			told = true
 			last := packets[len(packets)-1]
-			*d = Drop{Number: 1, EtherType: etherIPv4, Bytes: last.died, Drop: &resolve.Drop{Time: start.Add(last.dropped)}}
+			*d = Drop{Number: 1, EtherType: etherIPv4, Bytes: last.died, Drop: &drop.Drop{Time: start.Add(last.dropped)}}
 			return nil
 		},
 	}, Options{Within: 100 * time.Millisecond}, func(r *Result) error {
@@ -411,7 +411,7 @@ func FuzzIdentity(f *testing.F) {
 				p.at(level)
 			}
 		}
-		d := recorded{id: p, drop: new(resolve.Drop)}
+		d := recorded{id: p, drop: new(drop.Drop)}
 		d.setFlows()
 		if !d.fits(&p) {
 			t.Error("a packet is not itself")
@@ -447,7 +447,7 @@ func BenchmarkFrames(b *testing.B) {
 				}
 				p := &drops[nd]
 				nd++
-				*d = Drop{Number: uint64(nd), EtherType: etherIPv4, Bytes: p.died, Drop: &resolve.Drop{Time: start.Add(p.dropped)}}
+				*d = Drop{Number: uint64(nd), EtherType: etherIPv4, Bytes: p.died, Drop: &drop.Drop{Time: start.Add(p.dropped)}}
 				return nil
 			},
 		}, Options{Within: 100 * time.Millisecond}, func(*Result) error { return nil })

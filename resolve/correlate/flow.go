@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // setFlows lists how the packet may have looked on the wire: as it died, and as
@@ -40,7 +40,7 @@ func (d *recorded) setFlows() {
 // it quotes: own and other are that one's, of the error's direction and of the
 // quoted packet's. Either end may have been translated, and who sent it may be
 // neither.
-func (d *recorded) setErrorFlows(own, other *resolve.Tuple) {
+func (d *recorded) setErrorFlows(own, other *drop.Tuple) {
 	if own == nil || other == nil {
 		return
 	}
@@ -70,7 +70,7 @@ func (d *recorded) addFlow(f flow) {
 }
 
 // tupleFlow is a tuple as a packet of its direction, or of the other, has it.
-func (d *recorded) tupleFlow(t *resolve.Tuple, turned bool) flow {
+func (d *recorded) tupleFlow(t *drop.Tuple, turned bool) flow {
 	f := flow{sourcePort: t.SourcePort, destinationPort: t.DestinationPort}
 	source, destination := t.Source, t.Destination
 	if turned {

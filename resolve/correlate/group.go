@@ -3,14 +3,14 @@ package correlate
 import (
 	"slices"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // recorded is a recorded drop within the window.
 type recorded struct {
 	number uint64
 	at     int64
-	drop   *resolve.Drop
+	drop   *drop.Drop
 	id     identity
 	// The flows it may have been captured in; its own is the first.
 	flows  []flow

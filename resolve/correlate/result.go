@@ -3,7 +3,7 @@ package correlate
 import (
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // Frame is one captured packet.
@@ -19,7 +19,7 @@ type Frame struct {
 // Drop is one recorded drop.
 type Drop struct {
 	Number    uint64 // in the recording, from 1 on
-	Drop      *resolve.Drop
+	Drop      *drop.Drop
 	EtherType uint16 // and Bytes, as in Frame
 	Bytes     []byte
 }
@@ -61,7 +61,7 @@ type Result struct {
 	Status Status
 	Time   time.Time
 	Frame  uint64 // 0 with NotSeen
-	Packet resolve.Packet
+	Packet drop.Packet
 	// Drop is the packet's, and with NotSeen itself; After is how long after
 	// the capture it was.
 	Drop  *Found
@@ -77,7 +77,7 @@ type Result struct {
 // Found is a drop in the recording.
 type Found struct {
 	Number uint64
-	Drop   *resolve.Drop
+	Drop   *drop.Drop
 }
 
 // Counts sum up a run. Frames = Dropped + Ambiguous + NoDrop + Outside + Unread.

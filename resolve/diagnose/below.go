@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
 // acceptBelow finds the accept that the packet would have come to, had the drop
 // not stood before it.
-func (d *diagnosis) acceptBelow() []Why {
+func (d *diagnosis) acceptBelow() []drop.Why {
 	by := d.dropper()
 	if by.rule == nil {
 		return nil
@@ -20,13 +21,13 @@ func (d *diagnosis) acceptBelow() []Why {
 		return nil
 	}
 	below = e.known(below)
-	w := Why{Code: AcceptBelowDrop, Message: fmt.Sprintf("%s would accept it, but stands below %s",
+	w := drop.Why{Code: drop.WhyAcceptBelowDrop, Message: fmt.Sprintf("%s would accept it, but stands below %s",
 		d.ruleName(below), d.placeName(d.c.Place))}
 	if m := stateMatchOf(below); m != nil && d.inConnection() {
 		if !by.shape.broad() && !d.answers(&by.shape) {
 			return nil
 		}
-		w.Code = EstablishedBelowDrop
+		w.Code = drop.WhyEstablishedBelowDrop
 		w.Message = fmt.Sprintf("it belongs to an open connection, and %s, which accepts those, stands below %s",
 			d.ruleName(below), d.placeName(d.c.Place))
 	} else if s := shapeOf(below); !s.narrower(&by.shape) && (!by.shape.broad() || len(s.conditions) == 0) {
@@ -36,10 +37,10 @@ func (d *diagnosis) acceptBelow() []Why {
 		if own, ok := specOf(&d.f, d.c.Hook.Name); ok {
 			w.Fix = d.fix(own) // the whole rule would undo the drop
 		}
-		return []Why{w}
+		return []drop.Why{w}
 	}
 	w.Fix = d.moved(below)
-	return []Why{w}
+	return []drop.Why{w}
 }
 
 // answers reports whether the packet is an answer or an error that a drop takes by

@@ -6,12 +6,13 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
 // nothingAccepts is the default: no rule is about the packet.
-func (d *diagnosis) nothingAccepts() []Why {
+func (d *diagnosis) nothingAccepts() []drop.Why {
 	if d.inConnection() {
 		return nil
 	}
@@ -20,7 +21,7 @@ func (d *diagnosis) nothingAccepts() []Why {
 		return nil
 	}
 	place := d.c.Place
-	w, wanted := Why{Code: PolicyDrop}, true
+	w, wanted := drop.Why{Code: drop.WhyPolicyDrop}, true
 	then := fmt.Sprintf("no rule of %s accepts %s from %s, and %s drops the rest",
 		place.Base.Name, d.f.service(), d.f.Source, d.placeName(place))
 	switch d.c.Hook.Name {
@@ -53,13 +54,13 @@ func (d *diagnosis) nothingAccepts() []Why {
 	if wanted {
 		w.Fix = d.fix(s)
 	}
-	return []Why{w}
+	return []drop.Why{w}
 }
 
 // listening tells whether somebody would have taken the packet. What nobody
 // waits for, as most of what the internet sends, needs no way in: wanted is
 // false.
-func (d *diagnosis) listening(w *Why) (wanted bool) {
+func (d *diagnosis) listening(w *drop.Why) (wanted bool) {
 	if d.c.Machine == nil || !d.f.HasPorts {
 		return true
 	}
@@ -69,7 +70,7 @@ func (d *diagnosis) listening(w *Why) (wanted bool) {
 	}
 	for _, l := range list {
 		if l.takes(d.f.Destination) {
-			w.Code = ListeningNotAllowed
+			w.Code = drop.WhyListeningNotAllowed
 			w.Message = fmt.Sprintf("%s listens on %s, but no rule of %s accepts it from %s: %s drops it",
 				l.who(), d.f.service(), d.c.Place.Base.Name, d.f.Source, d.placeName(d.c.Place))
 			return true

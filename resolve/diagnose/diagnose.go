@@ -10,7 +10,7 @@ package diagnose
 import (
 	"net/netip"
 
-	"github.com/droptrace/droptrace/resolve/conntrack"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
@@ -35,7 +35,7 @@ type Case struct {
 	// use for.
 	Deferred bool
 
-	Conntrack *conntrack.State
+	Conntrack *drop.Conntrack
 
 	// Rulesets is everything that is evaluated in the namespace, of all engines.
 	Rulesets []*ruleset.Ruleset
@@ -104,9 +104,9 @@ type Listener struct {
 const maxWhys = 3
 
 // Diagnose returns the proven causes, the one to look at first in front.
-func Diagnose(c *Case) []Why {
+func Diagnose(c *Case) []drop.Why {
 	d := newDiagnosis(c)
-	var whys []Why
+	var whys []drop.Why
 	switch {
 	case c.Verdict == "queue_failed":
 		whys = d.queue()

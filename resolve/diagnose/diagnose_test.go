@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/tracer/packet"
@@ -33,7 +34,7 @@ func dropAt(t traffic, base *ruleset.Chain, rule *ruleset.Rule, rulesets []*rule
 	return c
 }
 
-func check(t *testing.T, c *Case, want ...Why) {
+func check(t *testing.T, c *Case, want ...drop.Why) {
 	t.Helper()
 	if diff := cmp.Diff(want, Diagnose(c)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -48,12 +49,12 @@ func TestAcceptBelowDrop(t *testing.T) {
 	m.rule("INPUT", `-s 203.0.113.0/24 -p tcp -m tcp --dport 80 -m comment --comment "it's $(reboot)" -j ACCEPT`,
 		with(tcp(80), src("203.0.113.0/24"), accept)...)
 	c := dropAt(web, base, d, m.rulesets())
-	check(t, c, Why{AcceptBelowDrop, "rule 3 of INPUT would accept it, but stands below rule 2 of INPUT",
-		"iptables-nft -I INPUT 2 -s 203.0.113.0/24 -p tcp -m tcp --dport 80 -j ACCEPT"})
+	check(t, c, drop.Why{Code: drop.WhyAcceptBelowDrop, Message: "rule 3 of INPUT would accept it, but stands below rule 2 of INPUT",
+		Fix: "iptables-nft -I INPUT 2 -s 203.0.113.0/24 -p tcp -m tcp --dport 80 -j ACCEPT"})
 
 	c.Namespace = Namespace{Name: "blue"}
-	check(t, c, Why{AcceptBelowDrop, "rule 3 of INPUT would accept it, but stands below rule 2 of INPUT",
-		"ip netns exec blue iptables-nft -I INPUT 2 -s 203.0.113.0/24 -p tcp -m tcp --dport 80 -j ACCEPT"})
+	check(t, c, drop.Why{Code: drop.WhyAcceptBelowDrop, Message: "rule 3 of INPUT would accept it, but stands below rule 2 of INPUT",
+		Fix: "ip netns exec blue iptables-nft -I INPUT 2 -s 203.0.113.0/24 -p tcp -m tcp --dport 80 -j ACCEPT"})
 
 	elsewhere := web
 	elsewhere.src = "198.51.100.9" // the accept is not for it
@@ -67,9 +68,9 @@ func TestAcceptBelowDropInUserChain(t *testing.T) {
 	m.rule("input", "jump user", jump(user))
 	m.rule("input", "tcp dport { 80, 443 } counter packets 12 bytes 700 accept", with(tcp(80), accept)...)
 	d := m.rule("user", "tcp dport 80 drop", with(tcp(80), drops)...)
-	check(t, dropAt(web, base, d, m.rulesets()), Why{AcceptBelowDrop,
-		"rule 2 of input (handle 2) would accept it, but stands below rule 1 of user (handle 3)",
-		"nft insert rule inet filter input handle 1 'tcp dport { 80, 443 } counter accept'"})
+	check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhyAcceptBelowDrop,
+		Message: "rule 2 of input (handle 2) would accept it, but stands below rule 1 of user (handle 3)",
+		Fix:     "nft insert rule inet filter input handle 1 'tcp dport { 80, 443 } counter accept'"})
 }
 
 func TestEstablishedBelowDrop(t *testing.T) {
@@ -80,9 +81,9 @@ func TestEstablishedBelowDrop(t *testing.T) {
 		state(ruleset.CTEstablished|ruleset.CTRelated), accept)
 	c := dropAt(web, base, d, m.rulesets())
 	c.Packet.Conntrack = replay.Conntrack{State: ruleset.CTEstablished, Entry: true, Direction: 1}
-	check(t, c, Why{EstablishedBelowDrop,
-		"it belongs to an open connection, and rule 2 of INPUT, which accepts those, stands below rule 1 of INPUT",
-		"iptables-legacy -I INPUT 1 -m state --state RELATED,ESTABLISHED -j ACCEPT"})
+	check(t, c, drop.Why{Code: drop.WhyEstablishedBelowDrop,
+		Message: "it belongs to an open connection, and rule 2 of INPUT, which accepts those, stands below rule 1 of INPUT",
+		Fix:     "iptables-legacy -I INPUT 1 -m state --state RELATED,ESTABLISHED -j ACCEPT"})
 }
 
 func TestEstablishedNotAccepted(t *testing.T) {
@@ -91,9 +92,9 @@ func TestEstablishedNotAccepted(t *testing.T) {
 	m.rule("in", "", with(tcp(22), accept)...)
 	c := dropAt(web, base, nil, m.rulesets())
 	c.Packet.Conntrack = replay.Conntrack{State: ruleset.CTEstablished, Entry: true, Direction: 1}
-	check(t, c, Why{EstablishedNotAccepted,
-		"it is an answer of an open connection, and no rule of in accepts established,related before the policy of in",
-		"nft insert rule inet fw in handle 1 ct state established,related accept"})
+	check(t, c, drop.Why{Code: drop.WhyEstablishedNotAccepted,
+		Message: "it is an answer of an open connection, and no rule of in accepts established,related before the policy of in",
+		Fix:     "nft insert rule inet fw in handle 1 ct state established,related accept"})
 }
 
 func TestPolicyDrop(t *testing.T) {
@@ -102,14 +103,14 @@ func TestPolicyDrop(t *testing.T) {
 	m.rule("INPUT", "", in("lo"), accept)
 	m.rule("INPUT", "", with(tcp(443), accept)...)
 	c := dropAt(web, base, nil, m.rulesets())
-	check(t, c, Why{PolicyDrop,
-		"no rule of INPUT accepts tcp 80 from 203.0.113.9, and the policy of INPUT drops the rest; nearest is rule 2 of INPUT, for port 443",
-		"iptables-nft -A INPUT -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
+	check(t, c, drop.Why{Code: drop.WhyPolicyDrop,
+		Message: "no rule of INPUT accepts tcp 80 from 203.0.113.9, and the policy of INPUT drops the rest; nearest is rule 2 of INPUT, for port 443",
+		Fix:     "iptables-nft -A INPUT -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
 
 	c.Machine = &machine{programs: "iptables"}
-	check(t, c, Why{PolicyDrop,
-		"no rule of INPUT accepts tcp 80 from 203.0.113.9, and the policy of INPUT drops the rest; nothing listens on tcp 80 here either; nearest is rule 2 of INPUT, for port 443",
-		""})
+	check(t, c, drop.Why{Code: drop.WhyPolicyDrop,
+		Message: "no rule of INPUT accepts tcp 80 from 203.0.113.9, and the policy of INPUT drops the rest; nothing listens on tcp 80 here either; nearest is rule 2 of INPUT, for port 443",
+		Fix:     ""})
 
 	c.Machine = &machine{programs: "iptables", listeners: map[string][]Listener{"tcp 80": {{PID: 1, Command: "web"}}}}
 	if got := Diagnose(c); len(got) != 1 || got[0].Fix != "iptables -A INPUT -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT" {
@@ -126,30 +127,30 @@ func TestListeningNotAllowed(t *testing.T) {
 	c := dropAt(six, base, d, m.rulesets())
 	c.Verdict = "reject"
 	c.Machine = &machine{listeners: map[string][]Listener{"tcp 80": {{PID: 812, Command: "nginx"}}}}
-	check(t, c, Why{ListeningNotAllowed,
-		"nginx (pid 812) listens on tcp 80, but no rule of INPUT accepts it from 2001:db8::9: rule 1 of INPUT drops it",
-		"ip6tables-nft -I INPUT 1 -s 2001:db8::9 -p tcp --dport 80 -j ACCEPT"})
+	check(t, c, drop.Why{Code: drop.WhyListeningNotAllowed,
+		Message: "nginx (pid 812) listens on tcp 80, but no rule of INPUT accepts it from 2001:db8::9: rule 1 of INPUT drops it",
+		Fix:     "ip6tables-nft -I INPUT 1 -s 2001:db8::9 -p tcp --dport 80 -j ACCEPT"})
 }
 
 func TestTooNarrow(t *testing.T) {
 	for _, test := range []struct {
 		name       string
 		conditions []ruleset.Statement
-		want       Why
+		want       drop.Why
 	}{
-		{"source", with(tcp(80), src("10.0.0.0/8"), accept), Why{SourceTooNarrow,
-			"rule 1 of INPUT accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9",
-			"iptables-nft -A INPUT -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"}},
-		{"destination", with(tcp(80), dst("192.0.2.7/32"), in("eth0"), accept), Why{DestinationTooNarrow,
-			"rule 1 of INPUT accepts tcp 80 only to 192.0.2.7, and it goes to 192.0.2.1",
-			"iptables-nft -A INPUT -i eth0 -s 203.0.113.9 -d 192.0.2.1 -p tcp --dport 80 -j ACCEPT"}},
-		{"interface", with(tcp(80), in("eth1"), accept), Why{InterfaceMismatch,
-			"rule 1 of INPUT accepts tcp 80 only if it comes in by eth1, and it came in by eth0",
-			"iptables-nft -A INPUT -i eth0 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"}},
-		{"not this interface", with(tcp(80), negated(in("eth0")), accept), Why{InterfaceMismatch,
-			"rule 1 of INPUT accepts tcp 80 only if it comes in by others than eth0, and it came in by eth0", ""}},
+		{"source", with(tcp(80), src("10.0.0.0/8"), accept), drop.Why{Code: drop.WhySourceTooNarrow,
+			Message: "rule 1 of INPUT accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9",
+			Fix:     "iptables-nft -A INPUT -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"}},
+		{"destination", with(tcp(80), dst("192.0.2.7/32"), in("eth0"), accept), drop.Why{Code: drop.WhyDestinationTooNarrow,
+			Message: "rule 1 of INPUT accepts tcp 80 only to 192.0.2.7, and it goes to 192.0.2.1",
+			Fix:     "iptables-nft -A INPUT -i eth0 -s 203.0.113.9 -d 192.0.2.1 -p tcp --dport 80 -j ACCEPT"}},
+		{"interface", with(tcp(80), in("eth1"), accept), drop.Why{Code: drop.WhyInterfaceMismatch,
+			Message: "rule 1 of INPUT accepts tcp 80 only if it comes in by eth1, and it came in by eth0",
+			Fix:     "iptables-nft -A INPUT -i eth0 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"}},
+		{"not this interface", with(tcp(80), negated(in("eth0")), accept), drop.Why{Code: drop.WhyInterfaceMismatch,
+			Message: "rule 1 of INPUT accepts tcp 80 only if it comes in by others than eth0, and it came in by eth0", Fix: ""}},
 		{"mark that a copy could not ask for", with(tcp(80), src("10.0.0.0/8"), equal([]byte{0, 0, 0, 0}, ruleset.Mark), accept),
-			Why{SourceTooNarrow, "rule 1 of INPUT accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9", ""}},
+			drop.Why{Code: drop.WhySourceTooNarrow, Message: "rule 1 of INPUT accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9", Fix: ""}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := newModel(ruleset.IPTablesNFT, "ip", "filter")
@@ -166,9 +167,9 @@ func TestInterfaceOfJump(t *testing.T) {
 	lan := m.chain("lan")
 	m.rule("input", "", in("eth1"), jump(lan))
 	m.rule("lan", "", with(tcp(80), accept)...)
-	check(t, dropAt(web, base, nil, m.rulesets()), Why{InterfaceMismatch,
-		"rule 1 of lan (handle 2), to which rule 1 of input (handle 1) leads, accepts tcp 80 only if it comes in by eth1, and it came in by eth0",
-		"nft add rule inet filter input iifname eth0 ip saddr 203.0.113.9 tcp dport 80 accept"})
+	check(t, dropAt(web, base, nil, m.rulesets()), drop.Why{Code: drop.WhyInterfaceMismatch,
+		Message: "rule 1 of lan (handle 2), to which rule 1 of input (handle 1) leads, accepts tcp 80 only if it comes in by eth1, and it came in by eth0",
+		Fix:     "nft add rule inet filter input iifname eth0 ip saddr 203.0.113.9 tcp dport 80 accept"})
 }
 
 func TestOtherFamily(t *testing.T) {
@@ -178,9 +179,9 @@ func TestOtherFamily(t *testing.T) {
 	base := six.base("INPUT", "input", "drop")
 	p := web
 	p.src, p.dst = "2001:db8::9", "2001:db8::1"
-	check(t, dropAt(p, base, nil, four.rulesets(six)), Why{OtherFamily,
-		"rule 1 of iptables-nft filter INPUT accepts tcp 80 for IPv4 only, and it is IPv6",
-		"ip6tables-nft -A INPUT -i eth0 -s 2001:db8::9 -p tcp --dport 80 -j ACCEPT"})
+	check(t, dropAt(p, base, nil, four.rulesets(six)), drop.Why{Code: drop.WhyOtherFamily,
+		Message: "rule 1 of iptables-nft filter INPUT accepts tcp 80 for IPv4 only, and it is IPv6",
+		Fix:     "ip6tables-nft -A INPUT -i eth0 -s 2001:db8::9 -p tcp --dport 80 -j ACCEPT"})
 }
 
 func TestForwardDropped(t *testing.T) {
@@ -192,9 +193,9 @@ func TestForwardDropped(t *testing.T) {
 	m.rule("FORWARD", "", jump(docker))
 	p := web
 	p.dst, p.out = "172.17.0.2", "docker0"
-	check(t, dropAt(p, base, nil, m.rulesets()), Why{ForwardDropped,
-		"it is forwarded from eth0 to docker0, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and Docker's policy of FORWARD drops the rest",
-		"iptables-nft -A DOCKER-USER -s 203.0.113.9 -d 172.17.0.2 -p tcp --dport 80 -j ACCEPT"})
+	check(t, dropAt(p, base, nil, m.rulesets()), drop.Why{Code: drop.WhyForwardDropped,
+		Message: "it is forwarded from eth0 to docker0, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and Docker's policy of FORWARD drops the rest",
+		Fix:     "iptables-nft -A DOCKER-USER -s 203.0.113.9 -d 172.17.0.2 -p tcp --dport 80 -j ACCEPT"})
 }
 
 func TestBridgeNetfilter(t *testing.T) {
@@ -204,9 +205,9 @@ func TestBridgeNetfilter(t *testing.T) {
 	p.in, p.out = "br0", "br0"
 	c := dropAt(p, base, nil, m.rulesets())
 	c.Machine = &machine{bridges: "br0", sysctls: map[string]string{"net/bridge/bridge-nf-call-iptables": "1"}}
-	check(t, c, Why{BridgeNetfilter,
-		"it only crosses the bridge br0, but br_netfilter (net.bridge.bridge-nf-call-iptables=1) has bridged packets meet the firewall, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and the policy of FORWARD drops the rest",
-		"iptables-nft -A FORWARD -i br0 -o br0 -s 203.0.113.9 -d 192.0.2.1 -p tcp --dport 80 -m physdev --physdev-is-bridged -j ACCEPT"})
+	check(t, c, drop.Why{Code: drop.WhyBridgeNetfilter,
+		Message: "it only crosses the bridge br0, but br_netfilter (net.bridge.bridge-nf-call-iptables=1) has bridged packets meet the firewall, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and the policy of FORWARD drops the rest",
+		Fix:     "iptables-nft -A FORWARD -i br0 -o br0 -s 203.0.113.9 -d 192.0.2.1 -p tcp --dport 80 -m physdev --physdev-is-bridged -j ACCEPT"})
 }
 
 func translated(p *replay.Packet, old string, port uint16) {
@@ -225,9 +226,9 @@ func TestDNATBeforeForward(t *testing.T) {
 	p.dst, p.dport, p.out = "10.0.0.2", 8080, "eth1"
 	c := dropAt(p, base, nil, m.rulesets())
 	translated(&c.Packet, "192.0.2.1", 80)
-	check(t, c, Why{DNATBeforeForward,
-		"rule 1 of FORWARD speaks of 192.0.2.1:80, but DNAT has made that 10.0.0.2:8080 before FORWARD is asked",
-		"iptables-nft -A FORWARD -d 10.0.0.2 -p tcp --dport 8080 -j ACCEPT"})
+	check(t, c, drop.Why{Code: drop.WhyDNATBeforeForward,
+		Message: "rule 1 of FORWARD speaks of 192.0.2.1:80, but DNAT has made that 10.0.0.2:8080 before FORWARD is asked",
+		Fix:     "iptables-nft -A FORWARD -d 10.0.0.2 -p tcp --dport 8080 -j ACCEPT"})
 }
 
 func TestNATNotMatched(t *testing.T) {
@@ -237,9 +238,9 @@ func TestNATNotMatched(t *testing.T) {
 	to := &ruleset.NAT{Kind: ruleset.DNAT, From: mustAddr("10.0.0.2"), FromPort: 8080, Known: true}
 	nat.rule("PREROUTING", "", with(tcp(80), in("eth1"), to)...)
 	c := dropAt(web, base, nil, filter.rulesets(nat))
-	check(t, c, Why{NATNotMatched,
-		"rule 1 of iptables-nft nat PREROUTING would send it on to 10.0.0.2:8080, but asks for interface eth1, and its is eth0",
-		"iptables-nft -t nat -I PREROUTING 1 -i eth0 -s 203.0.113.9 -p tcp --dport 80 -j DNAT --to-destination 10.0.0.2:8080"})
+	check(t, c, drop.Why{Code: drop.WhyNATNotMatched,
+		Message: "rule 1 of iptables-nft nat PREROUTING would send it on to 10.0.0.2:8080, but asks for interface eth1, and its is eth0",
+		Fix:     "iptables-nft -t nat -I PREROUTING 1 -i eth0 -s 203.0.113.9 -p tcp --dport 80 -j DNAT --to-destination 10.0.0.2:8080"})
 }
 
 func TestRateLimit(t *testing.T) {
@@ -247,9 +248,9 @@ func TestRateLimit(t *testing.T) {
 	base := m.base("INPUT", "input", "drop")
 	limit := &ruleset.Opaque{Kind: "limit", Understood: true, MayFail: true, Text: "-m limit --limit 5/min"}
 	m.rule("INPUT", "-p tcp -m tcp --dport 80 -m limit --limit 5/min -j ACCEPT", with(tcp(80), limit, accept)...)
-	check(t, dropAt(web, base, nil, m.rulesets()), Why{RateLimit,
-		"rule 1 of INPUT lets it through only up to a limit, which was exceeded (-m limit --limit 5/min); choose a higher LIMIT",
-		"iptables-nft -R INPUT 1 -p tcp -m tcp --dport 80 -m limit --limit LIMIT -j ACCEPT"})
+	check(t, dropAt(web, base, nil, m.rulesets()), drop.Why{Code: drop.WhyRateLimit,
+		Message: "rule 1 of INPUT lets it through only up to a limit, which was exceeded (-m limit --limit 5/min); choose a higher LIMIT",
+		Fix:     "iptables-nft -R INPUT 1 -p tcp -m tcp --dport 80 -m limit --limit LIMIT -j ACCEPT"})
 }
 
 func set(t *ruleset.Table, name string, elements ...string) *ruleset.Set {
@@ -269,16 +270,16 @@ func TestSetMember(t *testing.T) {
 	m := newModel(ruleset.NFTables, "inet", "filter")
 	base := m.base("input", "input", "accept")
 	d := m.rule("input", "", inSet(set(m.Table, "quarantine", "203.0.113.9/32")), drops)
-	check(t, dropAt(web, base, d, m.rulesets()), Why{SetMember,
-		"it is in the set quarantine, whose members rule 1 of input (handle 1) drops: element 203.0.113.9",
-		"nft delete element inet filter quarantine '{ 203.0.113.9 }'"})
+	check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhySetMember,
+		Message: "it is in the set quarantine, whose members rule 1 of input (handle 1) drops: element 203.0.113.9",
+		Fix:     "nft delete element inet filter quarantine '{ 203.0.113.9 }'"})
 
 	// A network of which the packet's sender is one: taking it out opens more.
 	m = newModel(ruleset.NFTables, "inet", "filter")
 	base = m.base("input", "input", "accept")
 	d = m.rule("input", "", inSet(set(m.Table, "quarantine", "203.0.113.0/24")), drops)
-	check(t, dropAt(web, base, d, m.rulesets()), Why{SetMember,
-		"it is in the set quarantine, whose members rule 1 of input (handle 1) drops: element 203.0.113.0/24", ""})
+	check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhySetMember,
+		Message: "it is in the set quarantine, whose members rule 1 of input (handle 1) drops: element 203.0.113.0/24", Fix: ""})
 }
 
 func TestDroppedByVerdictMap(t *testing.T) {
@@ -289,11 +290,11 @@ func TestDroppedByVerdictMap(t *testing.T) {
 		{Range: ruleset.Range{From: []byte{0, 80}, To: []byte{0, 90}}, Verdict: &ruleset.Verdict{Kind: ruleset.Drop}},
 	}}
 	d := m.rule("input", "", &ruleset.VerdictMap{Fields: []ruleset.Field{ruleset.DestinationPort}, Set: ports})
-	check(t, dropAt(web, base, d, m.rulesets()), Why{VerdictMap,
-		"the verdict map services of rule 1 of input (handle 1) drops 80-90", ""})
+	check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhyVerdictMap,
+		Message: "the verdict map services of rule 1 of input (handle 1) drops 80-90", Fix: ""})
 	ports.Anonymous = true
-	check(t, dropAt(web, base, d, m.rulesets()), Why{VerdictMap,
-		"the verdict map of rule 1 of input (handle 1) drops 80-90", ""})
+	check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhyVerdictMap,
+		Message: "the verdict map of rule 1 of input (handle 1) drops 80-90", Fix: ""})
 }
 
 func TestNotInSet(t *testing.T) {
@@ -302,8 +303,8 @@ func TestNotInSet(t *testing.T) {
 	s := set(nil, "friends", "198.51.100.0/24")
 	s.IPSet = "hash:net"
 	m.rule("INPUT", "", with(tcp(80), inSet(s), accept)...)
-	check(t, dropAt(web, base, nil, m.rulesets()), Why{SetMember,
-		"rule 1 of INPUT accepts only what is in the set friends, and 203.0.113.9 is not", "ipset add friends 203.0.113.9"})
+	check(t, dropAt(web, base, nil, m.rulesets()), drop.Why{Code: drop.WhySetMember,
+		Message: "rule 1 of INPUT accepts only what is in the set friends, and 203.0.113.9 is not", Fix: "ipset add friends 203.0.113.9"})
 }
 
 func TestMeantDrops(t *testing.T) {
@@ -313,14 +314,14 @@ func TestMeantDrops(t *testing.T) {
 		f2b := m.chain("f2b-sshd")
 		m.rule("INPUT", "", jump(f2b))
 		d := m.rule("f2b-sshd", "", src("203.0.113.9/32"), reject)
-		check(t, dropAt(web, base, d, m.rulesets()), Why{Code: MeantDrop,
+		check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhyMeantDrop,
 			Message: "fail2ban has banned 203.0.113.9 (jail sshd): the drop is meant"})
 	})
 	t.Run("blocklist", func(t *testing.T) {
 		m := newModel(ruleset.NFTables, "inet", "filter")
 		base := m.base("input", "input", "accept")
 		d := m.rule("input", "", inSet(set(m.Table, "blocklist4", "203.0.113.0/24")), drops)
-		check(t, dropAt(web, base, d, m.rulesets()), Why{Code: MeantDrop,
+		check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhyMeantDrop,
 			Message: "203.0.113.9 is in the blocklist blocklist4 of rule 1 of input (handle 1): the drop looks meant"})
 	})
 	t.Run("one host", func(t *testing.T) {
@@ -328,7 +329,7 @@ func TestMeantDrops(t *testing.T) {
 		base := m.base("input", "input", "accept")
 		d := m.rule("input", "", src("203.0.113.9/32"), drops)
 		m.rule("input", "", with(tcp(80), accept)...)
-		check(t, dropAt(web, base, d, m.rulesets()), Why{Code: MeantDrop,
+		check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhyMeantDrop,
 			Message: "rule 1 of input (handle 1) names 203.0.113.9 itself as its source: the drop looks meant"})
 	})
 	t.Run("scan", func(t *testing.T) {
@@ -336,7 +337,7 @@ func TestMeantDrops(t *testing.T) {
 		base := m.base("INPUT", "input", "drop")
 		p := web
 		p.flags = packet.FIN | packet.PSH | packet.URG
-		check(t, dropAt(p, base, nil, m.rulesets()), Why{Code: MeantDrop,
+		check(t, dropAt(p, base, nil, m.rulesets()), drop.Why{Code: drop.WhyMeantDrop,
 			Message: "its TCP flags are FIN, PSH and URG (an Xmas scan), which no program sends: the drop looks meant"})
 	})
 }
@@ -349,7 +350,7 @@ func TestInvalid(t *testing.T) {
 	p.flags = packet.ACK
 	c := dropAt(p, base, d, m.rulesets())
 	c.Packet.Conntrack.State = ruleset.CTInvalid
-	check(t, c, Why{Code: ConntrackInvalid,
+	check(t, c, drop.Why{Code: drop.WhyConntrackInvalid,
 		Message: "conntrack calls it invalid, and rule 1 of INPUT drops what is: it is of a connection that conntrack does not know or has closed, or is outside of its window"})
 }
 
@@ -358,9 +359,9 @@ func TestUFW(t *testing.T) {
 	base := m.base("INPUT", "input", "drop")
 	m.rule("INPUT", "", jump(m.chain("ufw-before-input")))
 	m.rule("ufw-before-input", "", jump(m.chain("ufw-user-input")))
-	check(t, dropAt(web, base, nil, m.rulesets()), Why{PolicyDrop,
-		"no rule of INPUT accepts tcp 80 from 203.0.113.9, and ufw's policy of INPUT drops the rest",
-		"ufw allow proto tcp from 203.0.113.9 to any port 80"})
+	check(t, dropAt(web, base, nil, m.rulesets()), drop.Why{Code: drop.WhyPolicyDrop,
+		Message: "no rule of INPUT accepts tcp 80 from 203.0.113.9, and ufw's policy of INPUT drops the rest",
+		Fix:     "ufw allow proto tcp from 203.0.113.9 to any port 80"})
 }
 
 func firewalld() (*model, *ruleset.Chain, *ruleset.Rule) {
@@ -376,9 +377,9 @@ func firewalld() (*model, *ruleset.Chain, *ruleset.Rule) {
 
 func TestFirewalld(t *testing.T) {
 	m, base, d := firewalld()
-	check(t, dropAt(web, base, d, m.rulesets()), Why{PolicyDrop,
-		"no rule of filter_INPUT accepts tcp 80 from 203.0.113.9, and firewalld's rule 2 of filter_INPUT (handle 2) drops the rest",
-		`firewall-cmd --zone=public '--add-rich-rule=rule family="ipv4" source address="203.0.113.9" port port="80" protocol="tcp" accept'`})
+	check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhyPolicyDrop,
+		Message: "no rule of filter_INPUT accepts tcp 80 from 203.0.113.9, and firewalld's rule 2 of filter_INPUT (handle 2) drops the rest",
+		Fix:     `firewall-cmd --zone=public '--add-rich-rule=rule family="ipv4" source address="203.0.113.9" port port="80" protocol="tcp" accept'`})
 }
 
 // A policy between zones that exists is not made again, nor changed where the packet
@@ -415,10 +416,10 @@ func TestTwoManagers(t *testing.T) {
 	hand.base("INPUT", "input", "drop")
 	hand.rule("INPUT", "", with(tcp(80), accept)...)
 	got := Diagnose(dropAt(web, base, d, m.rulesets(hand)))
-	if len(got) != 2 || got[0].Code != PolicyDrop {
+	if len(got) != 2 || got[0].Code != drop.WhyPolicyDrop {
 		t.Fatalf("got %+v", got)
 	}
-	want := Why{Code: TwoManagers, Message: "rule 1 of iptables-nft filter INPUT accepts it, but that ends only iptables-nft filter INPUT: " +
+	want := drop.Why{Code: drop.WhyTwoManagers, Message: "rule 1 of iptables-nft filter INPUT accepts it, but that ends only iptables-nft filter INPUT: " +
 		"nft inet firewalld filter_INPUT is asked after it (priority 10, after 0) and drops it"}
 	if diff := cmp.Diff(want, got[1]); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -470,19 +471,19 @@ func TestDoubtBeforeTheDropIsSettledByIt(t *testing.T) {
 	m.rule("INPUT", "", &ruleset.Opaque{Kind: "rt", Understood: true, MayFail: true}, drops)
 	m.rule("INPUT", "", &ruleset.Opaque{Kind: "recent", Understood: true, MayFail: true}, accept)
 	m.rule("INPUT", "", with(tcp(80), src("10.0.0.0/8"), accept)...)
-	check(t, dropAt(web, base, nil, m.rulesets()), Why{SourceTooNarrow,
-		"rule 3 of INPUT accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9",
-		"iptables-nft -A INPUT -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
+	check(t, dropAt(web, base, nil, m.rulesets()), drop.Why{Code: drop.WhySourceTooNarrow,
+		Message: "rule 3 of INPUT accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9",
+		Fix:     "iptables-nft -A INPUT -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
 
 	d := m.rule("INPUT", "", reject)
-	check(t, dropAt(web, base, d, m.rulesets()), Why{SourceTooNarrow,
-		"rule 3 of INPUT accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9",
-		"iptables-nft -I INPUT 4 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
+	check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhySourceTooNarrow,
+		Message: "rule 3 of INPUT accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9",
+		Fix:     "iptables-nft -I INPUT 4 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
 }
 
 func TestQueueWithoutListener(t *testing.T) {
 	c := &Case{Cause: "rule", Verdict: "queue_failed", Machine: &machine{}}
-	if w := Diagnose(c); len(w) != 1 || w[0].Code != QueueWithoutListener {
+	if w := Diagnose(c); len(w) != 1 || w[0].Code != drop.WhyQueueWithoutListener {
 		t.Errorf("got %v", w)
 	}
 	c.Machine = &machine{queues: 1} // perhaps that of another rule, or full

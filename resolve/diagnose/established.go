@@ -5,17 +5,18 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/tracer/packet"
 )
 
 // established tells packets of open connections that nothing lets through.
-func (d *diagnosis) established() []Why {
+func (d *diagnosis) established() []drop.Why {
 	if !d.inConnection() && !d.underWay() {
 		return nil
 	}
-	if w := d.acceptBelow(); len(w) > 0 && w[0].Code == EstablishedBelowDrop {
+	if w := d.acceptBelow(); len(w) > 0 && w[0].Code == drop.WhyEstablishedBelowDrop {
 		return w
 	}
 	if !d.byDefault() {
@@ -30,19 +31,19 @@ func (d *diagnosis) established() []Why {
 		}
 	}
 	s := spec{family: d.f.family(), established: true}
-	w := Why{Code: EstablishedNotAccepted, Message: fmt.Sprintf("%s, and no rule of %s accepts established,related before %s",
+	w := drop.Why{Code: drop.WhyEstablishedNotAccepted, Message: fmt.Sprintf("%s, and no rule of %s accepts established,related before %s",
 		d.connection(), d.c.Place.Base.Name, d.placeName(d.c.Place))}
 	if r := d.establishedOnly(); r != nil {
 		s.related = true
 		w.Message = fmt.Sprintf("%s, and %s accepts established, but not related", d.connection(), d.ruleName(r))
 	}
 	w.Fix = d.fixFirst(s)
-	return []Why{w}
+	return []drop.Why{w}
 }
 
 // establishedElsewhere tells the rule for open connections that is bound to another
 // interface or address.
-func (d *diagnosis) establishedElsewhere() []Why {
+func (d *diagnosis) establishedElsewhere() []drop.Why {
 	for _, m := range d.misses() {
 		if m.accept != m.rule || stateMatchOf(m.rule) == nil {
 			continue
@@ -55,14 +56,14 @@ func (d *diagnosis) establishedElsewhere() []Why {
 			s.established = true
 			w.Fix = d.fixFirst(s)
 		}
-		return []Why{w}
+		return []drop.Why{w}
 	}
 	return nil
 }
 
 // strange tells packets from the middle of a TCP connection that conntrack takes for
 // new (net.netfilter.nf_conntrack_tcp_loose), where those of one that it knows pass.
-func (d *diagnosis) strange() []Why {
+func (d *diagnosis) strange() []drop.Why {
 	const later = packet.ACK | packet.RST | packet.FIN
 	if d.state != ruleset.CTNew || !d.f.HasTCP || d.f.TCP.Flags&packet.SYN != 0 || d.f.TCP.Flags&later == 0 {
 		return nil
@@ -72,7 +73,7 @@ func (d *diagnosis) strange() []Why {
 	if !d.accepts(d.c.Rulesets, &p) {
 		return nil
 	}
-	return []Why{{Code: ConnectionUnknown, Message: fmt.Sprintf("its TCP flags (%s) are from the middle of a connection, and conntrack knows none: "+
+	return []drop.Why{{Code: drop.WhyConnectionUnknown, Message: fmt.Sprintf("its TCP flags (%s) are from the middle of a connection, and conntrack knows none: "+
 		"idle for too long, begun before conntrack was, answered by another way, or a scan", strings.Join(d.f.TCP.Flags.Names(), ", "))}}
 }
 

@@ -3,6 +3,7 @@ package diagnose
 import (
 	"testing"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
@@ -10,16 +11,16 @@ import (
 func TestWhitelistWrittenAsADrop(t *testing.T) {
 	for name, test := range map[string]struct {
 		drop []ruleset.Statement
-		want Why
+		want drop.Why
 	}{
-		"one service": {with(tcp(80), negated(src("10.0.0.0/8")), drops), Why{SourceTooNarrow,
-			"rule 1 of INPUT drops what does not come from 10.0.0.0/8, and it came from 203.0.113.9",
-			"iptables-nft -I INPUT 1 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"}},
-		"all of a source": {[]ruleset.Statement{negated(src("10.0.0.0/8")), drops}, Why{SourceTooNarrow,
-			"rule 1 of INPUT drops what does not come from 10.0.0.0/8, and it came from 203.0.113.9", ""}},
-		"an interface": {with(tcp(80), negated(in("eth9")), drops), Why{InterfaceMismatch,
-			"rule 1 of INPUT drops what does not come in by eth9, and it came in by eth0",
-			"iptables-nft -I INPUT 1 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"}},
+		"one service": {with(tcp(80), negated(src("10.0.0.0/8")), drops), drop.Why{Code: drop.WhySourceTooNarrow,
+			Message: "rule 1 of INPUT drops what does not come from 10.0.0.0/8, and it came from 203.0.113.9",
+			Fix:     "iptables-nft -I INPUT 1 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"}},
+		"all of a source": {[]ruleset.Statement{negated(src("10.0.0.0/8")), drops}, drop.Why{Code: drop.WhySourceTooNarrow,
+			Message: "rule 1 of INPUT drops what does not come from 10.0.0.0/8, and it came from 203.0.113.9", Fix: ""}},
+		"an interface": {with(tcp(80), negated(in("eth9")), drops), drop.Why{Code: drop.WhyInterfaceMismatch,
+			Message: "rule 1 of INPUT drops what does not come in by eth9, and it came in by eth0",
+			Fix:     "iptables-nft -I INPUT 1 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newModel(ruleset.IPTablesNFT, "ip", "filter")
@@ -41,15 +42,15 @@ func TestWhitelistOfASetWrittenAsADrop(t *testing.T) {
 	ok := &ruleset.Set{Table: m.Table, Name: "ok", Complete: true}
 	not := &ruleset.Match{Fields: []ruleset.Field{ruleset.IPSource}, Set: ok, Negate: true}
 	d := m.rule("in", "", with(tcp(80), not, drops)...)
-	check(t, dropAt(web, base, d, m.rulesets()), Why{SetMember,
-		"rule 1 of in (handle 1) drops what is not in the set ok, and 203.0.113.9 is not",
-		"nft add element ip fw ok '{ 203.0.113.9 }'"})
+	check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhySetMember,
+		Message: "rule 1 of in (handle 1) drops what is not in the set ok, and 203.0.113.9 is not",
+		Fix:     "nft add element ip fw ok '{ 203.0.113.9 }'"})
 
 	// Another rule asks the set, too: who is in it is not this rule's alone to say.
 	m.rule("in", "", with(tcp(443), not, drops)...)
-	check(t, dropAt(web, base, d, m.rulesets()), Why{SetMember,
-		"rule 1 of in (handle 1) drops what is not in the set ok, and 203.0.113.9 is not",
-		"nft insert rule ip fw in handle 1 ip saddr 203.0.113.9 tcp dport 80 accept"})
+	check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhySetMember,
+		Message: "rule 1 of in (handle 1) drops what is not in the set ok, and 203.0.113.9 is not",
+		Fix:     "nft insert rule ip fw in handle 1 ip saddr 203.0.113.9 tcp dport 80 accept"})
 }
 
 func TestReversePathByARule(t *testing.T) {
@@ -59,10 +60,10 @@ func TestReversePathByARule(t *testing.T) {
 	d := m.rule("pre", "", missing, drops)
 	c := dropAt(web, base, d, m.rulesets())
 	c.Machine = &machine{routes: map[string]string{"203.0.113.9": "eth7"}}
-	check(t, c, Why{ReversePath, "rule 1 of pre (handle 1) drops what comes in by another interface than answers leave by: " +
-		"it came in by eth0, and answers to its source 203.0.113.9 leave by eth7", ""})
+	check(t, c, drop.Why{Code: drop.WhyReversePath, Message: "rule 1 of pre (handle 1) drops what comes in by another interface than answers leave by: " +
+		"it came in by eth0, and answers to its source 203.0.113.9 leave by eth7", Fix: ""})
 	c.Machine = &machine{}
-	check(t, c, Why{ReversePath, "rule 1 of pre (handle 1) drops what no route leads back to, and there is none to its source 203.0.113.9", ""})
+	check(t, c, drop.Why{Code: drop.WhyReversePath, Message: "rule 1 of pre (handle 1) drops what no route leads back to, and there is none to its source 203.0.113.9", Fix: ""})
 	c.Machine = &machine{routes: map[string]string{"203.0.113.9": "eth0"}}
 	check(t, c) // the route was set since
 }
@@ -73,7 +74,7 @@ func TestEstablishedOnAnotherInterface(t *testing.T) {
 	m.rule("INPUT", "", in("eth9"), state(ruleset.CTEstablished|ruleset.CTRelated), accept)
 	c := dropAt(web, base, nil, m.rulesets())
 	c.Packet.Conntrack = replay.Conntrack{State: ruleset.CTEstablished, Entry: true, Direction: 1}
-	check(t, c, Why{InterfaceMismatch,
-		"rule 1 of INPUT accepts what belongs to an open connection only if it comes in by eth9, and it came in by eth0",
-		"iptables-nft -I INPUT 1 -i eth0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"})
+	check(t, c, drop.Why{Code: drop.WhyInterfaceMismatch,
+		Message: "rule 1 of INPUT accepts what belongs to an open connection only if it comes in by eth9, and it came in by eth0",
+		Fix:     "iptables-nft -I INPUT 1 -i eth0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"})
 }

@@ -3,13 +3,14 @@ package diagnose
 import (
 	"fmt"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
 // otherFamily: the same tool's rules for the other family accept this service
 // from and to anywhere.
-func (d *diagnosis) otherFamily() []Why {
+func (d *diagnosis) otherFamily() []drop.Why {
 	other := "ip"
 	if d.f.family() == "ip" {
 		other = "ip6"
@@ -79,13 +80,13 @@ func networkField(m *ruleset.Match) bool {
 	return false
 }
 
-func (d *diagnosis) onlyOther(r *ruleset.Rule, other string) []Why {
+func (d *diagnosis) onlyOther(r *ruleset.Rule, other string) []drop.Why {
 	names := map[string]string{"ip": "IPv4", "ip6": "IPv6"}
-	w := Why{Code: OtherFamily, Message: fmt.Sprintf("%s accepts %s for %s only, and it is %s",
+	w := drop.Why{Code: drop.WhyOtherFamily, Message: fmt.Sprintf("%s accepts %s for %s only, and it is %s",
 		d.ruleName(r), d.f.service(), names[other], names[d.f.family()])}
 	if s, ok := d.specLike(miss{rule: r, accept: r}); ok {
 		s.src = d.f.Source
 		w.Fix = d.fix(s)
 	}
-	return []Why{w}
+	return []drop.Why{w}
 }

@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/symbol"
 )
 
 // kernel tells drops in which netfilter has no part, by the kernel's reason. The
 // words for a reason are package symbol's; what the machine adds is told here.
-func (d *diagnosis) kernel() []Why {
+func (d *diagnosis) kernel() []drop.Why {
 	function := symbol.Base(d.c.Symbol)
 	if w := d.linkDown(function); w != nil {
 		return w
@@ -21,7 +22,7 @@ func (d *diagnosis) kernel() []Why {
 	case d.c.Overflow:
 		return d.acceptQueue()
 	case d.c.Deferred:
-		return []Why{{Code: DeferredAccept, Message: "nothing is lost: the socket takes the connection when data come (TCP_DEFER_ACCEPT)"}}
+		return []drop.Why{{Code: drop.WhyDeferredAccept, Message: "nothing is lost: the socket takes the connection when data come (TCP_DEFER_ACCEPT)"}}
 	}
 	switch d.c.Reason {
 	case "TCP_LISTEN_OVERFLOW":
@@ -47,11 +48,11 @@ func (d *diagnosis) kernel() []Why {
 		return d.noListener()
 	case "IP_INHDR":
 		if function == "ip_forward" || function == "ip6_forward" {
-			return []Why{{Code: TTLExpired, Message: fmt.Sprintf(
+			return []drop.Why{{Code: drop.WhyTTLExpired, Message: fmt.Sprintf(
 				"its TTL ran out here: too many hops lie behind it, or it goes in a circle (%s to %s)", d.f.Source, d.f.Destination)}}
 		}
 	case "TCP_CSUM", "UDP_CSUM", "ICMP_CSUM", "IP_CSUM":
-		return []Why{{Code: BadChecksum, Message: symbol.Explain(function, d.c.Reason) +
+		return []drop.Why{{Code: drop.WhyBadChecksum, Message: symbol.Explain(function, d.c.Reason) +
 			": it was damaged on its way, or an interface that it came by leaves checksums to hardware that is not there"}}
 	case "", "NOT_SPECIFIED":
 		switch function {
@@ -73,14 +74,14 @@ func (d *diagnosis) kernel() []Why {
 }
 
 // queue tells a packet that a rule gave to an NFQUEUE in vain.
-func (d *diagnosis) queue() []Why {
+func (d *diagnosis) queue() []drop.Why {
 	if d.c.Machine == nil {
 		return nil
 	}
 	if number, ok := d.c.Machine.Queues(); !ok || number > 0 {
 		return nil
 	}
-	return []Why{{Code: QueueWithoutListener, Message: "no program listens to an NFQUEUE in this namespace: start the one " +
+	return []drop.Why{{Code: drop.WhyQueueWithoutListener, Message: "no program listens to an NFQUEUE in this namespace: start the one " +
 		"that the rule is for, or let packets pass without it (iptables --queue-bypass, nft queue ... bypass)"}}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
@@ -32,7 +33,7 @@ func limitOf(s *shape) *ruleset.Opaque {
 // rateLimit: a rule accepts up to a limit, all its matches held, and still the
 // packet came to the drop. Or what exceeds one is dropped, by the rule or by a
 // chain that it leads to.
-func (d *diagnosis) rateLimit() []Why {
+func (d *diagnosis) rateLimit() []drop.Why {
 	for _, r := range []*ruleset.Rule{d.c.Place.Rule, d.dropper().rule} {
 		if r == nil {
 			continue
@@ -56,12 +57,12 @@ func (d *diagnosis) rateLimit() []Why {
 	return nil
 }
 
-func (d *diagnosis) exceeded(r *ruleset.Rule, message string) []Why {
-	w := Why{Code: RateLimit, Message: message, Fix: d.raised(r)}
+func (d *diagnosis) exceeded(r *ruleset.Rule, message string) []drop.Why {
+	w := drop.Why{Code: drop.WhyRateLimit, Message: message, Fix: d.raised(r)}
 	if w.Fix != "" {
 		w.Message += "; choose a higher LIMIT"
 	}
-	return []Why{w}
+	return []drop.Why{w}
 }
 
 var (

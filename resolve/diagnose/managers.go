@@ -3,12 +3,13 @@ package diagnose
 import (
 	"fmt"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
 // managers tells that somebody else's rules accept what was dropped: an accept
 // ends only its own base chain, and all have to agree.
-func (d *diagnosis) managers() []Why {
+func (d *diagnosis) managers() []drop.Why {
 	if !d.agrees {
 		return nil
 	}
@@ -18,7 +19,7 @@ func (d *diagnosis) managers() []Why {
 		if r == nil {
 			continue
 		}
-		return []Why{{Code: TwoManagers, Message: fmt.Sprintf("%s accepts it, but that ends only %s: %s is asked %s and drops it",
+		return []drop.Why{{Code: drop.WhyTwoManagers, Message: fmt.Sprintf("%s accepts it, but that ends only %s: %s is asked %s and drops it",
 			d.ruleName(r), label(other), label(by.Base), order(by.Base, other))}}
 	}
 	return nil

@@ -6,12 +6,13 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
 // banned tells drops of programs that ban hosts. Their chains hold nothing else.
-func (d *diagnosis) banned() []Why {
+func (d *diagnosis) banned() []drop.Why {
 	p := d.c.Place
 	if p.Rule == nil || !d.f.ip() {
 		return nil
@@ -29,8 +30,8 @@ func (d *diagnosis) banned() []Why {
 	return nil
 }
 
-func meant(format string, args ...any) []Why {
-	return []Why{{Code: MeantDrop, Message: fmt.Sprintf(format, args...)}}
+func meant(format string, args ...any) []drop.Why {
+	return []drop.Why{{Code: drop.WhyMeantDrop, Message: fmt.Sprintf(format, args...)}}
 }
 
 // blocklist matches names that people give to lists of those to keep out.
@@ -39,7 +40,7 @@ var blocklist = regexp.MustCompile(`(?i)(^|[^a-z])(block|black|ban|deny|denied|d
 
 // blocked tells rules that name the packet's sender, alone or in a list that is
 // called one of those to keep out.
-func (d *diagnosis) blocked() []Why {
+func (d *diagnosis) blocked() []drop.Why {
 	by := d.dropper()
 	r, s := by.rule, &by.shape
 	if r == nil || !d.f.ip() {
@@ -65,7 +66,7 @@ func (d *diagnosis) blocked() []Why {
 }
 
 // listed tells a rule for those that are in a list of xt_recent.
-func (d *diagnosis) listed() []Why {
+func (d *diagnosis) listed() []drop.Why {
 	by := d.dropper()
 	if by.rule == nil || by.shape.odd || len(by.shape.doubts) != 1 || !d.holds(&by.shape) {
 		return nil
@@ -95,7 +96,7 @@ func oneHost(m *ruleset.Match) bool {
 
 // scanned tells TCP flags that no program sends, dropped by a rule that looks at
 // flags or by default.
-func (d *diagnosis) scanned() []Why {
+func (d *diagnosis) scanned() []drop.Why {
 	kind, ok := d.f.scan()
 	if !ok {
 		return nil

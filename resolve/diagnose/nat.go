@@ -7,13 +7,14 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
 // destinationNAT tells filter rules that speak of the address before NAT, and NAT
 // rules that this packet did not match.
-func (d *diagnosis) destinationNAT() []Why {
+func (d *diagnosis) destinationNAT() []drop.Why {
 	if w := d.oldAddress(); len(w) > 0 {
 		return w
 	}
@@ -22,7 +23,7 @@ func (d *diagnosis) destinationNAT() []Why {
 
 // oldAddress: with the destination that the packet came with, before DNAT, the
 // same rules would have accepted it.
-func (d *diagnosis) oldAddress() []Why {
+func (d *diagnosis) oldAddress() []drop.Why {
 	ct := &d.c.Packet.Conntrack
 	if !ct.Entry || ct.Direction != 0 {
 		return nil
@@ -48,18 +49,18 @@ func (d *diagnosis) oldAddress() []Why {
 		was = netip.AddrPortFrom(old, port).String()
 		is = netip.AddrPortFrom(d.f.Destination, d.f.DestinationPort).String()
 	}
-	w := Why{Code: DNATBeforeForward, Message: fmt.Sprintf(
+	w := drop.Why{Code: drop.WhyDNATBeforeForward, Message: fmt.Sprintf(
 		"%s speaks of %s, but DNAT has made that %s before %s is asked", d.ruleName(r), was, is, d.c.Place.Base.Name)}
 	if s, ok := d.specLike(miss{rule: r, accept: r}); ok {
 		s.dst = d.f.Destination
 		w.Fix = d.fix(s)
 	}
-	return []Why{w}
+	return []drop.Why{w}
 }
 
 // notTranslated: a DNAT rule for this service asks for one thing that the packet
 // has not.
-func (d *diagnosis) notTranslated() []Why {
+func (d *diagnosis) notTranslated() []drop.Why {
 	if !d.untranslated() {
 		return nil
 	}
@@ -74,7 +75,7 @@ func (d *diagnosis) notTranslated() []Why {
 				}
 				for _, r := range reachable(base) {
 					if w, ok := d.natMiss(r); ok {
-						return []Why{w}
+						return []drop.Why{w}
 					}
 				}
 			}
@@ -91,14 +92,14 @@ func (d *diagnosis) untranslated() bool {
 	return d.c.Hook.Name == "input" && d.f.HasPorts && ct.State == ruleset.CTNew && (!ct.Entry || ct.Status&dstNAT == 0)
 }
 
-func (d *diagnosis) natMiss(r *ruleset.Rule) (Why, bool) {
+func (d *diagnosis) natMiss(r *ruleset.Rule) (drop.Why, bool) {
 	s := shapeOf(r)
 	if s.nat == nil || s.nat.Kind != ruleset.DNAT && s.nat.Kind != ruleset.Redirect || s.odd || len(s.doubts) > 0 || !s.anchored() {
-		return Why{}, false
+		return drop.Why{}, false
 	}
 	failed := single(d.onlyFailure(s.conditions))
 	if failed == nil || len(failed.Fields) != 1 {
-		return Why{}, false
+		return drop.Why{}, false
 	}
 	var asks, is string
 	switch failed.Fields[0] {
@@ -109,9 +110,9 @@ func (d *diagnosis) natMiss(r *ruleset.Rule) (Why, bool) {
 	case ruleset.InName, ruleset.InIndex:
 		asks, is = "interface "+matchText(failed), orNone(d.f.in)
 	default:
-		return Why{}, false
+		return drop.Why{}, false
 	}
-	w := Why{Code: NATNotMatched, Message: fmt.Sprintf("%s would %s, but asks for %s, and its is %s",
+	w := drop.Why{Code: drop.WhyNATNotMatched, Message: fmt.Sprintf("%s would %s, but asks for %s, and its is %s",
 		d.ruleName(r), d.natTarget(s.nat), asks, is)}
 	if !failed.Negate { // what is left out by name is meant to be
 		w.Fix = d.natFix(r, s.nat)
@@ -239,8 +240,8 @@ func (d *diagnosis) translatedBy(chain *ruleset.Chain, index int, s *spec, n *ru
 }
 
 // forwarded tells what is between networks, not for this machine.
-func (d *diagnosis) forwarded(s *spec, then string) Why {
-	w := Why{Code: ForwardDropped, Message: fmt.Sprintf("it is forwarded from %s to %s, and %s",
+func (d *diagnosis) forwarded(s *spec, then string) drop.Why {
+	w := drop.Why{Code: drop.WhyForwardDropped, Message: fmt.Sprintf("it is forwarded from %s to %s, and %s",
 		orNone(d.f.in), orNone(d.f.out), then)}
 	if !interfaceNames.MatchString(d.f.in) || d.f.in != d.f.out || d.c.Machine == nil {
 		return w
@@ -250,7 +251,7 @@ func (d *diagnosis) forwarded(s *spec, then string) Why {
 	ct := &d.c.Packet.Conntrack
 	const nat = 1<<4 | 1<<5 // IPS_SRC_NAT, IPS_DST_NAT
 	if ok && i.Bridge && known && on == "1" && (!ct.Entry || ct.Status&nat == 0) {
-		w.Code = BridgeNetfilter
+		w.Code = drop.WhyBridgeNetfilter
 		w.Message = fmt.Sprintf("it only crosses the bridge %s, but br_netfilter (%s=1) has bridged packets meet the firewall, and %s",
 			d.f.in, strings.ReplaceAll(bridgeSysctl(s.family), "/", "."), then)
 		s.bridged = d.c.Place.Base.Table.Engine != ruleset.NFTables

@@ -7,13 +7,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
 // nearly tells rules that are about this service, but for another source,
 // destination, interface or set member.
-func (d *diagnosis) nearly() []Why {
-	var out []Why
+func (d *diagnosis) nearly() []drop.Why {
+	var out []drop.Why
 	seen := make(map[string]bool)
 	for _, m := range d.misses() {
 		s := shapeOf(m.accept)
@@ -32,9 +33,9 @@ func (d *diagnosis) nearly() []Why {
 }
 
 // missed tells one near miss.
-func (d *diagnosis) missed(m miss) (Why, bool) {
+func (d *diagnosis) missed(m miss) (drop.Why, bool) {
 	if len(m.match.Fields) != 1 && m.match.Set == nil {
-		return Why{}, false
+		return drop.Why{}, false
 	}
 	name, what := d.ruleName(m.accept), d.f.service()
 	if stateMatchOf(m.accept) != nil && d.inConnection() {
@@ -47,7 +48,7 @@ func (d *diagnosis) missed(m miss) (Why, bool) {
 		return d.notMember(m, name)
 	}
 	s, ok := d.specLike(m)
-	w := Why{}
+	w := drop.Why{}
 	if d.c.Hook.Name != "output" {
 		s.src = d.f.Source // what the rule was kept from is not opened to all
 	}
@@ -56,19 +57,19 @@ func (d *diagnosis) missed(m miss) (Why, bool) {
 	}
 	switch m.match.Fields[0] {
 	case ruleset.IPSource, ruleset.IP6Source:
-		w.Code = SourceTooNarrow
+		w.Code = drop.WhySourceTooNarrow
 		w.Message = fmt.Sprintf("%s accepts %s only from %s, and it came from %s",
 			name, what, matchText(m.match), d.f.Source)
 	case ruleset.IPDestination, ruleset.IP6Destination:
-		w.Code = DestinationTooNarrow
+		w.Code = drop.WhyDestinationTooNarrow
 		w.Message = fmt.Sprintf("%s accepts %s only to %s, and it goes to %s",
 			name, what, matchText(m.match), d.f.Destination)
 	case ruleset.InName, ruleset.InIndex:
-		w.Code = InterfaceMismatch
+		w.Code = drop.WhyInterfaceMismatch
 		w.Message = fmt.Sprintf("%s accepts %s only if it comes in by %s, and it came in by %s",
 			name, what, matchText(m.match), orNone(d.f.in))
 	case ruleset.OutName, ruleset.OutIndex:
-		w.Code = InterfaceMismatch
+		w.Code = drop.WhyInterfaceMismatch
 		w.Message = fmt.Sprintf("%s accepts %s only if it goes out by %s, and it goes out by %s",
 			name, what, matchText(m.match), orNone(d.f.out))
 	default:
@@ -85,19 +86,19 @@ func orNone(name string) string {
 }
 
 // notMember: the rule accepts members of a set, and the packet is none.
-func (d *diagnosis) notMember(m miss, name string) (Why, bool) {
+func (d *diagnosis) notMember(m miss, name string) (drop.Why, bool) {
 	value, ok := d.value(m.match.Fields)
 	if !ok || !m.match.Set.Complete || len(m.match.Mask) > 0 {
-		return Why{}, false
+		return drop.Why{}, false
 	}
 	element, ok := elementText(m.match.Fields, ruleset.Range{From: value, To: value}, separator(m.match.Set))
 	if !ok {
-		return Why{}, false
+		return drop.Why{}, false
 	}
-	w := Why{Code: SetMember, Message: fmt.Sprintf("%s accepts only what is in the set %s, and %s is not",
+	w := drop.Why{Code: drop.WhySetMember, Message: fmt.Sprintf("%s accepts only what is in the set %s, and %s is not",
 		name, m.match.Set.Name, element)}
 	if !slices.ContainsFunc(m.match.Fields, fromSomewhere) {
-		return Why{}, false // to add it would open a service to all
+		return drop.Why{}, false // to add it would open a service to all
 	}
 	if m.match.Set.Holes {
 		return w, true // it may be left out by name

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/tracer/packet"
@@ -13,7 +14,7 @@ import (
 // and no firewall sees there. A host without it is not reached by IPv6 at all, so
 // that it is asked for from all neighbours; the kernel takes it from no others
 // (RFC 4861, 7.1: the hop limit is 255).
-func (d *diagnosis) neighbours() []Why {
+func (d *diagnosis) neighbours() []drop.Why {
 	if !d.byDefault() || !d.f.ip() || d.f.Protocol != packet.ProtoICMPv6 || !d.f.HasICMP {
 		return nil
 	}
@@ -34,7 +35,7 @@ func (d *diagnosis) neighbours() []Why {
 	default:
 		return nil
 	}
-	w := Why{Code: PolicyDrop, Message: fmt.Sprintf("it is %s, and no rule of %s accepts icmpv6 type %d before %s",
+	w := drop.Why{Code: drop.WhyPolicyDrop, Message: fmt.Sprintf("it is %s, and no rule of %s accepts icmpv6 type %d before %s",
 		what, d.c.Place.Base.Name, d.f.ICMP.Type, d.placeName(d.c.Place))}
 	s := spec{family: "ip6", proto: d.f.Protocol, icmpType: d.f.ICMP.Type, hasICMPType: true}
 	if d.f.ICMP.Type == 134 && d.c.Hook.Name == "input" {
@@ -43,7 +44,7 @@ func (d *diagnosis) neighbours() []Why {
 	if wanted {
 		w.Fix = d.fix(s)
 	}
-	return []Why{w}
+	return []drop.Why{w}
 }
 
 // discovery are the commands for neighbour discovery, where a packet that this host

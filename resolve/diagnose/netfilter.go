@@ -5,13 +5,14 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
 // netfilter tells drops by rules and policies. The first cause that is proven is
 // the answer; others are added where both are true of one packet.
-func (d *diagnosis) netfilter() []Why {
+func (d *diagnosis) netfilter() []drop.Why {
 	if d.c.Place.Base == nil || d.c.Verdict != "drop" && d.c.Verdict != "reject" {
 		return nil
 	}
@@ -21,7 +22,7 @@ func (d *diagnosis) netfilter() []Why {
 	if !d.agrees {
 		return nil
 	}
-	for _, cause := range []func() []Why{
+	for _, cause := range []func() []drop.Why{
 		d.blocked, d.listed, d.icmpBlocked, d.scanned, d.invalid, d.neighbours, d.untracked, d.established, d.strange, d.rateLimit, d.acceptBelow,
 		d.dropSet, d.dropMap, d.forged, d.excepted,
 	} {

@@ -2,12 +2,13 @@ package diagnose
 
 import (
 	"fmt"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"strings"
 )
 
 // notRouted tells a missing route from routing that is off. The kernel asks the
 // interface that the packet came in by.
-func (d *diagnosis) notRouted() []Why {
+func (d *diagnosis) notRouted() []drop.Why {
 	if d.c.Machine == nil {
 		return nil
 	}
@@ -17,7 +18,7 @@ func (d *diagnosis) notRouted() []Why {
 	}
 	route, ok := d.c.Machine.RouteTo(d.f.Destination)
 	if ok && route.Refused != "" {
-		return []Why{{Code: RouteRefuses, Message: fmt.Sprintf(
+		return []drop.Why{{Code: drop.WhyRouteRefuses, Message: fmt.Sprintf(
 			"the route to %s is of the type %s: somebody wants nothing to go there", d.f.Destination, route.Refused)}}
 	}
 	if w := d.forwardingOff(); w != nil {
@@ -29,21 +30,21 @@ func (d *diagnosis) notRouted() []Why {
 	if !ok || route.Device != "" {
 		return nil
 	}
-	return []Why{{
-		Code:    NoRoute,
+	return []drop.Why{{
+		Code:    drop.WhyNoRoute,
 		Message: fmt.Sprintf("there is no route to %s; choose the GATEWAY that leads there", d.f.Destination),
 		Fix:     d.c.Namespace.in(shell("ip", "route", "add", d.f.Destination.String(), "via", "GATEWAY")),
 	}}
 }
 
 // notLocal: a virtual address that moved on, or never came.
-func (d *diagnosis) notLocal() []Why {
-	return []Why{{Code: NotLocal, Message: fmt.Sprintf(
+func (d *diagnosis) notLocal() []drop.Why {
+	return []drop.Why{{Code: drop.WhyNotLocal, Message: fmt.Sprintf(
 		"it came in by %s for %s, which no interface of this host has: the address is missing here, or its sender took the wrong host",
 		d.f.in, d.f.Destination)}}
 }
 
-func (d *diagnosis) forwardingOff() []Why {
+func (d *diagnosis) forwardingOff() []drop.Why {
 	if own, ok := d.c.Machine.Local(d.f.Source); d.f.in == "" || !ok || own {
 		return nil // it did not come in from outside
 	}
@@ -58,18 +59,18 @@ func (d *diagnosis) forwardingOff() []Why {
 		if v, ok := d.number(one); d.f.Destination.Is4() && ok && v != 0 {
 			return nil
 		}
-		return []Why{{Code: IPForwardOff, Message: fmt.Sprintf(message, d.f.Destination, dotted(all)), Fix: d.sysctl(dotted(all), "1")}}
+		return []drop.Why{{Code: drop.WhyIPForwardOff, Message: fmt.Sprintf(message, d.f.Destination, dotted(all)), Fix: d.sysctl(dotted(all), "1")}}
 	}
 	if n, ok := d.number(one); ok && n == 0 && d.f.Destination.Is4() {
 		name := "net.ipv4.conf." + d.f.in + ".forwarding"
-		return []Why{{Code: IPForwardOff, Message: fmt.Sprintf(message, d.f.Destination, name), Fix: d.sysctl(name, "1")}}
+		return []drop.Why{{Code: drop.WhyIPForwardOff, Message: fmt.Sprintf(message, d.f.Destination, name), Fix: d.sysctl(name, "1")}}
 	}
 	return nil
 }
 
 // linkDown: what was to leave by an interface that cannot send. At these places the
 // packet's device is that one.
-func (d *diagnosis) linkDown(function string) []Why {
+func (d *diagnosis) linkDown(function string) []drop.Why {
 	switch d.c.Reason {
 	case "QDISC_DROP", "QDISC_DROP_GENERIC", "NEIGH_FAILED":
 	case "", "NOT_SPECIFIED":
@@ -88,14 +89,14 @@ func (d *diagnosis) linkDown(function string) []Why {
 	case !ok, i.Up && i.Carrier:
 		return nil
 	case !i.Up:
-		return []Why{{Code: LinkDown, Message: fmt.Sprintf("%s is down", d.f.in),
+		return []drop.Why{{Code: drop.WhyLinkDown, Message: fmt.Sprintf("%s is down", d.f.in),
 			Fix: d.c.Namespace.in(shell("ip", "link", "set", d.f.in, "up"))}}
 	}
-	return []Why{{Code: LinkDown, Message: fmt.Sprintf("%s has no carrier: its cable is out, or its other end is down", d.f.in)}}
+	return []drop.Why{{Code: drop.WhyLinkDown, Message: fmt.Sprintf("%s has no carrier: its cable is out, or its other end is down", d.f.in)}}
 }
 
 // neighbourSilent: nobody on the link says that it has the next hop's address.
-func (d *diagnosis) neighbourSilent() []Why {
+func (d *diagnosis) neighbourSilent() []drop.Why {
 	if d.c.Machine == nil {
 		return nil
 	}
@@ -110,12 +111,12 @@ func (d *diagnosis) neighbourSilent() []Why {
 	if r.Gateway.IsValid() {
 		who = fmt.Sprintf("the gateway %s to %s", r.Gateway, d.f.Destination)
 	}
-	return []Why{{Code: NeighbourSilent, Message: fmt.Sprintf(
+	return []drop.Why{{Code: drop.WhyNeighbourSilent, Message: fmt.Sprintf(
 		"%s does not answer %s on %s: it is down, on another link, or does not have that address", who, protocol, r.Device)}}
 }
 
 // tooBig: no router cuts what must not be fragmented, and none cuts IPv6.
-func (d *diagnosis) tooBig() []Why {
+func (d *diagnosis) tooBig() []drop.Why {
 	if d.c.Machine == nil {
 		return nil
 	}
@@ -141,11 +142,11 @@ func (d *diagnosis) tooBig() []Why {
 	message := fmt.Sprintf("its %d bytes do not fit through %s, whose MTU is %d, and it must not be fragmented",
 		d.c.Packet.Length, way, mtu)
 	if own, ok := d.c.Machine.Local(d.f.Source); !ok || own {
-		return []Why{{Code: TooBig, Message: message}}
+		return []drop.Why{{Code: drop.WhyTooBig, Message: message}}
 	}
 	message += "; its sender is told by ICMP, which has to reach it"
 	if d.f.HasTCP {
 		message += ", or lower TCP's MSS (iptables -j TCPMSS --clamp-mss-to-pmtu, nft tcp option maxseg size set rt mtu)"
 	}
-	return []Why{{Code: TooBig, Message: message}}
+	return []drop.Why{{Code: drop.WhyTooBig, Message: message}}
 }

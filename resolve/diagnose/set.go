@@ -7,13 +7,14 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/tracer/packet"
 )
 
 // dropSet: the dropping rule asks for members of a set, and the packet is one.
-func (d *diagnosis) dropSet() []Why {
+func (d *diagnosis) dropSet() []drop.Why {
 	by := d.dropper()
 	r, s := by.rule, &by.shape
 	if r == nil {
@@ -27,20 +28,20 @@ func (d *diagnosis) dropSet() []Why {
 		if e == nil {
 			continue
 		}
-		w := Why{Code: SetMember, Message: fmt.Sprintf("it is in the set %s, whose members %s drops: element %s",
+		w := drop.Why{Code: drop.WhySetMember, Message: fmt.Sprintf("it is in the set %s, whose members %s drops: element %s",
 			m.Set.Name, d.ruleName(r), element)}
 		exact := bytes.Equal(e.From, e.To)
 		if exact && d.onlyUser(m.Set) && d.accepts(d.without(r).rulesets, &d.c.Packet) {
 			w.Fix = d.setCommand(m, "delete", element)
 		}
-		return []Why{w}
+		return []drop.Why{w}
 	}
 	return nil
 }
 
 // dropMap: the dropping rule looks the verdict up, and the packet's is a drop. What
 // taking the element out would let through is not the packet's alone to say.
-func (d *diagnosis) dropMap() []Why {
+func (d *diagnosis) dropMap() []drop.Why {
 	by := d.dropper()
 	if by.rule == nil {
 		return nil
@@ -63,9 +64,9 @@ func (d *diagnosis) dropMap() []Why {
 	name += " of " + d.ruleName(by.rule)
 	switch {
 	case e.Verdict.Kind == ruleset.Drop && by.rule == d.c.Place.Rule:
-		return []Why{{Code: VerdictMap, Message: fmt.Sprintf("%s drops %s", name, element)}}
+		return []drop.Why{{Code: drop.WhyVerdictMap, Message: fmt.Sprintf("%s drops %s", name, element)}}
 	case e.Verdict.Target != nil && by.rule != d.c.Place.Rule:
-		return []Why{{Code: VerdictMap, Message: fmt.Sprintf("%s sends %s to %s, where %s drops it",
+		return []drop.Why{{Code: drop.WhyVerdictMap, Message: fmt.Sprintf("%s sends %s to %s, where %s drops it",
 			name, element, e.Verdict.Target.Name, d.placeName(d.c.Place))}}
 	}
 	return nil

@@ -3,15 +3,16 @@ package diagnose
 import (
 	"fmt"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/tracer/packet"
 )
 
 // noListener: the packet came to where sockets are, and none took it.
-func (d *diagnosis) noListener() []Why {
+func (d *diagnosis) noListener() []drop.Why {
 	if !d.f.HasPorts {
 		return nil
 	}
-	w := Why{Code: NoListener, Message: fmt.Sprintf("no program takes %s on %s", d.f.service(), d.f.Destination)}
+	w := drop.Why{Code: drop.WhyNoListener, Message: fmt.Sprintf("no program takes %s on %s", d.f.service(), d.f.Destination)}
 	if d.c.Machine != nil {
 		list, ok := d.c.Machine.Listeners(d.f.Protocol.String(), d.f.DestinationPort)
 		switch {
@@ -25,12 +26,12 @@ func (d *diagnosis) noListener() []Why {
 	if d.f.HasTCP && d.f.TCP.Flags&packet.SYN == 0 {
 		return nil // of a connection that is gone
 	}
-	return []Why{w}
+	return []drop.Why{w}
 }
 
 // acceptQueue: the packet ends a handshake, and the listening socket has no room for
 // the connection.
-func (d *diagnosis) acceptQueue() []Why {
+func (d *diagnosis) acceptQueue() []drop.Why {
 	l := d.fullest("tcp")
 	if l == nil {
 		return nil
@@ -39,18 +40,18 @@ func (d *diagnosis) acceptQueue() []Why {
 	if l.Waiting == 1 {
 		waiting = "1 connection waits"
 	}
-	return []Why{{Code: AcceptQueueFull, Message: fmt.Sprintf(
+	return []drop.Why{{Code: drop.WhyAcceptQueueFull, Message: fmt.Sprintf(
 		"the accept queue of %s is full: %s for %s; it accepts too slowly, or its listen() backlog (at most net.core.somaxconn%s) is too short",
 		d.f.service(), waiting, l.who(), d.setting("net/core/somaxconn"))}}
 }
 
 // receiveBuffer: the socket holds as much as its program lets it.
-func (d *diagnosis) receiveBuffer() []Why {
+func (d *diagnosis) receiveBuffer() []drop.Why {
 	l := d.fullest("udp")
 	if l == nil {
 		return nil
 	}
-	return []Why{{Code: ReceiveBufferFull, Message: fmt.Sprintf(
+	return []drop.Why{{Code: drop.WhyReceiveBufferFull, Message: fmt.Sprintf(
 		"the receive buffer of %s is full: %d bytes wait for %s; it reads too slowly, or its SO_RCVBUF (net.core.rmem_default%s unless it asks for more) is too small",
 		d.f.service(), l.Waiting, l.who(), d.setting("net/core/rmem_default"))}}
 }

@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/symbol"
 )
 
 // refusedByRoute: routing refuses a packet for its addresses, and the kernel gives no
 // reason for that before 6.14, nor one for rp_filter before 5.17. The addresses and
 // the machine tell which it was.
-func (d *diagnosis) refusedByRoute() []Why {
+func (d *diagnosis) refusedByRoute() []drop.Why {
 	if d.c.Machine == nil || !d.f.Source.Is4() || d.f.in == "" {
 		return nil
 	}
@@ -32,20 +33,20 @@ func (d *diagnosis) refusedByRoute() []Why {
 		}
 	}
 	if to.IsMulticast() {
-		return []Why{{Code: NoListener, Message: fmt.Sprintf("no program here has joined %s on %s", to, d.f.in)}}
+		return []drop.Why{{Code: drop.WhyNoListener, Message: fmt.Sprintf("no program here has joined %s on %s", to, d.f.in)}}
 	}
 	return nil
 }
 
 // otherHost: the frame's address is that of another host, or none's.
-func (d *diagnosis) otherHost() []Why {
+func (d *diagnosis) otherHost() []drop.Why {
 	if d.c.Machine == nil {
 		return nil
 	}
 	if own, ok := d.c.Machine.Local(d.f.Destination); !ok || !own {
 		return nil // it was flooded, and is no loss of ours
 	}
-	return []Why{{Code: OtherHost, Message: fmt.Sprintf(
+	return []drop.Why{{Code: drop.WhyOtherHost, Message: fmt.Sprintf(
 		"%s is here, but the frame was sent to another hardware address than that of %s: its sender's ARP or neighbour entry is old, or two hosts have that address",
 		d.f.Destination, orNone(d.f.in))}}
 }
@@ -63,8 +64,8 @@ func (d *diagnosis) rpFilter() (mode int, ok bool) {
 }
 
 // reversePath: rp_filter asks where an answer would leave.
-func (d *diagnosis) reversePath() []Why {
-	w := Why{Code: ReversePath}
+func (d *diagnosis) reversePath() []drop.Why {
+	w := drop.Why{Code: drop.WhyReversePath}
 	mode, _ := d.rpFilter()
 	var back Route
 	known := false
@@ -86,12 +87,12 @@ func (d *diagnosis) reversePath() []Why {
 	default:
 		return nil
 	}
-	return []Why{w}
+	return []drop.Why{w}
 }
 
 // martian tells an address that cannot be where it is, by the reason that 6.14 gives.
-func (d *diagnosis) martian(reason string) []Why {
-	w := Why{Code: Martian, Message: symbol.Explain("", reason)}
+func (d *diagnosis) martian(reason string) []drop.Why {
+	w := drop.Why{Code: drop.WhyMartian, Message: symbol.Explain("", reason)}
 	switch reason {
 	case "IP_LOCAL_SOURCE":
 		w.Message = fmt.Sprintf("its source %s is one of this host's own addresses: it is forged, or two hosts have that address", d.f.Source)
@@ -106,5 +107,5 @@ func (d *diagnosis) martian(reason string) []Why {
 			w.Fix = d.sysctl("net.ipv4.conf."+d.f.in+".route_localnet", "1")
 		}
 	}
-	return []Why{w}
+	return []drop.Why{w}
 }

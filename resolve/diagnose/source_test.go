@@ -3,6 +3,7 @@ package diagnose
 import (
 	"testing"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/tracer/packet"
 )
 
@@ -15,19 +16,19 @@ func TestSourcesRefusedWithoutReason(t *testing.T) {
 		machine             machine
 		code                string
 	}{
-		{"198.51.100.1", "10.0.0.2", machine{local: []string{"198.51.100.1"}}, Martian},
-		{"224.0.0.1", "10.0.0.2", machine{}, Martian},
-		{"0.1.2.3", "10.0.0.2", machine{}, Martian},
+		{"198.51.100.1", "10.0.0.2", machine{local: []string{"198.51.100.1"}}, drop.WhyMartian},
+		{"224.0.0.1", "10.0.0.2", machine{}, drop.WhyMartian},
+		{"0.1.2.3", "10.0.0.2", machine{}, drop.WhyMartian},
 		{"0.0.0.0", "255.255.255.255", machine{sysctls: off}, ""}, // DHCP
-		{"127.0.0.1", "10.0.0.2", machine{}, Martian},
-		{"203.0.113.9", "127.0.0.1", machine{}, Martian},
-		{"203.0.113.9", "10.0.0.2", machine{sysctls: strict, routes: map[string]string{"203.0.113.9": "eth1"}}, ReversePath},
-		{"203.0.113.9", "10.0.0.2", machine{sysctls: strict}, ReversePath},
+		{"127.0.0.1", "10.0.0.2", machine{}, drop.WhyMartian},
+		{"203.0.113.9", "127.0.0.1", machine{}, drop.WhyMartian},
+		{"203.0.113.9", "10.0.0.2", machine{sysctls: strict, routes: map[string]string{"203.0.113.9": "eth1"}}, drop.WhyReversePath},
+		{"203.0.113.9", "10.0.0.2", machine{sysctls: strict}, drop.WhyReversePath},
 		{"203.0.113.9", "10.0.0.2", machine{sysctls: strict, routes: map[string]string{"203.0.113.9": "eth0"}}, ""},
 		{"203.0.113.9", "10.0.0.2", machine{sysctls: off}, ""},
 		{"203.0.113.9", "10.0.0.2", machine{}, ""},
-		{"203.0.113.9", "239.1.1.1", machine{sysctls: off}, NoListener},
-		{"198.51.100.1", "239.1.1.1", machine{local: []string{"198.51.100.1"}}, Martian},
+		{"203.0.113.9", "239.1.1.1", machine{sysctls: off}, drop.WhyNoListener},
+		{"198.51.100.1", "239.1.1.1", machine{local: []string{"198.51.100.1"}}, drop.WhyMartian},
 	} {
 		p := traffic{src: test.source, dst: test.destination, proto: packet.ProtoUDP, dport: 53, in: "eth0"}.packet()
 		got := ""

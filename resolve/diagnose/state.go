@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/droptrace/droptrace/resolve/conntrack"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/tracer/packet"
@@ -12,11 +13,11 @@ import (
 
 // invalid tells packets that conntrack could place in no connection, dropped for
 // that: by a rule that asks for the state.
-func (d *diagnosis) invalid() []Why {
+func (d *diagnosis) invalid() []drop.Why {
 	if d.c.Packet.Conntrack.State != ruleset.CTInvalid {
 		return nil
 	}
-	w := Why{Code: ConntrackInvalid}
+	w := drop.Why{Code: drop.WhyConntrackInvalid}
 	by := d.dropper()
 	if m := by.shape.has(ruleset.CTState); m != nil && d.match(m) == replay.Yes {
 		w.Message = fmt.Sprintf("conntrack calls it invalid, and %s drops what is: %s", d.ruleName(by.rule), d.whyInvalid())
@@ -26,20 +27,20 @@ func (d *diagnosis) invalid() []Why {
 	} else {
 		return nil
 	}
-	if f := d.failure(); f != nil && f.Cause == conntrack.Invalid {
+	if f := d.failure(); f != nil && f.Cause == drop.CauseInvalid {
 		_, w.Fix = conntrack.Explain(f, d.c.Conntrack)
 	}
-	return []Why{w}
+	return []drop.Why{w}
 }
 
 // untracked tells packets that a rule would accept for their state, had they one.
-func (d *diagnosis) untracked() []Why {
+func (d *diagnosis) untracked() []drop.Why {
 	if d.state != ruleset.CTUntracked || !d.byDefault() {
 		return nil
 	}
 	for _, state := range []uint32{ruleset.CTEstablished, ruleset.CTNew} {
 		if r := d.acceptedIn(state); r != nil {
-			return []Why{{Code: Untracked, Message: fmt.Sprintf(
+			return []drop.Why{{Code: drop.WhyUntracked, Message: fmt.Sprintf(
 				"conntrack leaves it alone (notrack), so that %s, which asks for its state, does not accept it", d.ruleName(r))}}
 		}
 	}
@@ -47,8 +48,8 @@ func (d *diagnosis) untracked() []Why {
 }
 
 // failure is what conntrack itself told of the packet; nil for nothing.
-func (d *diagnosis) failure() *conntrack.Failure {
-	if ct := d.c.Conntrack; ct != nil && ct.Failure != nil && ct.Failure.Cause != conntrack.UnknownCause {
+func (d *diagnosis) failure() *drop.Failure {
+	if ct := d.c.Conntrack; ct != nil && ct.Failure != nil && ct.Failure.Cause != drop.CauseUnknown {
 		return ct.Failure
 	}
 	return nil
@@ -90,7 +91,7 @@ func (d *diagnosis) neverBegun() string {
 
 // conntrackHook tells drops by conntrack itself where no probe saw why. What a
 // probe saw is package conntrack's to tell.
-func (d *diagnosis) conntrackHook() []Why {
+func (d *diagnosis) conntrackHook() []drop.Why {
 	if d.failure() != nil {
 		return nil
 	}
@@ -105,14 +106,14 @@ func (d *diagnosis) conntrackHook() []Why {
 
 // tableFull: in conntrack's first hook a packet dies of an entry that could not
 // be had (__nf_conntrack_alloc). It is told as a full table only where it is full.
-func (d *diagnosis) tableFull() []Why {
+func (d *diagnosis) tableFull() []drop.Why {
 	count, counted := d.number("net/netfilter/nf_conntrack_count")
 	limit, limited := d.number("net/netfilter/nf_conntrack_max")
 	if !counted || !limited || limit <= 0 || count < limit-limit/20 {
 		return nil
 	}
-	return []Why{{
-		Code:    ConntrackTableFull,
+	return []drop.Why{{
+		Code:    drop.WhyConntrackTableFull,
 		Message: fmt.Sprintf("conntrack's table is full, with %d of %d entries: new connections are dropped", count, limit),
 		// The limit is the machine's, and can be written only outside of other
 		// namespaces.
@@ -122,10 +123,10 @@ func (d *diagnosis) tableFull() []Why {
 
 // insertFailed: at confirmation a packet dies of a connection with the same
 // tuple that was entered meanwhile.
-func (d *diagnosis) insertFailed() []Why {
-	w := Why{Code: ConntrackInsertFailed, Message: "conntrack could not enter its connection: another one with the same addresses and ports was entered first"}
+func (d *diagnosis) insertFailed() []drop.Why {
+	w := drop.Why{Code: drop.WhyConntrackInsertFailed, Message: "conntrack could not enter its connection: another one with the same addresses and ports was entered first"}
 	if ct := d.c.Conntrack; ct != nil && ct.State == "new" && d.f.HasPorts && d.f.Protocol == packet.ProtoUDP {
 		w.Message += ", as when two packets of one UDP flow are sent at once"
 	}
-	return []Why{w}
+	return []drop.Why{w}
 }

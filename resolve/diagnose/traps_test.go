@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/tracer/packet"
@@ -35,9 +36,9 @@ func TestAcceptBelowADropOfAllIsNotMovedWhole(t *testing.T) {
 	base := m.base("INPUT", "input", "accept")
 	d := m.rule("INPUT", "-i eth0 -j DROP", in("eth0"), drops)
 	m.rule("INPUT", "-s 203.0.113.0/24 -j ACCEPT", src("203.0.113.0/24"), accept)
-	check(t, dropAt(web, base, d, m.rulesets()), Why{AcceptBelowDrop,
-		"rule 2 of INPUT would accept it, but stands below rule 1 of INPUT",
-		"iptables-nft -I INPUT 1 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
+	check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhyAcceptBelowDrop,
+		Message: "rule 2 of INPUT would accept it, but stands below rule 1 of INPUT",
+		Fix:     "iptables-nft -I INPUT 1 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
 }
 
 // The rule that leads to a chain of log and drop is the one that chose the packet.
@@ -50,14 +51,14 @@ func TestDropByAChainThatOnlyDrops(t *testing.T) {
 		m.rule("LOGDROP", "-m limit --limit 3/min -j LOG", &ruleset.Opaque{Kind: "limit", Understood: true, MayFail: true})
 		return dropAt(web, base, m.rule("LOGDROP", "-j DROP", drops), m.rulesets())
 	}
-	check(t, build(inSet(set(nil, "blocklist", "203.0.113.0/24"))), Why{Code: MeantDrop,
+	check(t, build(inSet(set(nil, "blocklist", "203.0.113.0/24"))), drop.Why{Code: drop.WhyMeantDrop,
 		Message: "203.0.113.9 is in the blocklist blocklist of rule 1 of INPUT: the drop looks meant"})
-	check(t, build(src("203.0.113.9/32")), Why{Code: MeantDrop,
+	check(t, build(src("203.0.113.9/32")), drop.Why{Code: drop.WhyMeantDrop,
 		Message: "rule 1 of INPUT names 203.0.113.9 itself as its source: the drop looks meant"})
 	check(t, build(tcp(80)...))
-	check(t, build(), Why{PolicyDrop,
-		"no rule of INPUT accepts tcp 80 from 203.0.113.9, and rule 2 of LOGDROP drops the rest",
-		"iptables-nft -I LOGDROP 2 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
+	check(t, build(), drop.Why{Code: drop.WhyPolicyDrop,
+		Message: "no rule of INPUT accepts tcp 80 from 203.0.113.9, and rule 2 of LOGDROP drops the rest",
+		Fix:     "iptables-nft -I LOGDROP 2 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
 }
 
 // A drop with a limit drops what keeps to it.
@@ -85,9 +86,9 @@ func TestRelatedNotAccepted(t *testing.T) {
 	m.rule("INPUT", "", state(ruleset.CTEstablished), accept)
 	c := dropAt(web, base, nil, m.rulesets())
 	c.Packet.Conntrack = replay.Conntrack{State: ruleset.CTRelated, Entry: true}
-	check(t, c, Why{EstablishedNotAccepted,
-		"it opens a connection related to an open one, and rule 1 of INPUT accepts established, but not related",
-		"iptables-nft -I INPUT 1 -m conntrack --ctstate RELATED -j ACCEPT"})
+	check(t, c, drop.Why{Code: drop.WhyEstablishedNotAccepted,
+		Message: "it opens a connection related to an open one, and rule 1 of INPUT accepts established, but not related",
+		Fix:     "iptables-nft -I INPUT 1 -m conntrack --ctstate RELATED -j ACCEPT"})
 }
 
 func TestUntracked(t *testing.T) {
@@ -96,7 +97,7 @@ func TestUntracked(t *testing.T) {
 	m.rule("INPUT", "", state(ruleset.CTEstablished|ruleset.CTRelated), accept)
 	c := dropAt(web, base, nil, m.rulesets())
 	c.Packet.Conntrack.State = ruleset.CTUntracked
-	check(t, c, Why{Code: Untracked,
+	check(t, c, drop.Why{Code: drop.WhyUntracked,
 		Message: "conntrack leaves it alone (notrack), so that rule 1 of INPUT, which asks for its state, does not accept it"})
 }
 
@@ -107,11 +108,11 @@ func TestNeighbourDiscovery(t *testing.T) {
 	p := traffic{src: "fe80::2", dst: "ff02::1:ff00:1", proto: packet.ProtoICMPv6, icmp: 135, in: "eth0"}
 	c := dropAt(p, base, nil, m.rulesets())
 	c.Packet.Conntrack.State = ruleset.CTUntracked
-	check(t, c, Why{PolicyDrop,
-		"it is a neighbour solicitation, without which no IPv6 neighbour finds another, and no rule of in accepts icmpv6 type 135 before the policy of in",
-		"nft add rule inet fw in icmpv6 type 135 accept"})
+	check(t, c, drop.Why{Code: drop.WhyPolicyDrop,
+		Message: "it is a neighbour solicitation, without which no IPv6 neighbour finds another, and no rule of in accepts icmpv6 type 135 before the policy of in",
+		Fix:     "nft add rule inet fw in icmpv6 type 135 accept"})
 	p.icmp = 133
-	check(t, dropAt(p, base, nil, m.rulesets()), Why{Code: PolicyDrop,
+	check(t, dropAt(p, base, nil, m.rulesets()), drop.Why{Code: drop.WhyPolicyDrop,
 		Message: "it is a router solicitation, which routers alone answer, and no rule of in accepts icmpv6 type 133 before the policy of in"})
 }
 
@@ -168,9 +169,9 @@ func TestAnswerWithoutConntrack(t *testing.T) {
 	p := traffic{src: "198.51.100.2", dst: "192.0.2.2", sport: 443, dport: 52982, flags: packet.SYN | packet.ACK, in: "eth1", out: "eth0"}
 	c := dropAt(p, base, nil, m.rulesets())
 	c.Packet.Conntrack = replay.Conntrack{}
-	check(t, c, Why{EstablishedNotAccepted,
-		"its TCP flags (syn, ack) are not those that open a connection, and no rule of FORWARD accepts established,related before the policy of FORWARD",
-		"iptables-nft -I FORWARD 1 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"})
+	check(t, c, drop.Why{Code: drop.WhyEstablishedNotAccepted,
+		Message: "its TCP flags (syn, ack) are not those that open a connection, and no rule of FORWARD accepts established,related before the policy of FORWARD",
+		Fix:     "iptables-nft -I FORWARD 1 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"})
 }
 
 func TestMiddleOfAnUnknownConnection(t *testing.T) {
@@ -183,13 +184,13 @@ func TestMiddleOfAnUnknownConnection(t *testing.T) {
 		return dropAt(p, base, nil, m.rulesets())
 	}
 	known := state(ruleset.CTEstablished)
-	check(t, build(packet.ACK|packet.PSH, known), Why{Code: ConnectionUnknown,
+	check(t, build(packet.ACK|packet.PSH, known), drop.Why{Code: drop.WhyConnectionUnknown,
 		Message: "its TCP flags (psh, ack) are from the middle of a connection, and conntrack knows none: " +
 			"idle for too long, begun before conntrack was, answered by another way, or a scan"})
 	for name, c := range map[string]*Case{
 		"opens one": build(packet.SYN, known), "would be dropped all the same": build(packet.ACK, src("10.0.0.0/8"), known),
 	} {
-		if got := Diagnose(c); len(got) != 1 || got[0].Code != PolicyDrop {
+		if got := Diagnose(c); len(got) != 1 || got[0].Code != drop.WhyPolicyDrop {
 			t.Errorf("%s: got %+v", name, got)
 		}
 	}
@@ -202,7 +203,7 @@ func TestListOfRecent(t *testing.T) {
 		recent := &ruleset.Opaque{Kind: "recent", Understood: true, MayFail: true, Text: "-m recent " + text + " --mask 255.255.255.255 --rsource"}
 		return dropAt(web, base, m.rule("INPUT", recent.Text+" -j DROP", recent, drops), m.rulesets())
 	}
-	check(t, build("--rcheck --name bad"), Why{Code: MeantDrop,
+	check(t, build("--rcheck --name bad"), drop.Why{Code: drop.WhyMeantDrop,
 		Message: "it is in the list bad of rule 1 of INPUT (/proc/net/xt_recent/bad): the drop looks meant"})
 	check(t, build("! --rcheck --name knocked"))
 }
@@ -247,8 +248,8 @@ func TestDropBehindAReturnUpToALimit(t *testing.T) {
 		m.rule("FLOOD", doubt.Text+" -j RETURN", doubt, verdict(ruleset.Return))
 		return dropAt(web, base, m.rule("FLOOD", "-j DROP", drops), m.rulesets())
 	}
-	check(t, build(&ruleset.Opaque{Kind: "limit", Understood: true, MayFail: true, Text: "-m limit --limit 9/sec"}), Why{RateLimit,
-		"rule 1 of FLOOD lets it through only up to a limit, which was exceeded (-m limit --limit 9/sec); choose a higher LIMIT",
-		"iptables-nft -R FLOOD 1 -m limit --limit LIMIT -j RETURN"})
+	check(t, build(&ruleset.Opaque{Kind: "limit", Understood: true, MayFail: true, Text: "-m limit --limit 9/sec"}), drop.Why{Code: drop.WhyRateLimit,
+		Message: "rule 1 of FLOOD lets it through only up to a limit, which was exceeded (-m limit --limit 9/sec); choose a higher LIMIT",
+		Fix:     "iptables-nft -R FLOOD 1 -m limit --limit LIMIT -j RETURN"})
 	check(t, build(&ruleset.Opaque{Kind: "recent", Understood: true, MayFail: true, Text: "-m recent ! --rcheck"}))
 }

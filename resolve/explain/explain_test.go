@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/iptables"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
@@ -103,7 +103,7 @@ func TestRecordedDropsAfterAChange(t *testing.T) {
 	index := func(string) uint32 { return 2 }
 	base := "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT"
 	for name, c := range map[string]struct {
-		change func(*resolve.Drop)
+		change func(*drop.Drop)
 		rule   string
 		want   Outcome
 	}{
@@ -112,14 +112,14 @@ func TestRecordedDropsAfterAChange(t *testing.T) {
 		"rejected":                {nil, "-A INPUT -p tcp -j REJECT --reject-with tcp-reset", Rejects},
 		"limited":                 {nil, "-A INPUT -p tcp -m limit --limit 1/sec -j ACCEPT", Unknown},
 		"on what records lack":    {nil, "-A INPUT -m dscp --dscp 0x00 -j ACCEPT", Unknown},
-		"never by these rules":    {func(d *resolve.Drop) { d.Packet.DestinationPort = ref16(22) }, base, Unknown},
-		"by the kernel":           {func(d *resolve.Drop) { d.Cause = "kernel" }, base, NotRules},
-		"no ports in the record":  {func(d *resolve.Drop) { d.Packet.SourcePort = nil }, base, Unknown},
-		"no flags in the record":  {func(d *resolve.Drop) { d.Packet.TCPFlags = nil }, base, Unknown},
-		"state not in the record": {func(d *resolve.Drop) { d.Conntrack = nil }, "-A INPUT -m conntrack --ctstate NEW -j ACCEPT", Unknown},
+		"never by these rules":    {func(d *drop.Drop) { d.Packet.DestinationPort = ref16(22) }, base, Unknown},
+		"by the kernel":           {func(d *drop.Drop) { d.Cause = "kernel" }, base, NotRules},
+		"no ports in the record":  {func(d *drop.Drop) { d.Packet.SourcePort = nil }, base, Unknown},
+		"no flags in the record":  {func(d *drop.Drop) { d.Packet.TCPFlags = nil }, base, Unknown},
+		"state not in the record": {func(d *drop.Drop) { d.Conntrack = nil }, "-A INPUT -m conntrack --ctstate NEW -j ACCEPT", Unknown},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var d resolve.Drop
+			var d drop.Drop
 			if err := json.Unmarshal([]byte(recordedDrop), &d); err != nil {
 				t.Fatal(err)
 			}
@@ -143,7 +143,7 @@ func FuzzRecorded(f *testing.F) {
 	f.Add([]byte(`{"hook":"input","packet":{"family":"ip","protocol":"udp","source":"::1","destination":"1.2.3.4","ip_length":-1}}`))
 	now := replay.New(rules(f, "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var d resolve.Drop
+		var d drop.Drop
 		if json.Unmarshal(b, &d) != nil {
 			return
 		}

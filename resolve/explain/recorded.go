@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/tracer/packet"
@@ -16,12 +16,12 @@ var errNotReplayed = errors.New("it cannot be replayed")
 
 // Recorded makes of a recorded drop the packet as it came to the hook that
 // dropped it. What no record holds is assumed: see [Assumption].
-func Recorded(d *resolve.Drop, index func(name string) uint32) (*replay.Packet, []Assumption, error) {
+func Recorded(d *drop.Drop, index func(name string) uint32) (*replay.Packet, []Assumption, error) {
 	q, err := describeDrop(d)
 	if err != nil {
 		return nil, nil, err
 	}
-	known := func(i *resolve.Interface) replay.Interface {
+	known := func(i *drop.Interface) replay.Interface {
 		if i == nil {
 			return replay.Interface{Known: true}
 		}
@@ -40,7 +40,7 @@ func Recorded(d *resolve.Drop, index func(name string) uint32) (*replay.Packet, 
 	return p, recordLacks(d), nil
 }
 
-func describeDrop(d *resolve.Drop) (*Description, error) {
+func describeDrop(d *drop.Drop) (*Description, error) {
 	k := &d.Packet
 	if k.Family != "ip" && k.Family != "ip6" {
 		return nil, fmt.Errorf("%w: it is no IP packet", errNotReplayed)
@@ -77,7 +77,7 @@ func describeDrop(d *resolve.Drop) (*Description, error) {
 }
 
 // entryOf is the connection as the record has it.
-func entryOf(c *resolve.Conntrack) replay.Conntrack {
+func entryOf(c *drop.Conntrack) replay.Conntrack {
 	var out replay.Conntrack
 	if c == nil {
 		return out
@@ -95,7 +95,7 @@ func entryOf(c *resolve.Conntrack) replay.Conntrack {
 	if c.Dir == "reply" {
 		out.Direction = 1
 	}
-	tuple := func(t *resolve.Tuple) replay.Tuple {
+	tuple := func(t *drop.Tuple) replay.Tuple {
 		return replay.Tuple{
 			Source: t.Source.AsSlice(), Destination: t.Destination.AsSlice(),
 			SourcePort: t.SourcePort, DestinationPort: t.DestinationPort,
@@ -106,7 +106,7 @@ func entryOf(c *resolve.Conntrack) replay.Conntrack {
 }
 
 // recordLacks are fields that records do not hold.
-func recordLacks(d *resolve.Drop) []Assumption {
+func recordLacks(d *drop.Drop) []Assumption {
 	list := []Assumption{
 		{[]ruleset.Field{ruleset.IPDSCP}, "DSCP"},
 	}
@@ -145,7 +145,7 @@ type Verdict struct {
 // Replay puts a recorded drop before rules at the hook that dropped it, and where
 // they let it pass at the hooks behind. now are the rules as they are, to see
 // whether they still do what the record says.
-func Replay(d *resolve.Drop, now, then *replay.Firewall, env replay.Environment, index, thenIndex func(string) uint32) Verdict {
+func Replay(d *drop.Drop, now, then *replay.Firewall, env replay.Environment, index, thenIndex func(string) uint32) Verdict {
 	if d.Hook == "" || d.Cause == "kernel" || d.Cause == "hook" {
 		return Verdict{Outcome: NotRules, Message: "the kernel dropped it for a reason of its own"}
 	}

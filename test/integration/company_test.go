@@ -3,7 +3,7 @@ package integration
 import (
 	"testing"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // Beside another program on the tracepoint the stack is another: what was
@@ -23,12 +23,12 @@ func TestCompanyComesAndGoes(t *testing.T) {
 	certain := func() bool {
 		packet{port: 1301}.send(t, l)
 		sent++
-		var drops []resolve.Drop
+		var drops []drop.Drop
 		eventually(t, "the drop is told", func() bool {
 			drops = to(trace.told(t), 1301)
 			return len(drops) == sent
 		})
-		return drops[sent-1].Attribution.Certainty == resolve.Certain || trace.mayNotKnow()
+		return drops[sent-1].Attribution.Certainty == drop.Certain || trace.mayNotKnow()
 	}
 	if !certain() {
 		t.Error("uncertain in company")
@@ -40,8 +40,8 @@ func TestCompanyComesAndGoes(t *testing.T) {
 	}
 	kernel := counted(t, l, s, uint64(sent))
 	for _, d := range to(of(trace.stop(t), l.host), 1301) {
-		if d.Attribution.Certainty == resolve.Certain && d.Rule != nil && kernel[ruleOf(d.Rule)] == 0 {
-			t.Errorf("a rule that dropped nothing:\n%s", show([]resolve.Drop{d}))
+		if d.Attribution.Certainty == drop.Certain && d.Rule != nil && kernel[ruleOf(d.Rule)] == 0 {
+			t.Errorf("a rule that dropped nothing:\n%s", show([]drop.Drop{d}))
 		}
 	}
 }

@@ -14,8 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/droptrace/droptrace/resolve"
-	"github.com/droptrace/droptrace/resolve/conntrack"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // failing is a droptrace conntrack that runs.
@@ -53,7 +52,7 @@ func startConntrack(t *testing.T, ns string, args ...string) *failing {
 
 // stop interrupts droptrace and returns the failures of a namespace, repeats as
 // records of their own.
-func (f *failing) stop(t *testing.T) []resolve.ConntrackFailure {
+func (f *failing) stop(t *testing.T) []drop.ConntrackFailure {
 	t.Helper()
 	if err := f.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
@@ -65,12 +64,12 @@ func (f *failing) stop(t *testing.T) []resolve.ConntrackFailure {
 	if err != nil {
 		t.Fatalf("droptrace conntrack: %v\n%s", err, f.stderr.bytes())
 	}
-	var list []resolve.ConntrackFailure
+	var list []drop.ConntrackFailure
 	for line := range bytes.Lines(f.stdout.bytes()) {
 		if bytes.HasPrefix(line, []byte(`{"type":"loss"`)) {
 			t.Fatalf("records were lost: %s", line)
 		}
-		var c resolve.ConntrackFailure
+		var c drop.ConntrackFailure
 		if err := json.Unmarshal(line, &c); err != nil {
 			t.Fatalf("%v in %q", err, line)
 		}
@@ -102,8 +101,8 @@ func conntrackSums(t *testing.T, ns string) map[string]int {
 }
 
 // counts by cause, and of those the lost ones.
-func counts(list []resolve.ConntrackFailure) (causes map[conntrack.Cause]int, lost int) {
-	causes = make(map[conntrack.Cause]int)
+func counts(list []drop.ConntrackFailure) (causes map[drop.FailureCause]int, lost int) {
+	causes = make(map[drop.FailureCause]int)
 	for _, f := range list {
 		causes[f.Failure.Cause]++
 		if f.Lost {
@@ -113,7 +112,7 @@ func counts(list []resolve.ConntrackFailure) (causes map[conntrack.Cause]int, lo
 	return causes, lost
 }
 
-func showFailures(list []resolve.ConntrackFailure) string {
+func showFailures(list []drop.ConntrackFailure) string {
 	var b strings.Builder
 	for i, f := range list {
 		if i == 10 {
@@ -127,7 +126,7 @@ func showFailures(list []resolve.ConntrackFailure) string {
 }
 
 // isCertain is what a plan with probes has to say, and one without must not.
-func (f *failing) isCertain(t *testing.T, c *resolve.ConntrackFailure) {
+func (f *failing) isCertain(t *testing.T, c *drop.ConntrackFailure) {
 	t.Helper()
 	want := "probable"
 	if f.probes {
@@ -185,7 +184,7 @@ chain post { type nat hook postrouting priority 100; meta l4proto udp oifname et
 	list := f.stop(t)
 	f.addsUp(t, list, sums)
 	causes, lost := counts(list)
-	if causes[conntrack.NATPortCollision] != flows-ports || len(list) != flows-ports {
+	if causes[drop.CauseNATPortCollision] != flows-ports || len(list) != flows-ports {
 		t.Fatalf("causes %v, want %d collisions\n%s", causes, flows-ports, showFailures(list))
 	}
 	if lost != sums["drop"] || lost != sums["insert_failed"] {
@@ -226,8 +225,8 @@ chain post { type nat hook postrouting priority 100; meta l4proto udp oifname et
 		t.Fatalf("want one drop with its conntrack failure:\n%s", show(drops))
 	}
 	d := drops[0]
-	if d.Conntrack.Failure.Cause != conntrack.NATPortCollision || d.Cause != "hook" ||
-		d.Attribution.Certainty == resolve.Unknown || !strings.Contains(d.Function, "conf") {
+	if d.Conntrack.Failure.Cause != drop.CauseNATPortCollision || d.Cause != "hook" ||
+		d.Attribution.Certainty == drop.Unknown || !strings.Contains(d.Function, "conf") {
 		t.Errorf("cause %s %s, %+v, failure %+v", d.Cause, d.Function, d.Attribution, d.Conntrack.Failure)
 	}
 	if len(d.Why) != 1 || d.Why[0].Code != "conntrack-nat-port-collision" || !strings.Contains(d.Why[0].Message, "1 udp") {
@@ -274,7 +273,7 @@ func TestConntrackTCPFlowRace(t *testing.T) {
 	list := f.stop(t)
 	f.addsUp(t, list, sums)
 	causes, lost := counts(list)
-	if causes[conntrack.SameFlowRace] != lost || lost != sums["drop"] || lost != sums["insert_failed"] {
+	if causes[drop.CauseSameFlowRace] != lost || lost != sums["drop"] || lost != sums["insert_failed"] {
 		t.Fatalf("causes %v, lost %d, kernel %v\n%s", causes, lost, sums, showFailures(list))
 	}
 	f.isCertain(t, &list[0])
@@ -320,7 +319,7 @@ chain output { type nat hook output priority -100; udp dport 53 dnat to numgen i
 	if !f.probes {
 		resolved = 0 // nothing was freed: the tracepoint cannot know
 	}
-	if lost != sums["drop"] || causes[conntrack.ClashResolved] != resolved || causes[conntrack.SameFlowRace] != lost {
+	if lost != sums["drop"] || causes[drop.CauseClashResolved] != resolved || causes[drop.CauseSameFlowRace] != lost {
 		t.Fatalf("causes %v, lost %d, kernel %v\n%s", causes, lost, sums, showFailures(list))
 	}
 }
@@ -341,7 +340,7 @@ chain input { type filter hook input priority 0; ct state invalid counter drop
 		return bytes.Contains(f.stdout.bytes(), []byte("conntrack_failure"))
 	})
 	list := f.stop(t)
-	if len(list) != 1 || list[0].Failure.Cause != conntrack.Invalid {
+	if len(list) != 1 || list[0].Failure.Cause != drop.CauseInvalid {
 		t.Fatalf("want one invalid packet:\n%s", showFailures(list))
 	}
 	reason := list[0].Failure.Reason
@@ -442,7 +441,7 @@ func TestGuestConntrackTableFull(t *testing.T) {
 	if !f.probes {
 		evicted = 0 // no packet was lost: the tracepoint cannot know
 	}
-	if causes[conntrack.TableFull] != sums["drop"] || lost != sums["drop"] || causes[conntrack.EarlyDrop] != evicted {
+	if causes[drop.CauseTableFull] != sums["drop"] || lost != sums["drop"] || causes[drop.CauseEarlyDrop] != evicted {
 		t.Fatalf("causes %v, lost %d, kernel %v\n%s", causes, lost, sums, showFailures(list))
 	}
 	for i := range list {
@@ -454,7 +453,7 @@ func TestGuestConntrackTableFull(t *testing.T) {
 		if c.Packet.DestinationPort == nil || *c.Packet.DestinationPort != 9999 {
 			t.Errorf("packet %+v", c.Packet)
 		}
-		if c.Failure.Cause != conntrack.EarlyDrop {
+		if c.Failure.Cause != drop.CauseEarlyDrop {
 			continue
 		}
 		if o := c.Failure.Other; o == nil || o.Original.SourcePort == *c.Packet.SourcePort {
@@ -486,7 +485,7 @@ func TestGuestConntrackChainTooLong(t *testing.T) {
 	if sums["chaintoolong"] == 0 {
 		t.Fatalf("no chain was too long: %v", sums)
 	}
-	if causes[conntrack.ChainTooLong] != sums["chaintoolong"] || lost != sums["insert_failed"] {
+	if causes[drop.CauseChainTooLong] != sums["chaintoolong"] || lost != sums["insert_failed"] {
 		t.Fatalf("causes %v, lost %d, kernel %v\n%s", causes, lost, sums, showFailures(list))
 	}
 	f.isCertain(t, &list[0])

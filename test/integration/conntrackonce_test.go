@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // TestConntrackOnceTellsWhoFillsTheTable holds it to conntrack -L and -S.
@@ -21,7 +21,7 @@ func TestConntrackOnceTellsWhoFillsTheTable(t *testing.T) {
 		return strings.Count(command(t, "", "ip", "netns", "exec", l.host, "conntrack", "-L"), "src=192.0.2.2") >= 80
 	})
 	out := command(t, "", droptrace, "conntrack", "--once", "--top", "--json", "--interval", "100ms", "--netns", l.host)
-	var s resolve.ConntrackSample
+	var s drop.ConntrackSample
 	if err := json.Unmarshal(bytes.TrimSpace([]byte(out)), &s); err != nil {
 		t.Fatalf("%v in %q", err, out)
 	}

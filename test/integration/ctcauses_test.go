@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/droptrace/droptrace/resolve/conntrack"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // counter reads the packets of a named counter of nftables.
@@ -71,7 +71,7 @@ chain pre { type filter hook prerouting priority -300; udp dport 9999 counter na
 		t.Errorf("the live command:\n%s", show(drops))
 	}
 	list := f.stop(t)
-	if len(list) != 1 || list[0].Failure.Cause != conntrack.NATInterfaceChanged || !list[0].Lost {
+	if len(list) != 1 || list[0].Failure.Cause != drop.CauseNATInterfaceChanged || !list[0].Lost {
 		t.Fatalf("want one packet that NAT killed:\n%s", showFailures(list))
 	}
 	c := &list[0]
@@ -143,7 +143,7 @@ chain pre { type filter hook prerouting priority -300; tcp dport 21 ip length `+
 	f.told(t, lost)
 	sums := conntrackSums(t, l.host)
 	list := f.stop(t)
-	if causes, n := counts(list); causes[conntrack.Helper] != lost || n != lost || len(list) != lost {
+	if causes, n := counts(list); causes[drop.CauseHelper] != lost || n != lost || len(list) != lost {
 		t.Fatalf("causes %v, %d lost, want %d\n%s", causes, n, lost, showFailures(list))
 	}
 	if sums["drop"] != 0 || sums["insert_failed"] != 0 {
@@ -212,7 +212,7 @@ func TestGuestConntrackDying(t *testing.T) {
 	f.addsUp(t, list, sums)
 	causes, lost := counts(list)
 	t.Logf("causes %v, kernel %v", causes, sums)
-	if causes[conntrack.Dying] != sums["insert_failed"]+sums["drop"] || lost != len(list) {
+	if causes[drop.CauseDying] != sums["insert_failed"]+sums["drop"] || lost != len(list) {
 		t.Fatalf("causes %v, %d lost, the kernel counted %v\n%s", causes, lost, sums, showFailures(list))
 	}
 	for i := range list {

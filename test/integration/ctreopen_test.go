@@ -9,8 +9,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/droptrace/droptrace/resolve"
-	"github.com/droptrace/droptrace/resolve/conntrack"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // deleter deletes entries of TCP by their original tuple.
@@ -107,14 +106,14 @@ func TestConntrackTCPReopenRace(t *testing.T) {
 	list := f.stop(t)
 	f.addsUp(t, list, sums)
 	causes, lost := lostOf(list)
-	if causes[conntrack.TCPReopenRace] != sums["drop"] || lost != sums["drop"] || sums["insert_failed"] != 0 {
+	if causes[drop.CauseTCPReopenRace] != sums["drop"] || lost != sums["drop"] || sums["insert_failed"] != 0 {
 		t.Fatalf("causes %v, %d lost, the kernel counted %v\n%s", causes, lost, sums, showFailures(list))
 	}
 }
 
 // lostOf counts the lost ones by cause.
-func lostOf(list []resolve.ConntrackFailure) (causes map[conntrack.Cause]int, lost int) {
-	var gone []resolve.ConntrackFailure
+func lostOf(list []drop.ConntrackFailure) (causes map[drop.FailureCause]int, lost int) {
+	var gone []drop.ConntrackFailure
 	for _, f := range list {
 		if f.Lost {
 			gone = append(gone, f)

@@ -10,31 +10,30 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/droptrace/droptrace/resolve"
-	"github.com/droptrace/droptrace/resolve/conntrack"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // addsUp holds what droptrace told against the kernel's counters: each cause
 // moves those that it moves in nf_conntrack_core.c, by one, and nothing else does.
 // Runs of its programs that the kernel skipped are told, and as many may lack.
-func (f *failing) addsUp(t *testing.T, list []resolve.ConntrackFailure, sums map[string]int) {
+func (f *failing) addsUp(t *testing.T, list []drop.ConntrackFailure, sums map[string]int) {
 	t.Helper()
 	causes, _ := counts(list)
-	of := func(names ...conntrack.Cause) (n int) {
+	of := func(names ...drop.FailureCause) (n int) {
 		for _, name := range names {
 			n += causes[name]
 		}
 		return n
 	}
-	clashes := of(conntrack.SameFlowRace, conntrack.NATPortCollision, conntrack.Clash)
+	clashes := of(drop.CauseSameFlowRace, drop.CauseNATPortCollision, drop.CauseClash)
 	want := map[string]int{
-		"drop":          clashes + of(conntrack.TableFull, conntrack.NoMemory, conntrack.TCPReopenRace),
-		"insert_failed": clashes + of(conntrack.ChainTooLong, conntrack.Dying),
-		"chaintoolong":  of(conntrack.ChainTooLong),
+		"drop":          clashes + of(drop.CauseTableFull, drop.CauseNoMemory, drop.CauseTCPReopenRace),
+		"insert_failed": clashes + of(drop.CauseChainTooLong, drop.CauseDying),
+		"chaintoolong":  of(drop.CauseChainTooLong),
 	}
 	if f.probes { // what loses no packet is not seen without
-		want["early_drop"] = of(conntrack.EarlyDrop)
-		want["clash_resolve"] = of(conntrack.ClashResolved)
+		want["early_drop"] = of(drop.CauseEarlyDrop)
+		want["clash_resolve"] = of(drop.CauseClashResolved)
 	}
 	missed := f.missed(t)
 	for name, n := range want {
@@ -42,7 +41,7 @@ func (f *failing) addsUp(t *testing.T, list []resolve.ConntrackFailure, sums map
 			t.Errorf("%s: the kernel counted %d, droptrace told %d and missed %d", name, sums[name], n, missed)
 		}
 	}
-	if causes[conntrack.UnknownCause] != 0 || t.Failed() {
+	if causes[drop.CauseUnknown] != 0 || t.Failed() {
 		t.Errorf("causes %v, the kernel counted %v\n%s", causes, sums, showFailures(list))
 	}
 }
@@ -110,11 +109,11 @@ chain input { type filter hook input priority 0; ct state invalid counter drop
 	causes, _ := counts(list)
 	t.Logf("causes %v, kernel %v", causes, sums)
 	// A kprobe is not called where a softirq interrupts the handler of another.
-	missed := linux510() && causes[conntrack.Invalid] < sums["invalid"]
-	if causes[conntrack.Invalid] != sums["invalid"] && !missed {
-		t.Errorf("invalid: the kernel counted %d, droptrace told %d", sums["invalid"], causes[conntrack.Invalid])
+	missed := linux510() && causes[drop.CauseInvalid] < sums["invalid"]
+	if causes[drop.CauseInvalid] != sums["invalid"] && !missed {
+		t.Errorf("invalid: the kernel counted %d, droptrace told %d", sums["invalid"], causes[drop.CauseInvalid])
 	}
-	if causes[conntrack.NATPortCollision] == 0 || causes[conntrack.SameFlowRace] == 0 || causes[conntrack.Invalid] == 0 {
+	if causes[drop.CauseNATPortCollision] == 0 || causes[drop.CauseSameFlowRace] == 0 || causes[drop.CauseInvalid] == 0 {
 		t.Errorf("not every kind came: %v", causes)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // answer is what the test reads of explain's answer.
@@ -16,7 +16,7 @@ type answer struct {
 	Verdict string
 	Path    []struct {
 		Hook, Verdict string
-		Rule          *resolve.Rule
+		Rule          *drop.Rule
 	}
 	After *struct{ Verdict string }
 }

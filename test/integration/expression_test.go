@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // startTcpdump captures on eth0 of a namespace what an expression lets through,
@@ -68,7 +68,7 @@ func captureIDs(t *testing.T, pcap []byte) (ids []uint16) {
 }
 
 // ipIDs are those of the drops, in order of time.
-func ipIDs(drops []resolve.Drop) (ids []uint16) {
+func ipIDs(drops []drop.Drop) (ids []uint16) {
 	for _, d := range drops {
 		if d.Packet.IPID != nil {
 			ids = append(ids, *d.Packet.IPID)

@@ -3,14 +3,14 @@ package integration
 import (
 	"testing"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // one holds droptrace to one certain drop of the namespace that the kernel counted.
-func one(t *testing.T, trace *tracing, l *lab, s ruleset, w want, keep func(resolve.Drop) bool) {
+func one(t *testing.T, trace *tracing, l *lab, s ruleset, w want, keep func(drop.Drop) bool) {
 	t.Helper()
 	kernel := counted(t, l, s, 1)
-	var own []resolve.Drop
+	var own []drop.Drop
 	for _, d := range of(trace.stop(t), l.host) {
 		if keep(d) {
 			own = append(own, d)
@@ -52,7 +52,7 @@ link set eth1 master br0
 	one(t, trace, l, s, want{
 		cause: "rule", verdict: "drop", family: "bridge", table: "a", chain: "user", base: "through",
 		hook: "forward", in: "eth0", out: "eth1", text: "1201",
-	}, func(d resolve.Drop) bool { return d.Packet.Protocol == "udp" })
+	}, func(d drop.Drop) bool { return d.Packet.Protocol == "udp" })
 }
 
 func TestARP(t *testing.T) {
@@ -67,7 +67,7 @@ func TestARP(t *testing.T) {
 	one(t, trace, l, s, want{
 		cause: "rule", verdict: "drop", family: "arp", table: "a", chain: "in",
 		hook: "input", in: "eth0", text: "192.0.2.9",
-	}, func(d resolve.Drop) bool {
+	}, func(d drop.Drop) bool {
 		return d.Packet.Family == "arp" && d.Packet.Destination.String() == "192.0.2.9"
 	})
 }
@@ -88,5 +88,5 @@ func TestNetdevEgress(t *testing.T) {
 	one(t, trace, l, s, want{
 		cause: "rule", verdict: "drop", family: "netdev", table: "a", chain: "out",
 		hook: "egress", out: "eth1", text: "1221",
-	}, func(d resolve.Drop) bool { return d.Packet.Protocol == "udp" })
+	}, func(d drop.Drop) bool { return d.Packet.Protocol == "udp" })
 }

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // noBareACKs keeps the client's handshakes from being finished.
@@ -89,7 +89,7 @@ func (h *handshakes) send(t *testing.T) {
 	}
 }
 
-func withCode(drops []resolve.Drop, code string) (list []resolve.Drop) {
+func withCode(drops []drop.Drop, code string) (list []drop.Drop) {
 	for _, d := range drops {
 		if len(d.Why) > 0 && d.Why[0].Code == code {
 			list = append(list, d)
@@ -124,7 +124,7 @@ func TestFullAcceptQueueAtTheLastACK(t *testing.T) {
 	// A slow machine has no time for the cause of each.
 	got := withCode(drops, "accept-queue-full")
 	for _, family := range []string{"ip", "ip6"} {
-		if !slices.ContainsFunc(got, func(d resolve.Drop) bool { return d.Packet.Family == family }) {
+		if !slices.ContainsFunc(got, func(d drop.Drop) bool { return d.Packet.Family == family }) {
 			t.Fatalf("none of %s told with its cause\n%s", family, show(drops))
 		}
 	}

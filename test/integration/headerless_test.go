@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // TestSegmentsWithoutRoute: TCP hands them to IP, which frees them before it has given
@@ -40,7 +40,7 @@ func TestSegmentsWithoutRoute(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	of := func(drops []resolve.Drop, family string) (number int) {
+	of := func(drops []drop.Drop, family string) (number int) {
 		for _, d := range drops {
 			if d.Packet.Family == family {
 				number++
@@ -61,7 +61,7 @@ func TestSegmentsWithoutRoute(t *testing.T) {
 		p := d.Packet
 		if p.Protocol != "tcp" || p.DestinationPort == nil || *p.DestinationPort != port || *p.PayloadLength != len("hello") ||
 			p.Source.String() != hostIP && p.Source.String() != hostIP6 {
-			t.Fatalf("%s", show([]resolve.Drop{d}))
+			t.Fatalf("%s", show([]drop.Drop{d}))
 		}
 		if len(d.Why) != 1 || d.Why[0].Code != "no-route" {
 			t.Fatalf("%+v", d.Why)

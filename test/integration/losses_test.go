@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // TestTotalsWithLosses: a droptrace that stands still while packets die loses most
@@ -76,10 +76,10 @@ func checkTotals(t *testing.T, r *tracing, want truth) {
 		var v struct {
 			Type                 string
 			Lost, Count, Repeats uint64
-			Rule                 *resolve.Rule
+			Rule                 *drop.Rule
 			Places               []struct {
 				Lost uint64
-				Rule *resolve.Rule
+				Rule *drop.Rule
 			}
 		}
 		if err := json.Unmarshal(line, &v); err != nil {

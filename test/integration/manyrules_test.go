@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // TestTenThousandLegacyDrops: each has a counter to be compared.
@@ -25,8 +25,8 @@ func TestTenThousandLegacyDrops(t *testing.T) {
 		return linux510() || bytes.Contains(trace.stdout.bytes(), []byte(`"certainty":"certain"`))
 	})
 	for _, d := range to(of(trace.stop(t), l.host), 4070) {
-		if d.Attribution.Certainty == resolve.Certain && d.Rule.Number != rules+1 {
-			t.Errorf("certain of rule %d:\n%s", d.Rule.Number, show([]resolve.Drop{d}))
+		if d.Attribution.Certainty == drop.Certain && d.Rule.Number != rules+1 {
+			t.Errorf("certain of rule %d:\n%s", d.Rule.Number, show([]drop.Drop{d}))
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // A namespace that goes gives its inode to the next one, whose rules have the same
@@ -44,7 +44,7 @@ func TestInodeOfAnotherNamespace(t *testing.T) {
 	})
 	for _, d := range trace.stop(t) {
 		if d.Netns.Name == second || d.Rule != nil && strings.Contains(d.Rule.Text, "4072") {
-			t.Errorf("a drop from before this namespace:\n%s", show([]resolve.Drop{d}))
+			t.Errorf("a drop from before this namespace:\n%s", show([]drop.Drop{d}))
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 const ordinaryPort = 8001
@@ -211,7 +211,7 @@ func TestOrdinaryTrafficLosesNothing(t *testing.T) {
 		t.Error(<-failed)
 	}
 	// The links are new, and hosts that just came say so to nobody.
-	drops = slices.DeleteFunc(drops, func(d resolve.Drop) bool { return d.Packet.Protocol == "icmpv6" })
+	drops = slices.DeleteFunc(drops, func(d drop.Drop) bool { return d.Packet.Protocol == "icmpv6" })
 	if again := sentAgain(t, l.host) + sentAgain(t, l.client); len(drops) > again {
 		t.Errorf("%d told as lost, and %d segments were sent again\n%s", len(drops), again, show(drops[:min(len(drops), 5)]))
 	}

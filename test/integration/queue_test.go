@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 const xtQueues = `*filter
@@ -45,7 +45,7 @@ func checkQueues(t *testing.T, rulesets ...ruleset) {
 	for i, l := range labs {
 		eventually(t, rulesets[i].tool+": the rules are read", func() bool {
 			packet{port: 3061}.send(t, l)
-			return slices.ContainsFunc(of(trace.drops(t), l.host), func(d resolve.Drop) bool {
+			return slices.ContainsFunc(of(trace.drops(t), l.host), func(d drop.Drop) bool {
 				return d.Attribution.Method == "replay"
 			})
 		})
@@ -58,19 +58,19 @@ func checkQueues(t *testing.T, rulesets ...ruleset) {
 	}
 }
 
-func checkQueued(t *testing.T, drops []resolve.Drop, kernel truth) {
+func checkQueued(t *testing.T, drops []drop.Drop, kernel truth) {
 	t.Helper()
 	for _, d := range drops {
 		if d.Verdict != "queue_failed" || len(d.Why) != 1 || d.Why[0].Code != "queue-without-listener" {
-			t.Errorf("verdict %s, why %v\n%s", d.Verdict, d.Why, show([]resolve.Drop{d}))
+			t.Errorf("verdict %s, why %v\n%s", d.Verdict, d.Why, show([]drop.Drop{d}))
 		}
-		if d.Attribution.Certainty == resolve.Unknown {
+		if d.Attribution.Certainty == drop.Unknown {
 			continue // its rules were being read
 		}
 		rule := ruleOf(d.Rule)
 		rule.Queues = true
 		if kernel[rule] == 0 {
-			t.Errorf("the kernel counted in %v\n%s", kernel, show([]resolve.Drop{d}))
+			t.Errorf("the kernel counted in %v\n%s", kernel, show([]drop.Drop{d}))
 		}
 	}
 }

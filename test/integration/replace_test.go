@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // Rulesets of one rule each, whose places are the same whatever the port.
@@ -50,7 +50,7 @@ func TestReplacedRuleset(t *testing.T) {
 				t.Errorf("text of the rule that came later:\n%s", show(drops))
 			}
 			for r := range kernel {
-				if got := ruleOf(d.Rule); d.Attribution.Certainty == resolve.Certain &&
+				if got := ruleOf(d.Rule); d.Attribution.Certainty == drop.Certain &&
 					(got.Table != r.Table || got.Chain != r.Chain || got.Handle != r.Handle) {
 					t.Errorf("certain of %+v, the kernel counted in %+v", got, r)
 				}
@@ -91,7 +91,7 @@ func TestDropAfterReplacement(t *testing.T) {
 				t.Errorf("a rule that is there is called removed:\n%s", show(drops))
 			}
 			for k := range kernel {
-				if drops[0].Attribution.Certainty == resolve.Certain && r.Engine != k.Engine {
+				if drops[0].Attribution.Certainty == drop.Certain && r.Engine != k.Engine {
 					t.Errorf("certain of engine %s, want %s", r.Engine, k.Engine)
 				}
 			}
@@ -130,8 +130,8 @@ func TestTablesInTheSameMemory(t *testing.T) {
 	drops := of(trace.stop(t), l.host)
 	for port := uint16(4100); port < 4140; port++ {
 		for _, d := range to(drops, port) {
-			if d.Attribution.Certainty == resolve.Certain && d.Rule.TextMissing == "" && !strings.Contains(d.Rule.Text, strconv.Itoa(int(port))) {
-				t.Errorf("certain of a rule that another ruleset had:\n%s", show([]resolve.Drop{d}))
+			if d.Attribution.Certainty == drop.Certain && d.Rule.TextMissing == "" && !strings.Contains(d.Rule.Text, strconv.Itoa(int(port))) {
+				t.Errorf("certain of a rule that another ruleset had:\n%s", show([]drop.Drop{d}))
 			}
 		}
 	}
@@ -148,10 +148,10 @@ func TestFirstDropOfALegacyTable(t *testing.T) {
 	if len(drops) != 1 {
 		t.Fatalf("%d records, want 1:\n%s", len(drops), show(drops))
 	}
-	if linux510() && drops[0].Attribution.Certainty == resolve.Unknown {
+	if linux510() && drops[0].Attribution.Certainty == drop.Unknown {
 		return // it has no bpf_loop, to walk a table with
 	}
-	if d := drops[0]; d.Attribution.Certainty != resolve.Certain || kernel[ruleOf(d.Rule)] != 1 {
+	if d := drops[0]; d.Attribution.Certainty != drop.Certain || kernel[ruleOf(d.Rule)] != 1 {
 		t.Errorf("the kernel counted in %v:\n%s", kernel, show(drops))
 	}
 }
@@ -179,11 +179,11 @@ func TestTableAtTheSameAddress(t *testing.T) {
 		return bytes.Contains(trace.stdout.bytes(), []byte(`"certainty":"certain","method":"xt-counter"`))
 	})
 	for _, d := range of(trace.stop(t), l.host) {
-		if d.Attribution.Certainty != resolve.Certain || d.Cause != "rule" || d.Rule.TextMissing != "" {
+		if d.Attribution.Certainty != drop.Certain || d.Cause != "rule" || d.Rule.TextMissing != "" {
 			continue
 		}
 		if want := "--dport " + strconv.Itoa(int(*d.Packet.DestinationPort)) + " "; !strings.Contains(d.Rule.Text, want) {
-			t.Errorf("certain of %q:\n%s", d.Rule.Text, show([]resolve.Drop{d}))
+			t.Errorf("certain of %q:\n%s", d.Rule.Text, show([]drop.Drop{d}))
 		}
 	}
 }
@@ -202,8 +202,8 @@ func TestNumberAfterAnInsertion(t *testing.T) {
 		command(t, "", "ip", "netns", "exec", l.host, "iptables-nft", "-I", "INPUT", "-p", "tcp", "-j", "ACCEPT")
 	}
 	for i, d := range to(of(trace.stop(t), l.host), 4061) {
-		if d.Attribution.Certainty == resolve.Certain && d.Rule.Number != 0 && d.Rule.Number != i+1 {
-			t.Errorf("certain of rule %d, the kernel has it as number %d:\n%s", d.Rule.Number, i+1, show([]resolve.Drop{d}))
+		if d.Attribution.Certainty == drop.Certain && d.Rule.Number != 0 && d.Rule.Number != i+1 {
+			t.Errorf("certain of rule %d, the kernel has it as number %d:\n%s", d.Rule.Number, i+1, show([]drop.Drop{d}))
 		}
 	}
 }

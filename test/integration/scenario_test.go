@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // A scenario is one ruleset and packets that meet it.
@@ -28,8 +28,8 @@ type want struct {
 	family, table  string
 	chain, base    string
 	hook, in, out  string
-	text           string            // within the rule's
-	certainty      resolve.Certainty // certain if empty
+	text           string         // within the rule's
+	certainty      drop.Certainty // certain if empty
 	function       string
 }
 
@@ -86,11 +86,11 @@ func (s scenario) count(t *testing.T, l *lab) truth {
 
 // compare holds the rules that droptrace is certain of against the kernel's
 // counters.
-func compare(t *testing.T, trace *tracing, drops []resolve.Drop, kernel truth) {
+func compare(t *testing.T, trace *tracing, drops []drop.Drop, kernel truth) {
 	t.Helper()
 	got := make(truth)
 	for _, d := range drops {
-		if d.Attribution.Certainty == resolve.Certain && d.Rule != nil {
+		if d.Attribution.Certainty == drop.Certain && d.Rule != nil {
 			got[ruleOf(d.Rule)]++
 		}
 	}
@@ -106,7 +106,7 @@ func compare(t *testing.T, trace *tracing, drops []resolve.Drop, kernel truth) {
 	}
 }
 
-func (p sent) check(t *testing.T, trace *tracing, drops []resolve.Drop) {
+func (p sent) check(t *testing.T, trace *tracing, drops []drop.Drop) {
 	t.Helper()
 	own := to(drops, p.port)
 	if p.want.cause == "" {
@@ -122,11 +122,11 @@ func (p sent) check(t *testing.T, trace *tracing, drops []resolve.Drop) {
 	p.want.check(t, trace, p.port, own[0])
 }
 
-func (w want) check(t *testing.T, trace *tracing, port uint16, d resolve.Drop) {
+func (w want) check(t *testing.T, trace *tracing, port uint16, d drop.Drop) {
 	t.Helper()
 	nft := d.Rule == nil || d.Rule.Engine != "iptables-legacy"
 	if w.certainty == "" {
-		w.certainty = resolve.Certain
+		w.certainty = drop.Certain
 	}
 	got := want{hook: d.Hook, certainty: d.Attribution.Certainty}
 	if d.In != nil {
@@ -135,7 +135,7 @@ func (w want) check(t *testing.T, trace *tracing, port uint16, d resolve.Drop) {
 	if d.Out != nil {
 		got.out = d.Out.Name
 	}
-	if got.certainty != resolve.Certain && nft && trace.mayNotKnow() {
+	if got.certainty != drop.Certain && nft && trace.mayNotKnow() {
 		// What is left is where it happened.
 		w = want{hook: w.hook, in: w.in, out: w.out, certainty: got.certainty}
 	} else {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // traceOne loads a ruleset into a lab of its own and traces it.
@@ -78,7 +78,7 @@ func TestFragmentsAreOneRecord(t *testing.T) {
 			packet{port: 4011, size: 6000}.send(t, l)
 			kernel := counted(t, l, s, 1)
 			drops := of(trace.stop(t), l.host)
-			var netfilter []resolve.Drop
+			var netfilter []drop.Drop
 			for _, d := range drops {
 				if d.Packet.Protocol == "udp" {
 					netfilter = append(netfilter, d)

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // synproxyCounters sums a namespace's counters over CPUs.
@@ -103,7 +103,7 @@ func checkSynproxies(t *testing.T, labs []*lab, acks int, args ...string) {
 }
 
 // synproxied counts what was told of a namespace whose second rule has synproxy.
-func synproxied(t *testing.T, drops []resolve.Drop) (stolen, dropped int) {
+func synproxied(t *testing.T, drops []drop.Drop) (stolen, dropped int) {
 	t.Helper()
 	for _, d := range drops {
 		if d.Cause == "kernel" || len(d.Packet.TCPFlags) == 1 && d.Packet.TCPFlags[0] == "rst" {
@@ -115,9 +115,9 @@ func synproxied(t *testing.T, drops []resolve.Drop) (stolen, dropped int) {
 		case "drop":
 			dropped++
 		}
-		if d.Attribution.Certainty == resolve.Certain && (d.Rule == nil || d.Rule.Number > 2 || d.Rule.Number == 1 ||
+		if d.Attribution.Certainty == drop.Certain && (d.Rule == nil || d.Rule.Number > 2 || d.Rule.Number == 1 ||
 			!strings.Contains(strings.ToLower(d.Rule.Text), "synproxy")) {
-			t.Errorf("not by the rule: %s", show([]resolve.Drop{d}))
+			t.Errorf("not by the rule: %s", show([]drop.Drop{d}))
 		}
 	}
 	return stolen, dropped

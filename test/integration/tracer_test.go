@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // A tracing is a droptrace that runs.
@@ -119,26 +119,26 @@ func (r *tracing) signal(t *testing.T, s os.Signal) {
 }
 
 // stop interrupts droptrace and returns what it has told.
-func (r *tracing) stop(t *testing.T) []resolve.Drop {
+func (r *tracing) stop(t *testing.T) []drop.Drop {
 	t.Helper()
 	r.end(t)
 	return r.told(t)
 }
 
 // told returns the drops told so far.
-func (r *tracing) told(t *testing.T) []resolve.Drop {
+func (r *tracing) told(t *testing.T) []drop.Drop {
 	t.Helper()
 	return parseDrops(t, r.stdout.bytes())
 }
 
-func parseDrops(t *testing.T, text []byte) []resolve.Drop {
+func parseDrops(t *testing.T, text []byte) []drop.Drop {
 	t.Helper()
-	var drops []resolve.Drop
+	var drops []drop.Drop
 	for line := range bytes.Lines(text) {
 		if !bytes.HasSuffix(line, []byte("\n")) {
 			break // the rest of it is on its way
 		}
-		var d resolve.Drop
+		var d drop.Drop
 		if err := json.Unmarshal(line, &d); err != nil {
 			t.Fatalf("%v in %q", err, line)
 		}
@@ -174,8 +174,8 @@ func (r *tracing) mayNotKnow() bool {
 }
 
 // of returns the drops of one namespace.
-func of(drops []resolve.Drop, ns string) []resolve.Drop {
-	var own []resolve.Drop
+func of(drops []drop.Drop, ns string) []drop.Drop {
+	var own []drop.Drop
 	for _, d := range drops {
 		if d.Netns.Name == ns {
 			own = append(own, d)
@@ -185,8 +185,8 @@ func of(drops []resolve.Drop, ns string) []resolve.Drop {
 }
 
 // to returns the drops of packets that were sent to a port.
-func to(drops []resolve.Drop, port uint16) []resolve.Drop {
-	var own []resolve.Drop
+func to(drops []drop.Drop, port uint16) []drop.Drop {
+	var own []drop.Drop
 	for _, d := range drops {
 		if p := d.Packet.DestinationPort; p != nil && *p == port {
 			own = append(own, d)
@@ -195,7 +195,7 @@ func to(drops []resolve.Drop, port uint16) []resolve.Drop {
 	return own
 }
 
-func show(drops []resolve.Drop) string {
+func show(drops []drop.Drop) string {
 	var b strings.Builder
 	for _, d := range drops {
 		line, err := json.Marshal(d)

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // A rule is what the kernel's tools and droptrace both call it. A policy has
@@ -19,7 +19,7 @@ type rule struct {
 	Queues                       bool // it has not dropped by itself
 }
 
-func ruleOf(r *resolve.Rule) rule {
+func ruleOf(r *drop.Rule) rule {
 	return rule{
 		Engine: r.Engine, Family: r.Family, Table: r.Table, Chain: r.Chain,
 		Number: r.Number, Handle: r.Handle,

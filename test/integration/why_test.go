@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // A proof sets one cause up, has a packet dropped of it, and, where droptrace
@@ -123,7 +123,7 @@ func (p proof) emit(t *testing.T, l *lab) {
 }
 
 // checkWhy returns the fix that was printed.
-func (p proof) checkWhy(t *testing.T, l *lab, drops []resolve.Drop) string {
+func (p proof) checkWhy(t *testing.T, l *lab, drops []drop.Drop) string {
 	t.Helper()
 	if len(drops) == 0 {
 		t.Error("no drop")
@@ -155,7 +155,7 @@ func (p proof) checkWhy(t *testing.T, l *lab, drops []resolve.Drop) string {
 }
 
 // causesOf is what the first drop that has a cause has.
-func causesOf(drops []resolve.Drop) []resolve.Why {
+func causesOf(drops []drop.Drop) []drop.Why {
 	for _, d := range drops {
 		if len(d.Why) > 0 {
 			return d.Why
@@ -240,7 +240,7 @@ func (r *receiver) got(t *testing.T) bool {
 }
 
 // drops are those told so far.
-func (r *tracing) drops(t *testing.T) []resolve.Drop {
+func (r *tracing) drops(t *testing.T) []drop.Drop {
 	t.Helper()
 	text := string(r.stdout.bytes())
 	if i := strings.LastIndexByte(text, '\n'); i >= 0 {

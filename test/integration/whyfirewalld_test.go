@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // busConfig is a D-Bus of a test's own that lets everybody do everything.
@@ -143,7 +143,7 @@ func provePing(t *testing.T, setup, code, fix string) {
 	l.ready(t)
 	firewalld(t, l, setup)
 	trace := start(t, []*lab{l})
-	var drops []resolve.Drop
+	var drops []drop.Drop
 	eventually(t, "a drop is told with its cause", func() bool {
 		if pings(t, l.client, hostIP) {
 			t.Fatal("the ping is answered before the fix")

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // tally counts the answers of one row of the table.
@@ -45,7 +45,7 @@ func (j *judge) row(engine, phase, path string) *tally {
 
 // differs says how a record's rule is not the true one; "" where it is.
 // Handles are not compared where the ruleset was loaded anew since the measure.
-func differs(engine string, a *answer, d *resolve.Drop, handles bool) string {
+func differs(engine string, a *answer, d *drop.Drop, handles bool) string {
 	r := d.Rule
 	switch {
 	case r == nil:
@@ -78,7 +78,7 @@ func differs(engine string, a *answer, d *resolve.Drop, handles bool) string {
 
 // compare judges the records of one packet that was dropped by a, or accepted
 // where a is nil.
-func (j *judge) compare(s *ruleset, phase, path string, p spec, a *answer, records []resolve.Drop, handles bool) {
+func (j *judge) compare(s *ruleset, phase, path string, p spec, a *answer, records []drop.Drop, handles bool) {
 	t := j.row(s.Engine, phase, path)
 	if a == nil {
 		for _, d := range records {
@@ -97,19 +97,19 @@ func (j *judge) compare(s *ruleset, phase, path string, p spec, a *answer, recor
 	}
 	d := &records[0]
 	how := differs(s.Engine, a, d, handles)
-	if c := d.Attribution.Certainty; c != resolve.Certain {
+	if c := d.Attribution.Certainty; c != drop.Certain {
 		t.Uncertain[fmt.Sprintf("%s %s: %s (%s)", c, d.Attribution.Method, d.Attribution.Note, a.kind())]++
 	}
 	switch {
-	case d.Attribution.Certainty == resolve.Certain && how == "":
+	case d.Attribution.Certainty == drop.Certain && how == "":
 		t.Certain++
-	case d.Attribution.Certainty == resolve.Certain:
+	case d.Attribution.Certainty == drop.Certain:
 		t.CertainWrong++
 		j.wrong++
 		j.show(s, phase, p, "CERTAIN BUT WRONG", how, a, records)
-	case d.Attribution.Certainty == resolve.Probable && how == "":
+	case d.Attribution.Certainty == drop.Probable && how == "":
 		t.Probable++
-	case d.Attribution.Certainty == resolve.Probable:
+	case d.Attribution.Certainty == drop.Probable:
 		t.ProbableWrong++
 		j.show(s, phase, p, "probable but wrong", how, a, records)
 	default:
@@ -121,7 +121,7 @@ func (j *judge) compare(s *ruleset, phase, path string, p spec, a *answer, recor
 
 // show prints evidence. A certain answer that is wrong is always shown, with its
 // ruleset; of the rest a few.
-func (j *judge) show(s *ruleset, phase string, p spec, what, how string, a *answer, records []resolve.Drop) {
+func (j *judge) show(s *ruleset, phase string, p spec, what, how string, a *answer, records []drop.Drop) {
 	certain := strings.HasPrefix(what, "CERTAIN")
 	if j.shown++; j.shown > 40 && (!certain || j.wrong > 20) {
 		return

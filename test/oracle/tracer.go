@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // key finds the record of a packet. Ids repeat only after the records of the
@@ -26,14 +26,14 @@ type tracer struct {
 	cmd *exec.Cmd
 
 	mu      sync.Mutex
-	records map[key][]resolve.Drop
+	records map[key][]drop.Drop
 	other   []string // notices and losses
 	last    time.Time
 	stderr  strings.Builder
 }
 
 func startTracer(program, netns, probes string) (*tracer, error) {
-	t := &tracer{records: map[key][]resolve.Drop{}}
+	t := &tracer{records: map[key][]drop.Drop{}}
 	t.cmd = exec.Command(program, "--json", "--netns", netns, "--probes", probes)
 	t.cmd.Stderr = &t.stderr
 	out, err := t.cmd.StdoutPipe()
@@ -53,7 +53,7 @@ func (t *tracer) read(r *bufio.Reader) {
 		if err != nil {
 			return
 		}
-		var d resolve.Drop
+		var d drop.Drop
 		err = json.Unmarshal(line, &d)
 		t.mu.Lock()
 		t.last = time.Now()
@@ -67,7 +67,7 @@ func (t *tracer) read(r *bufio.Reader) {
 }
 
 // keyOf tells packets from the replies that they caused.
-func keyOf(p *resolve.Packet) (key, bool) {
+func keyOf(p *drop.Packet) (key, bool) {
 	v6 := p.Family == "ip6"
 	if p.Inner != nil {
 		k, ok := keyOf(p.Inner)
@@ -98,7 +98,7 @@ func (t *tracer) clear() {
 	clear(t.records)
 }
 
-func (t *tracer) find(k key) []resolve.Drop {
+func (t *tracer) find(k key) []drop.Drop {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.records[k]

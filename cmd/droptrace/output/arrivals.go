@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // maxArrivalPlaces is how many interfaces the closing words name.
@@ -29,11 +29,11 @@ type Arrivals struct {
 
 // ArrivalPlace is one interface.
 type ArrivalPlace struct {
-	Netns   resolve.Netns `json:"netns"`
-	Index   uint32        `json:"index"`
-	Name    string        `json:"name"`
-	Arrived uint64        `json:"arrived,omitempty"`
-	Sent    uint64        `json:"sent,omitempty"`
+	Netns   drop.Netns `json:"netns"`
+	Index   uint32     `json:"index"`
+	Name    string     `json:"name"`
+	Arrived uint64     `json:"arrived,omitempty"`
+	Sent    uint64     `json:"sent,omitempty"`
 }
 
 // Sort puts the busiest first.
@@ -99,7 +99,7 @@ func (a *Arrivals) places(s Style, of func(*ArrivalPlace) uint64) string {
 
 // Arrivals prints an arrivals record.
 func (j *JSON) Arrivals(a Arrivals) error {
-	a.Type, a.Schema = typeArrivals, resolve.Schema
+	a.Type, a.Schema = typeArrivals, drop.Schema
 	o := begin(j.buf)
 	o.head(a.Type, a.Schema, a.Time)
 	o.uint("arrived", a.Arrived)

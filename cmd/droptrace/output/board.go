@@ -6,19 +6,18 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/droptrace/droptrace/resolve"
-	"github.com/droptrace/droptrace/resolve/conntrack/table"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // Board is the running table of conntrack: what each namespace's counters do, and
 // what failed most.
 type Board struct {
 	Heading string
-	Samples []*resolve.ConntrackSample
+	Samples []*drop.ConntrackSample
 	// Tops are the most frequent causes, flows, sources and destinations.
 	Tops []BoardList
 	// Fills say who fills the tables that are nearly full.
-	Fills []*resolve.ConntrackSample
+	Fills []*drop.ConntrackSample
 	// Counts is what was counted in all, for the last line.
 	Counts string
 	// PerSecond shows rates; false: totals since the namespaces came to be.
@@ -40,8 +39,8 @@ type BoardRow struct {
 type boardColumn struct {
 	title string
 	width int
-	value func(*resolve.ConntrackSample) string
-	alarm func(*resolve.ConntrackSample) bool
+	value func(*drop.ConntrackSample) string
+	alarm func(*drop.ConntrackSample) bool
 }
 
 const boardName = 20 // columns for a namespace's name
@@ -98,7 +97,7 @@ func (b *Board) Lines(s Style) []string {
 	return out
 }
 
-func boardNamespace(s Style, n *resolve.Netns) string {
+func boardNamespace(s Style, n *drop.Netns) string {
 	name := strings.ReplaceAll(netnsName(n, s.ASCII), string(glue), " ")
 	name = strings.TrimPrefix(name, "netns ")
 	if n.Own {
@@ -120,49 +119,49 @@ func cutHard(text string, room int) (part string, was bool) {
 }
 
 func (b *Board) columns() []boardColumn {
-	counter := func(title string, alarm bool, value func(c *resolve.ConntrackSample) uint64) boardColumn {
+	counter := func(title string, alarm bool, value func(c *drop.ConntrackSample) uint64) boardColumn {
 		c := boardColumn{title: title, width: max(len(title), 8)}
-		c.value = func(s *resolve.ConntrackSample) string { return b.number(s, value) }
+		c.value = func(s *drop.ConntrackSample) string { return b.number(s, value) }
 		if alarm {
-			c.alarm = func(s *resolve.ConntrackSample) bool { return s.Delta != nil && value(s) > 0 }
+			c.alarm = func(s *drop.ConntrackSample) bool { return s.Delta != nil && value(s) > 0 }
 		}
 		return c
 	}
-	pick := func(f func(c table.Counts) uint64) func(*resolve.ConntrackSample) uint64 {
-		return func(s *resolve.ConntrackSample) uint64 { return f(choose(s, b.PerSecond)) }
+	pick := func(f func(c drop.ConntrackCounts) uint64) func(*drop.ConntrackSample) uint64 {
+		return func(s *drop.ConntrackSample) uint64 { return f(choose(s, b.PerSecond)) }
 	}
 	return []boardColumn{
 		{title: "entries of max", width: 24, value: boardUse, alarm: NearlyFull},
 		{title: "growth", width: 8, value: boardGrowth},
-		counter("ins_fail", true, pick(func(c table.Counts) uint64 { return c.InsertFailed })),
-		counter("drop", true, pick(func(c table.Counts) uint64 { return c.Drop })),
-		counter("early", true, pick(func(c table.Counts) uint64 { return c.EarlyDrop })),
-		counter("resolved", false, pick(func(c table.Counts) uint64 { return c.ClashResolve })),
-		counter("too_long", true, pick(func(c table.Counts) uint64 { return c.ChainTooLong })),
-		counter("invalid", false, pick(func(c table.Counts) uint64 { return c.Invalid })),
-		counter("restart", false, pick(func(c table.Counts) uint64 { return c.SearchRestart })),
-		counter("insert", false, pick(func(c table.Counts) uint64 { return c.Insert })),
-		counter("found", false, pick(func(c table.Counts) uint64 { return c.Found })),
+		counter("ins_fail", true, pick(func(c drop.ConntrackCounts) uint64 { return c.InsertFailed })),
+		counter("drop", true, pick(func(c drop.ConntrackCounts) uint64 { return c.Drop })),
+		counter("early", true, pick(func(c drop.ConntrackCounts) uint64 { return c.EarlyDrop })),
+		counter("resolved", false, pick(func(c drop.ConntrackCounts) uint64 { return c.ClashResolve })),
+		counter("too_long", true, pick(func(c drop.ConntrackCounts) uint64 { return c.ChainTooLong })),
+		counter("invalid", false, pick(func(c drop.ConntrackCounts) uint64 { return c.Invalid })),
+		counter("restart", false, pick(func(c drop.ConntrackCounts) uint64 { return c.SearchRestart })),
+		counter("insert", false, pick(func(c drop.ConntrackCounts) uint64 { return c.Insert })),
+		counter("found", false, pick(func(c drop.ConntrackCounts) uint64 { return c.Found })),
 	}
 }
 
 // NearlyFull is from where on it is worth looking who fills a table.
-func NearlyFull(s *resolve.ConntrackSample) bool {
+func NearlyFull(s *drop.ConntrackSample) bool {
 	return s.Table.Max > 0 && s.Table.Count*10 >= s.Table.Max*9
 }
 
 // choose returns the counters since the sample before, or all of them.
-func choose(s *resolve.ConntrackSample, delta bool) table.Counts {
+func choose(s *drop.ConntrackSample, delta bool) drop.ConntrackCounts {
 	switch {
 	case !delta:
 		return s.Total
 	case s.Delta == nil:
-		return table.Counts{}
+		return drop.ConntrackCounts{}
 	}
 	return *s.Delta
 }
 
-func (b *Board) number(s *resolve.ConntrackSample, value func(*resolve.ConntrackSample) uint64) string {
+func (b *Board) number(s *drop.ConntrackSample, value func(*drop.ConntrackSample) uint64) string {
 	n := value(s)
 	if b.PerSecond && s.Milliseconds > 0 {
 		perSecond := float64(n) * 1000 / float64(s.Milliseconds)
@@ -174,7 +173,7 @@ func (b *Board) number(s *resolve.ConntrackSample, value func(*resolve.Conntrack
 	return count(n)
 }
 
-func boardUse(s *resolve.ConntrackSample) string {
+func boardUse(s *drop.ConntrackSample) string {
 	if s.Table.Max == 0 {
 		return count(s.Table.Count) + " of any"
 	}
@@ -182,7 +181,7 @@ func boardUse(s *resolve.ConntrackSample) string {
 }
 
 // boardGrowth is how many entries came, less those that went.
-func boardGrowth(s *resolve.ConntrackSample) string {
+func boardGrowth(s *drop.ConntrackSample) string {
 	if s.Table.Growth == nil {
 		return "-"
 	}
@@ -192,7 +191,7 @@ func boardGrowth(s *resolve.ConntrackSample) string {
 	return "0"
 }
 
-func (b *Board) fill(s Style, sample *resolve.ConntrackSample, add func(color, text string)) {
+func (b *Board) fill(s Style, sample *drop.ConntrackSample, add func(color, text string)) {
 	f := sample.Fill
 	add(plainText, "")
 	add(dim, "who fills "+boardNamespace(s, &sample.Netns)+": "+Plural(f.Entries, "entry", "entries"))
@@ -217,7 +216,7 @@ func (b *Board) fill(s Style, sample *resolve.ConntrackSample, add func(color, t
 	}
 	for _, l := range []struct {
 		what string
-		rows []resolve.FillCount
+		rows []drop.FillCount
 	}{{"from ", f.Sources}, {"to ", f.Destinations}} {
 		for _, r := range l.rows {
 			add(plainText, fmt.Sprintf("%10s %4s  %s", count(r.Count), share(r.Count), l.what+Escape(r.Key, s.ASCII)))

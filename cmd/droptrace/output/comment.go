@@ -3,7 +3,7 @@ package output
 import (
 	"strings"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // commentStyle is for one line in somebody else's window.
@@ -12,7 +12,7 @@ func commentStyle() Style { return Style{} }
 // Comment tells on one line what happened to a packet: the text for the comment
 // of a recorded packet. It is the same for all drops by one verdict, so that
 // nothing of the packet is in it.
-func Comment(d *resolve.Drop) string {
+func Comment(d *drop.Drop) string {
 	s := commentStyle()
 	label, _ := s.verdictLabel(d)
 	var b strings.Builder
@@ -29,7 +29,7 @@ func Comment(d *resolve.Drop) string {
 
 // CommentNAT tells the tuples of a translated connection, to be put behind a
 // Comment; "" where there is nothing to tell.
-func CommentNAT(c *resolve.Conntrack) string {
+func CommentNAT(c *drop.Conntrack) string {
 	nat := commentStyle().nat(c)
 	if nat == "" {
 		return ""

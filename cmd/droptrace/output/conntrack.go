@@ -3,23 +3,22 @@ package output
 import (
 	"strings"
 
-	"github.com/droptrace/droptrace/resolve"
-	"github.com/droptrace/droptrace/resolve/conntrack"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // causeName is a failure's cause, and never so that a guess reads like a fact.
-func causeName(f *conntrack.Failure) string {
+func causeName(f *drop.Failure) string {
 	name := Escape(string(f.Cause), true)
-	if f.Certainty == "probable" && f.Cause != conntrack.UnknownCause {
+	if f.Certainty == "probable" && f.Cause != drop.CauseUnknown {
 		name = "probably\x00" + name
 	}
 	return name
 }
 
 // Failure prints a conntrack failure as a block of lines, told as a drop is.
-func (t *Text) Failure(f *resolve.ConntrackFailure) error {
+func (t *Text) Failure(f *drop.ConntrackFailure) error {
 	s := t.style
-	d := resolve.Drop{Time: f.Time, Packet: f.Packet, Hook: f.Hook, In: f.In, Out: f.Out}
+	d := drop.Drop{Time: f.Time, Packet: f.Packet, Hook: f.Hook, In: f.In, Out: f.Out}
 	t.flow(&d)
 	label, color := "lost", red
 	if !f.Lost {
@@ -33,14 +32,14 @@ func (t *Text) Failure(f *resolve.ConntrackFailure) error {
 	}
 	t.labelled(label, color, strings.Join(facts, s.sep()), plainText)
 	if c := f.Conntrack; c != nil && c.Original != nil {
-		t.labelled("entry", plainText, s.entry(&conntrack.Entry{
+		t.labelled("entry", plainText, s.entry(&drop.ConntrackEntry{
 			Status: c.Status, Original: c.Original, Reply: c.Reply, Zone: c.Zone, Mark: c.Mark,
 			TCPState: c.TCPState, NAT: c.NAT,
 		}), plainText)
 	}
 	if f.Failure.Other != nil {
 		label := "there"
-		if f.Failure.Cause == conntrack.EarlyDrop {
+		if f.Failure.Cause == drop.CauseEarlyDrop {
 			label = "evicted"
 		}
 		t.labelled(label, plainText, s.entry(f.Failure.Other), plainText)
@@ -48,7 +47,7 @@ func (t *Text) Failure(f *resolve.ConntrackFailure) error {
 	for _, w := range f.Why {
 		t.whyLines(whyKey{rule: ruleKey{netns: f.Netns.Inode}, code: w.Code, text: w.Message}, w)
 	}
-	if n := f.Failure.Note; n != "" && f.Failure.Cause != conntrack.UnknownCause {
+	if n := f.Failure.Note; n != "" && f.Failure.Cause != drop.CauseUnknown {
 		t.once("not certain: " + Escape(n, s.ASCII))
 	}
 	if f.Repeats > 0 {
@@ -70,10 +69,10 @@ func (t *Text) once(text string) {
 }
 
 // Sample prints nothing: between failures people read only those.
-func (t *Text) Sample(*resolve.ConntrackSample) error { return nil }
+func (t *Text) Sample(*drop.ConntrackSample) error { return nil }
 
 // entry writes both tuples of an entry, the reply only where NAT shows in it.
-func (s Style) entry(e *conntrack.Entry) string {
+func (s Style) entry(e *drop.ConntrackEntry) string {
 	var f []string
 	if e.Original != nil {
 		f = append(f, Escape(e.Original.Protocol, true)+"\x00"+tuple(e.Original))

@@ -7,29 +7,28 @@ import (
 	"testing"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/conntrack"
-	"github.com/droptrace/droptrace/resolve/conntrack/table"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
-func poolFailure() *resolve.ConntrackFailure {
-	tuple := func(source, destination string, sport, dport uint16) *conntrack.Tuple {
-		return &conntrack.Tuple{Source: netip.MustParseAddr(source), Destination: netip.MustParseAddr(destination),
+func poolFailure() *drop.ConntrackFailure {
+	tuple := func(source, destination string, sport, dport uint16) *drop.Tuple {
+		return &drop.Tuple{Source: netip.MustParseAddr(source), Destination: netip.MustParseAddr(destination),
 			SourcePort: sport, DestinationPort: dport, Protocol: "udp"}
 	}
-	f := &resolve.ConntrackFailure{
+	f := &drop.ConntrackFailure{
 		Type: "conntrack_failure", Schema: 1, Time: sampleTime, Lost: true, Hook: "postrouting",
-		Out: device(3, "eth1"), Netns: resolve.Netns{Inode: 5, Name: "gate\x1b[2J"},
-		Packet: resolve.Packet{Family: "ip", Protocol: "udp", Source: netip.MustParseAddr("192.0.2.1"), SourcePort: ptr[uint16](5000),
+		Out: device(3, "eth1"), Netns: drop.Netns{Inode: 5, Name: "gate\x1b[2J"},
+		Packet: drop.Packet{Family: "ip", Protocol: "udp", Source: netip.MustParseAddr("192.0.2.1"), SourcePort: ptr[uint16](5000),
 			Destination: netip.MustParseAddr("198.51.100.2"), DestinationPort: ptr[uint16](53), PayloadLength: ptr(30)},
-		Conntrack: &resolve.Conntrack{State: "new", NAT: []string{"snat"},
+		Conntrack: &drop.Conntrack{State: "new", NAT: []string{"snat"},
 			Original: tuple("10.0.0.9", "198.51.100.2", 1001, 53), Reply: tuple("198.51.100.2", "192.0.2.1", 53, 5000)},
-		Failure: conntrack.Failure{Cause: conntrack.NATPortCollision, Certainty: "certain",
-			Other: &conntrack.Entry{Original: tuple("10.0.0.8", "198.51.100.2", 1000, 53),
+		Failure: drop.Failure{Cause: drop.CauseNATPortCollision, Certainty: "certain",
+			Other: &drop.ConntrackEntry{Original: tuple("10.0.0.8", "198.51.100.2", 1000, 53),
 				Reply: tuple("198.51.100.2", "192.0.2.1", 53, 5000), NAT: []string{"snat"}}},
 	}
 	message, fix := conntrack.Explain(&f.Failure, f.Conntrack)
-	f.Why = []resolve.Why{{Code: conntrack.Code(&f.Failure), Message: message, Fix: fix}}
+	f.Why = []drop.Why{{Code: conntrack.Code(&f.Failure), Message: message, Fix: fix}}
 	return f
 }
 
@@ -70,12 +69,12 @@ func TestFailureReadsAtAGlance(t *testing.T) {
 func TestBoardShowsRatesAndStaysInsideTheTerminal(t *testing.T) {
 	growth := 120
 	b := Board{PerSecond: true, Heading: "tracing",
-		Samples: []*resolve.ConntrackSample{{
-			Netns: resolve.Netns{Name: "a\x1bname that is longer than its column"}, Milliseconds: 2000,
-			Table: conntrack.Table{Count: 950, Max: 1000, Growth: &growth},
-			Total: table.Counts{Drop: 99999}, Delta: &table.Counts{Drop: 3000, EarlyDrop: 1},
-			Fill: &resolve.Fill{Entries: 950, States: []resolve.FillState{{Protocol: "tcp", State: "SYN_SENT", Unreplied: true, Count: 900}},
-				Sources: []resolve.FillCount{{Key: "10.0.0.1", Count: 940}}},
+		Samples: []*drop.ConntrackSample{{
+			Netns: drop.Netns{Name: "a\x1bname that is longer than its column"}, Milliseconds: 2000,
+			Table: drop.ConntrackTable{Count: 950, Max: 1000, Growth: &growth},
+			Total: drop.ConntrackCounts{Drop: 99999}, Delta: &drop.ConntrackCounts{Drop: 3000, EarlyDrop: 1},
+			Fill: &drop.Fill{Entries: 950, States: []drop.FillState{{Protocol: "tcp", State: "SYN_SENT", Unreplied: true, Count: 900}},
+				Sources: []drop.FillCount{{Key: "10.0.0.1", Count: 940}}},
 		}},
 		Tops: []BoardList{{Title: "causes", Rows: []BoardRow{{Key: "table-full", Count: 3000}}}, {Title: "empty"}},
 	}

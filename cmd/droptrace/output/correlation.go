@@ -5,8 +5,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/correlate"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // Correlation prints what became of captured packets.
@@ -71,7 +71,7 @@ func (c *Correlation) text(r *correlate.Result) {
 // candidates are told by what dropped them: most often all by the same.
 func (c *Correlation) candidates(r *correlate.Result) {
 	told := make(map[ruleKey]int)
-	var order []*resolve.Drop
+	var order []*drop.Drop
 	for _, f := range r.Candidates {
 		k := ruleKeyOf(f.Drop)
 		if told[k]++; told[k] == 1 {
@@ -88,7 +88,7 @@ func (c *Correlation) candidates(r *correlate.Result) {
 }
 
 // fate names what dropped the packet, and where.
-func (c *Correlation) fate(d *resolve.Drop) string {
+func (c *Correlation) fate(d *drop.Drop) string {
 	text := c.style.hook(d)
 	if ns := netnsName(&d.Netns, c.style.ASCII); ns != "" {
 		text += c.style.sep() + ns

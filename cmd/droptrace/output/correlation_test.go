@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/correlate"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // correlations has one result of every status.
@@ -88,7 +88,7 @@ func TestCorrelationsFollowTheSchema(t *testing.T) {
 func TestCommentIsOneHarmlessLine(t *testing.T) {
 	for _, s := range samples() {
 		d := s.drop
-		d.Packet = resolve.Packet{}
+		d.Packet = drop.Packet{}
 		if c := Comment(&d); c == "" || strings.ContainsAny(c, "\x00\n\x1b") {
 			t.Errorf("%s: %q", s.name, c)
 		}

@@ -9,7 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // Examination is what droptrace doctor found.
@@ -57,10 +57,10 @@ type Capability struct {
 
 // Firewall is one network namespace, or one file, that was looked at.
 type Firewall struct {
-	Netns  *resolve.Netns `json:"netns,omitempty"`
-	File   string         `json:"file,omitempty"`
-	Tables int            `json:"tables"`
-	Rules  int            `json:"rules"`
+	Netns  *drop.Netns `json:"netns,omitempty"`
+	File   string      `json:"file,omitempty"`
+	Tables int         `json:"tables"`
+	Rules  int         `json:"rules"`
 
 	ConntrackCount *int `json:"conntrack_count,omitempty"`
 	ConntrackMax   *int `json:"conntrack_max,omitempty"`
@@ -68,14 +68,14 @@ type Firewall struct {
 
 // Finding is one thing to look at.
 type Finding struct {
-	Code     string         `json:"code"`
-	Severity string         `json:"severity"` // high medium low
-	Message  string         `json:"message"`
-	Fix      string         `json:"fix,omitempty"`
-	Netns    *resolve.Netns `json:"netns,omitempty"`
-	File     string         `json:"file,omitempty"`
+	Code     string      `json:"code"`
+	Severity string      `json:"severity"` // high medium low
+	Message  string      `json:"message"`
+	Fix      string      `json:"fix,omitempty"`
+	Netns    *drop.Netns `json:"netns,omitempty"`
+	File     string      `json:"file,omitempty"`
 	// Rules that it is about, at most some: first the one to change.
-	Rules []resolve.Rule `json:"rules,omitempty"`
+	Rules []drop.Rule `json:"rules,omitempty"`
 	// More counts rules of the same finding that are not listed.
 	More int `json:"more_rules,omitempty"`
 }
@@ -85,7 +85,7 @@ const typeDoctor = "doctor"
 
 // WriteJSON prints the examination as one line.
 func (e *Examination) WriteJSON(w io.Writer) error {
-	e.Type, e.Schema = typeDoctor, resolve.Schema
+	e.Type, e.Schema = typeDoctor, drop.Schema
 	if e.Findings == nil {
 		e.Findings = []Finding{}
 	}
@@ -260,7 +260,7 @@ func (p *examinationPrinter) finding(f *Finding, named bool) {
 	}
 }
 
-func (p *examinationPrinter) place(n *resolve.Netns) string {
+func (p *examinationPrinter) place(n *drop.Netns) string {
 	if n == nil {
 		return ""
 	}
@@ -271,7 +271,7 @@ func (p *examinationPrinter) place(n *resolve.Netns) string {
 }
 
 // rule shows one of the rules that a finding is about.
-func (p *examinationPrinter) rule(r *resolve.Rule, _ int) {
+func (p *examinationPrinter) rule(r *drop.Rule, _ int) {
 	if r.Text == "" {
 		return
 	}

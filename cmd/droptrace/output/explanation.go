@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // typeExplanation is the type of an Explanation.
@@ -18,18 +18,18 @@ type Explanation struct {
 	Schema int       `json:"schema"`
 	Time   time.Time `json:"time"`
 
-	Packet resolve.Packet `json:"packet"`
-	Netns  *resolve.Netns `json:"netns,omitempty"`
-	Files  []string       `json:"files,omitempty"`
+	Packet drop.Packet `json:"packet"`
+	Netns  *drop.Netns `json:"netns,omitempty"`
+	Files  []string    `json:"files,omitempty"`
 	// Assumed says what the question left open, a rule looked at, and was taken
 	// for it: the answer hangs on it.
 	Assumed []string `json:"assumed,omitempty"`
 	Notes   []string `json:"notes,omitempty"`
 	// As in Way.
-	Verdict string        `json:"verdict"`
-	Stages  []Stage       `json:"path"`
-	Stopped string        `json:"stopped,omitempty"`
-	Why     []resolve.Why `json:"why,omitempty"`
+	Verdict string     `json:"verdict"`
+	Stages  []Stage    `json:"path"`
+	Stopped string     `json:"stopped,omitempty"`
+	Why     []drop.Why `json:"why,omitempty"`
 	// With holds the changes asked about, and After the packet's way once they
 	// are made.
 	With  []string `json:"with,omitempty"`
@@ -42,47 +42,47 @@ type Way struct {
 	Verdict string  `json:"verdict"`
 	Stages  []Stage `json:"path"`
 	// Stopped says why it was not followed further.
-	Stopped string        `json:"stopped,omitempty"`
-	Why     []resolve.Why `json:"why,omitempty"`
+	Stopped string     `json:"stopped,omitempty"`
+	Why     []drop.Why `json:"why,omitempty"`
 }
 
 // Stage is one hook, or the routing decision.
 type Stage struct {
-	Hook    string             `json:"hook"` // or routing
-	Family  string             `json:"family,omitempty"`
-	In      *resolve.Interface `json:"in,omitempty"`
-	Out     *resolve.Interface `json:"out,omitempty"`
-	Verdict string             `json:"verdict"` // with routing: route
+	Hook    string          `json:"hook"` // or routing
+	Family  string          `json:"family,omitempty"`
+	In      *drop.Interface `json:"in,omitempty"`
+	Out     *drop.Interface `json:"out,omitempty"`
+	Verdict string          `json:"verdict"` // with routing: route
 	// Local is true where routing takes it to this host.
 	Local bool `json:"local,omitempty"`
 	// Rule that ended the packet's way here; with policy, the chain's.
-	Rule *resolve.Rule `json:"rule,omitempty"`
+	Rule *drop.Rule `json:"rule,omitempty"`
 	// Candidates can have ended it, where it cannot be told.
-	Candidates []resolve.Rule `json:"candidates,omitempty"`
-	Doubts     []Doubt        `json:"doubts,omitempty"`
+	Candidates []drop.Rule `json:"candidates,omitempty"`
+	Doubts     []Doubt     `json:"doubts,omitempty"`
 	// Rules counts those that were asked.
 	Rules int `json:"rules_asked"`
 	// Becomes is the packet as the hook left it, where addresses or ports were
 	// translated; Mark where a rule set it.
-	Becomes *resolve.Packet `json:"becomes,omitempty"`
-	Mark    *uint32         `json:"mark,omitempty"`
-	Steps   []Step          `json:"steps,omitempty"` // with --trace
+	Becomes *drop.Packet `json:"becomes,omitempty"`
+	Mark    *uint32      `json:"mark,omitempty"`
+	Steps   []Step       `json:"steps,omitempty"` // with --trace
 }
 
 // Doubt is a rule that could not be told.
 type Doubt struct {
-	Rule resolve.Rule `json:"rule"`
-	At   string       `json:"at,omitempty"` // the match in question
-	Why  string       `json:"why"`
+	Rule drop.Rule `json:"rule"`
+	At   string    `json:"at,omitempty"` // the match in question
+	Why  string    `json:"why"`
 }
 
 // Step is the evaluation of one rule.
 type Step struct {
-	Rule   resolve.Rule `json:"rule"`
-	Depth  int          `json:"depth"`
-	Result string       `json:"result"` // match, no match, cannot know
-	At     string       `json:"at,omitempty"`
-	Why    string       `json:"why,omitempty"`
+	Rule   drop.Rule `json:"rule"`
+	Depth  int       `json:"depth"`
+	Result string    `json:"result"` // match, no match, cannot know
+	At     string    `json:"at,omitempty"`
+	Why    string    `json:"why,omitempty"`
 }
 
 // Set takes over the way that the packet goes now.
@@ -92,7 +92,7 @@ func (e *Explanation) Set(w Way) {
 
 // WriteJSON prints the explanation as one line.
 func (e *Explanation) WriteJSON(w io.Writer) error {
-	e.Type, e.Schema = typeExplanation, resolve.Schema
+	e.Type, e.Schema = typeExplanation, drop.Schema
 	return writeJSON(w, e)
 }
 
@@ -190,7 +190,7 @@ func (t *Text) stage(g *Stage) {
 		t.step(&g.Steps[i])
 	}
 	label, color := stageLabel(g.Verdict)
-	d := resolve.Drop{Hook: g.Hook, In: g.In, Out: g.Out}
+	d := drop.Drop{Hook: g.Hook, In: g.In, Out: g.Out}
 	facts := []string{s.hook(&d)}
 	if g.Family == "netdev" || g.Family == "bridge" {
 		facts[0] = g.Family + "\x00" + facts[0]

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // Header lengths that tcpdump's own lengths include or leave out. Options and
@@ -20,7 +20,7 @@ const (
 // appendFlow writes a packet as `tcpdump -n -S` prints it, so that both windows
 // show one text. TCP's options, which explain few drops, are left out, and what
 // tcpdump hides but explains a drop (fragments, GSO) stands at the end.
-func appendFlow(dst []byte, p *resolve.Packet) []byte {
+func appendFlow(dst []byte, p *drop.Packet) []byte {
 	dst = appendWire(dst, p, false)
 	if p.Family != "ip" && p.Family != "ip6" {
 		return dst
@@ -47,7 +47,7 @@ func appendFlow(dst []byte, p *resolve.Packet) []byte {
 
 // appendWire writes what tcpdump writes. exact takes TCP's options too, and a
 // blank of tcpdump's that is no use to people.
-func appendWire(dst []byte, p *resolve.Packet, exact bool) []byte {
+func appendWire(dst []byte, p *drop.Packet, exact bool) []byte {
 	switch p.Family {
 	case "ip":
 		dst = append(dst, "IP "...)
@@ -64,7 +64,7 @@ func appendWire(dst []byte, p *resolve.Packet, exact bool) []byte {
 }
 
 // appendEndpoints writes "10.0.0.1.40000 > 10.0.0.2.80".
-func appendEndpoints(dst []byte, p *resolve.Packet) []byte {
+func appendEndpoints(dst []byte, p *drop.Packet) []byte {
 	sport, dport := p.SourcePort, p.DestinationPort
 	if p.Family == "ip6" && p.Fragment != nil {
 		sport, dport = nil, nil // they follow the frag header
@@ -96,7 +96,7 @@ func appendAddr(dst []byte, a netip.Addr) []byte {
 
 // appendTransport writes what follows the addresses. Past the first fragment
 // there is no transport header, whatever the bytes look like.
-func appendTransport(dst []byte, p *resolve.Packet, exact bool) []byte {
+func appendTransport(dst []byte, p *drop.Packet, exact bool) []byte {
 	if p.Fragment != nil && p.Family == "ip6" {
 		dst = appendFragment6(dst, p)
 	}
@@ -124,7 +124,7 @@ func appendTransport(dst []byte, p *resolve.Packet, exact bool) []byte {
 }
 
 // appendFragment6 writes frag (offset|length), then the ports of a first one.
-func appendFragment6(dst []byte, p *resolve.Packet) []byte {
+func appendFragment6(dst []byte, p *drop.Packet) []byte {
 	dst = append(dst, "frag ("...)
 	dst = strconv.AppendInt(dst, int64(p.Fragment.Offset), 10)
 	if n := p.IPLength - ip6Header - fragmentHeader; n > 0 {
@@ -147,7 +147,7 @@ func appendFragment6(dst []byte, p *resolve.Packet) []byte {
 
 // appendTCP follows tcpdump: seq where it says something (data, SYN, FIN, RST),
 // ack with the ACK flag, and a range of sequence numbers where there is data.
-func appendTCP(dst []byte, p *resolve.Packet, exact bool) []byte {
+func appendTCP(dst []byte, p *drop.Packet, exact bool) []byte {
 	if p.TCP == nil && p.TCPFlags == nil {
 		return append(dst, "[|tcp]"...)
 	}
@@ -207,7 +207,7 @@ func has(list []string, s string) bool {
 
 // appendOther writes a protocol of which only the name is known, and the packet
 // inside it where it is a tunnel.
-func appendOther(dst []byte, p *resolve.Packet, exact bool) []byte {
+func appendOther(dst []byte, p *drop.Packet, exact bool) []byte {
 	if p.Inner != nil {
 		switch p.Protocol {
 		case "ipip", "ipencap", "ipv6", "4", "41": // tcpdump names no protocol here
@@ -269,7 +269,7 @@ func appendLength(dst []byte, n *int, header int) []byte {
 }
 
 // appendARP leaves out a hardware address that is not six bytes long.
-func appendARP(dst []byte, p *resolve.Packet) []byte {
+func appendARP(dst []byte, p *drop.Packet) []byte {
 	switch p.ARPOperation {
 	case "request":
 		dst = append(dst, "ARP, Request who-has "...)
@@ -301,7 +301,7 @@ func appendARP(dst []byte, p *resolve.Packet) []byte {
 
 // appendEtherType writes what is no IP and no ARP. tcpdump would print MAC
 // addresses, which the drop record has not.
-func appendEtherType(dst []byte, p *resolve.Packet) []byte {
+func appendEtherType(dst []byte, p *drop.Packet) []byte {
 	dst = append(dst, "ethertype "...)
 	switch p.Family {
 	case "":

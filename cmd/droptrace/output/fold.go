@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // Pressure says how much a stream can take right now.
@@ -45,7 +45,7 @@ type ruleKey struct {
 	table, chain, policy     string
 	handle                   uint64
 	number                   int
-	certainty                resolve.Certainty
+	certainty                drop.Certainty
 	function, text, attested string
 }
 
@@ -64,7 +64,7 @@ type flowKey struct {
 
 // ruleKeyOf leaves reason and location out where there is a rule: the same rule
 // can free a packet at two places, and is still one rule.
-func ruleKeyOf(d *resolve.Drop) ruleKey {
+func ruleKeyOf(d *drop.Drop) ruleKey {
 	k := ruleKey{
 		netns: d.Netns.Inode, hook: d.Hook, verdict: d.Verdict, cause: d.Cause,
 		function: d.Function, certainty: d.Attribution.Certainty,
@@ -76,7 +76,7 @@ func ruleKeyOf(d *resolve.Drop) ruleKey {
 	}
 	// With no rule the place in the kernel is all there is.
 	k.reason, k.location = d.Reason, d.Location
-	if k.certainty != resolve.Certain {
+	if k.certainty != drop.Certain {
 		k.attested = d.Attribution.Note
 	}
 	return k
@@ -84,7 +84,7 @@ func ruleKeyOf(d *resolve.Drop) ruleKey {
 
 // flowKeyOf takes for endpoints what each protocol has: ports, or ICMP's type,
 // code and id, or the header that an error quotes.
-func flowKeyOf(d *resolve.Drop) flowKey {
+func flowKeyOf(d *drop.Drop) flowKey {
 	p := &d.Packet
 	k := flowKey{
 		ruleKey: ruleKeyOf(d), family: p.Family, protocol: p.Protocol,
@@ -113,7 +113,7 @@ func value[T any](p *T) (v T) {
 }
 
 // Add reports whether d is to be shown now. Otherwise it is held back.
-func (f *Folder) Add(d *resolve.Drop, now time.Time, p Pressure) bool {
+func (f *Folder) Add(d *drop.Drop, now time.Time, p Pressure) bool {
 	if f.Due(now) {
 		if f.held > 0 {
 			p = Full
@@ -177,7 +177,7 @@ func (f *Folder) reset() {
 }
 
 // entry returns the entry of d's flow, a new one where there is room.
-func (f *Folder) entry(d *resolve.Drop) (e *Folded, known bool) {
+func (f *Folder) entry(d *drop.Drop) (e *Folded, known bool) {
 	k := flowKeyOf(d)
 	if e := f.flows[k]; e != nil {
 		return e, true
@@ -194,7 +194,7 @@ func (f *Folder) entry(d *resolve.Drop) (e *Folded, known bool) {
 }
 
 // coarse returns the entry of d's rule, or that of all the rest.
-func (f *Folder) coarse(d *resolve.Drop) *Folded {
+func (f *Folder) coarse(d *drop.Drop) *Folded {
 	k := ruleKeyOf(d)
 	if e := f.rules[k]; e != nil {
 		return e
@@ -214,7 +214,7 @@ func (f *Folder) coarse(d *resolve.Drop) *Folded {
 }
 
 // hold counts d, and keeps the first of its kind to show.
-func (f *Folder) hold(e *Folded, d *resolve.Drop) {
+func (f *Folder) hold(e *Folded, d *drop.Drop) {
 	if e.Count == 0 {
 		first := *d
 		e.Drop = &first

@@ -6,11 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // dropOf is a drop by one of many rules, of one of many flows.
-func dropOf(rule, flow int, at time.Time) *resolve.Drop {
+func dropOf(rule, flow int, at time.Time) *drop.Drop {
 	d := ruleDrop()
 	r := *d.Rule
 	r.Number, r.Handle = rule+1, uint64(rule+100)
@@ -132,7 +132,7 @@ func TestFoldingIsExact(t *testing.T) {
 }
 
 func BenchmarkFolder(b *testing.B) {
-	drops := make([]*resolve.Drop, 1000)
+	drops := make([]*drop.Drop, 1000)
 	for i := range drops {
 		drops[i] = dropOf(i%7, i, sampleTime)
 	}

@@ -3,7 +3,7 @@ package output
 import (
 	"strconv"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // ICMP types that tcpdump tells by more than a name.
@@ -14,7 +14,7 @@ const (
 )
 
 // appendICMP writes what stands between "ICMP" and the length.
-func appendICMP(dst []byte, p *resolve.Packet) []byte {
+func appendICMP(dst []byte, p *drop.Packet) []byte {
 	if p.ICMPType == nil {
 		return append(dst, "[|icmp]"...)
 	}
@@ -40,7 +40,7 @@ func appendICMP(dst []byte, p *resolve.Packet) []byte {
 }
 
 // codeOf takes an absent code for 0, the code that most types have only.
-func codeOf(p *resolve.Packet) uint8 {
+func codeOf(p *drop.Packet) uint8 {
 	if p.ICMPCode == nil {
 		return 0
 	}
@@ -79,7 +79,7 @@ func icmpName(t uint8) string {
 }
 
 // appendEcho adds what an echo carries; other types carry neither.
-func appendEcho(dst []byte, p *resolve.Packet) []byte {
+func appendEcho(dst []byte, p *drop.Packet) []byte {
 	if p.ICMPID != nil {
 		dst = append(dst, ", id "...)
 		dst = strconv.AppendUint(dst, uint64(*p.ICMPID), 10)
@@ -92,10 +92,10 @@ func appendEcho(dst []byte, p *resolve.Packet) []byte {
 }
 
 // appendUnreachable names what could not be reached by the quoted header.
-func appendUnreachable(dst []byte, p *resolve.Packet, code uint8) []byte {
+func appendUnreachable(dst []byte, p *drop.Packet, code uint8) []byte {
 	in := p.Inner
 	if in == nil {
-		in = &resolve.Packet{}
+		in = &drop.Packet{}
 	}
 	switch code {
 	case 2:
@@ -161,7 +161,7 @@ func unreachable(code uint8) (kind, why string) {
 
 // appendPort writes "10.0.0.2 udp port 53", or the protocol where the quoted
 // packet has no ports.
-func appendPort(dst []byte, in *resolve.Packet) []byte {
+func appendPort(dst []byte, in *drop.Packet) []byte {
 	dst = appendAddr(dst, in.Destination)
 	dst = append(dst, ' ')
 	if in.DestinationPort == nil {
@@ -190,7 +190,7 @@ func appendProtocolNumber(dst []byte, name string) []byte {
 }
 
 // appendRedirect leaves out a gateway that is not known.
-func appendRedirect(dst []byte, p *resolve.Packet, code uint8) []byte {
+func appendRedirect(dst []byte, p *drop.Packet, code uint8) []byte {
 	switch code {
 	case 0, 1:
 		dst = append(dst, "redirect "...)

@@ -3,7 +3,7 @@ package output
 import (
 	"strconv"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // The ICMPv6 errors: each is told by its code or by what it quotes.
@@ -15,7 +15,7 @@ const (
 )
 
 // appendICMP6 is appendICMP for IPv6 (RFC 4443, 4861, 3810).
-func appendICMP6(dst []byte, p *resolve.Packet) []byte {
+func appendICMP6(dst []byte, p *drop.Packet) []byte {
 	if p.ICMPType == nil {
 		return append(dst, "[|icmp6]"...)
 	}
@@ -98,7 +98,7 @@ func icmp6Name(t uint8) string {
 }
 
 // appendUnreachable6 names the target by the quoted header.
-func appendUnreachable6(dst []byte, p *resolve.Packet, code uint8) []byte {
+func appendUnreachable6(dst []byte, p *drop.Packet, code uint8) []byte {
 	switch code {
 	case 0:
 		dst = append(dst, "unreachable route "...)

@@ -7,7 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // spillBytes is how much is gathered before it is written.
@@ -26,7 +26,7 @@ type JSON struct {
 func NewJSON(w io.Writer) *JSON { return &JSON{w: w} }
 
 // Drop prints one drop.
-func (j *JSON) Drop(d *resolve.Drop) error {
+func (j *JSON) Drop(d *drop.Drop) error {
 	j.buf = append(j.memo.appendDrop(j.buf, d), '\n')
 	return j.spill()
 }
@@ -47,7 +47,7 @@ func (j *JSON) Folded(f Folded) (shown uint64, err error) {
 
 // Loss prints a loss record.
 func (j *JSON) Loss(l Loss) error {
-	l.Type, l.Schema = typeLoss, resolve.Schema
+	l.Type, l.Schema = typeLoss, drop.Schema
 	o := begin(j.buf)
 	o.head(l.Type, l.Schema, l.Time)
 	o.uint("lost", l.Lost)
@@ -59,7 +59,7 @@ func (j *JSON) Loss(l Loss) error {
 
 // Notice prints a notice record.
 func (j *JSON) Notice(n Notice) error {
-	n.Type, n.Schema = typeNotice, resolve.Schema
+	n.Type, n.Schema = typeNotice, drop.Schema
 	o := begin(j.buf)
 	o.head(n.Type, n.Schema, n.Time)
 	o.text("message", n.Message)

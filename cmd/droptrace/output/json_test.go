@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // fill sets every field below v to something that is not zero, each value used
@@ -81,23 +81,23 @@ func sameJSON(t *testing.T, got []byte, want any) {
 }
 
 func TestEveryFieldIsEncoded(t *testing.T) {
-	full := filled[resolve.Drop]()
+	full := filled[drop.Drop]()
 	got := new(memo).appendDrop(nil, full)
 	sameJSON(t, got, full)
 	// With nothing to escape the order is the same too.
 	if std, _ := json.Marshal(full); !bytes.Equal(got, std) {
 		t.Errorf("got  %s\nwant %s", got, std)
 	}
-	sameJSON(t, new(memo).appendDrop(nil, &resolve.Drop{}), &resolve.Drop{})
+	sameJSON(t, new(memo).appendDrop(nil, &drop.Drop{}), &drop.Drop{})
 	correlation := filled[correlationRecord]()
 	sameJSON(t, new(memo).appendCorrelation(nil, correlation), correlation)
 	sameJSON(t, new(memo).appendCorrelation(nil, &correlationRecord{}), &correlationRecord{})
-	failure := filled[resolve.ConntrackFailure]()
+	failure := filled[drop.ConntrackFailure]()
 	sameJSON(t, appendConntrackFailure(nil, failure), failure)
-	sameJSON(t, appendConntrackFailure(nil, &resolve.ConntrackFailure{}), &resolve.ConntrackFailure{})
-	table := filled[resolve.ConntrackSample]()
+	sameJSON(t, appendConntrackFailure(nil, &drop.ConntrackFailure{}), &drop.ConntrackFailure{})
+	table := filled[drop.ConntrackSample]()
 	sameJSON(t, appendSample(nil, table), table)
-	sameJSON(t, appendSample(nil, &resolve.ConntrackSample{}), &resolve.ConntrackSample{})
+	sameJSON(t, appendSample(nil, &drop.ConntrackSample{}), &drop.ConntrackSample{})
 	record := filled[foldedRecord]()
 	sameJSON(t, appendFolded(nil, record), record)
 	sameJSON(t, appendFolded(nil, &foldedRecord{}), &foldedRecord{})
@@ -128,10 +128,10 @@ func lines(t *testing.T, print func(*JSON)) []string {
 }
 
 func TestOtherRecords(t *testing.T) {
-	loss := Loss{Type: "loss", Schema: resolve.Schema, Time: sampleTime, Lost: 3, Total: 7}
+	loss := Loss{Type: "loss", Schema: drop.Schema, Time: sampleTime, Lost: 3, Total: 7}
 	lostRule := ruleDrop()
 	loss.Places = []LossPlace{NewLossPlace(&lostRule, 2), {Lost: 1, Verdict: "drop", Cause: "hook", Function: "nf_confirm"}}
-	notice := Notice{Type: "notice", Schema: resolve.Schema, Time: sampleTime, Message: "no BTF", Hints: []string{"a", "b"}}
+	notice := Notice{Type: "notice", Schema: drop.Schema, Time: sampleTime, Message: "no BTF", Hints: []string{"a", "b"}}
 	d := ruleDrop()
 	got := lines(t, func(j *JSON) {
 		j.Loss(Loss{Time: sampleTime, Lost: 3, Total: 7, Places: loss.Places})
@@ -199,7 +199,7 @@ func FuzzTime(f *testing.F) {
 // What is remembered of one drop must never stand in another that differs.
 func TestRememberedPartsAreThoseOfTheDrop(t *testing.T) {
 	var m memo
-	d := *filled[resolve.Drop]()
+	d := *filled[drop.Drop]()
 	check := func(what string) {
 		t.Helper()
 		if got, want := m.appendDrop(nil, &d), new(memo).appendDrop(nil, &d); !bytes.Equal(got, want) {
@@ -208,19 +208,19 @@ func TestRememberedPartsAreThoseOfTheDrop(t *testing.T) {
 	}
 	check("the first")
 	check("the same again")
-	for i := range reflect.TypeFor[resolve.Rule]().NumField() {
+	for i := range reflect.TypeFor[drop.Rule]().NumField() {
 		rule := *d.Rule
 		n := 1000 + i
 		fill(reflect.ValueOf(&rule).Elem().Field(i), &n, 1)
 		d.Rule = &rule
-		check("another " + reflect.TypeFor[resolve.Rule]().Field(i).Name)
+		check("another " + reflect.TypeFor[drop.Rule]().Field(i).Name)
 	}
 	d.Rule.Text = "changed in place"
 	check("a rule changed in place")
-	for i := range reflect.TypeFor[resolve.Netns]().NumField() {
+	for i := range reflect.TypeFor[drop.Netns]().NumField() {
 		n := 2000 + i
 		fill(reflect.ValueOf(&d.Netns).Elem().Field(i), &n, 1)
-		check("another " + reflect.TypeFor[resolve.Netns]().Field(i).Name)
+		check("another " + reflect.TypeFor[drop.Netns]().Field(i).Name)
 	}
 	d.Time = d.Time.Add(1500 * time.Millisecond)
 	check("another time")

@@ -1,24 +1,22 @@
 package output
 
 import (
-	"github.com/droptrace/droptrace/resolve"
-	"github.com/droptrace/droptrace/resolve/conntrack"
-	"github.com/droptrace/droptrace/resolve/conntrack/table"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // Failure prints one conntrack failure.
-func (j *JSON) Failure(f *resolve.ConntrackFailure) error {
+func (j *JSON) Failure(f *drop.ConntrackFailure) error {
 	j.buf = append(appendConntrackFailure(j.buf, f), '\n')
 	return j.spill()
 }
 
 // Sample prints how a conntrack table stands.
-func (j *JSON) Sample(s *resolve.ConntrackSample) error {
+func (j *JSON) Sample(s *drop.ConntrackSample) error {
 	j.buf = append(appendSample(j.buf, s), '\n')
 	return j.spill()
 }
 
-func appendConntrackFailure(dst []byte, f *resolve.ConntrackFailure) []byte {
+func appendConntrackFailure(dst []byte, f *drop.ConntrackFailure) []byte {
 	o := begin(dst)
 	o.head(f.Type, f.Schema, f.Time)
 	o.key("packet")
@@ -40,7 +38,7 @@ func appendConntrackFailure(dst []byte, f *resolve.ConntrackFailure) []byte {
 	return o.end()
 }
 
-func (o *object) failureOpt(k string, f *conntrack.Failure) {
+func (o *object) failureOpt(k string, f *drop.Failure) {
 	if f == nil {
 		return
 	}
@@ -72,7 +70,7 @@ func (o *object) failureOpt(k string, f *conntrack.Failure) {
 	o.b = in.end()
 }
 
-func appendEntry(dst []byte, e *conntrack.Entry) []byte {
+func appendEntry(dst []byte, e *drop.ConntrackEntry) []byte {
 	o := begin(dst)
 	o.list("status", e.Status)
 	o.tuple("original", e.Original)
@@ -87,7 +85,7 @@ func appendEntry(dst []byte, e *conntrack.Entry) []byte {
 	return o.end()
 }
 
-func appendTable(dst []byte, t *conntrack.Table) []byte {
+func appendTable(dst []byte, t *drop.ConntrackTable) []byte {
 	o := begin(dst)
 	o.uint("count", t.Count)
 	o.uint("max", t.Max)
@@ -98,7 +96,7 @@ func appendTable(dst []byte, t *conntrack.Table) []byte {
 	return o.end()
 }
 
-func appendSample(dst []byte, s *resolve.ConntrackSample) []byte {
+func appendSample(dst []byte, s *drop.ConntrackSample) []byte {
 	o := begin(dst)
 	o.head(s.Type, s.Schema, s.Time)
 	o.key("netns")
@@ -115,7 +113,7 @@ func appendSample(dst []byte, s *resolve.ConntrackSample) []byte {
 	return o.end()
 }
 
-func (o *object) counts(k string, c *table.Counts) {
+func (o *object) counts(k string, c *drop.ConntrackCounts) {
 	if c == nil {
 		return
 	}
@@ -133,7 +131,7 @@ func (o *object) counts(k string, c *table.Counts) {
 	o.b = in.end()
 }
 
-func appendFill(dst []byte, f *resolve.Fill) []byte {
+func appendFill(dst []byte, f *drop.Fill) []byte {
 	o := begin(dst)
 	o.uint("entries", f.Entries)
 	o.key("states")
@@ -156,7 +154,7 @@ func appendFill(dst []byte, f *resolve.Fill) []byte {
 	return o.end()
 }
 
-func (o *object) fillCounts(k string, list []resolve.FillCount) {
+func (o *object) fillCounts(k string, list []drop.FillCount) {
 	o.key(k)
 	o.b = append(o.b, '[')
 	for i, c := range list {

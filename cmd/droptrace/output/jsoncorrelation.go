@@ -3,8 +3,8 @@ package output
 import (
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/correlate"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 const typeCorrelation = "correlation"
@@ -16,24 +16,24 @@ type correlationRecord struct {
 	Time       time.Time         `json:"time"` // of the capture; of the drop where there is no frame
 	Status     string            `json:"status"`
 	Frame      uint64            `json:"frame,omitempty"` // its number in the capture
-	Packet     resolve.Packet    `json:"packet"`
+	Packet     drop.Packet       `json:"packet"`
 	AfterNS    *int64            `json:"after_ns,omitempty"` // from the capture to the drop
 	Number     uint64            `json:"number,omitempty"`   // of the drop in the recording
-	Drop       *resolve.Drop     `json:"drop,omitempty"`
+	Drop       *drop.Drop        `json:"drop,omitempty"`
 	Fragment   bool              `json:"fragment,omitempty"`   // it was dropped with the rest of its datagram
 	Candidates []candidateRecord `json:"candidates,omitempty"` // of an ambiguous packet
 	More       bool              `json:"more,omitempty"`       // and there are others
 }
 
 type candidateRecord struct {
-	Number  uint64        `json:"number"`
-	AfterNS int64         `json:"after_ns"`
-	Drop    *resolve.Drop `json:"drop"`
+	Number  uint64     `json:"number"`
+	AfterNS int64      `json:"after_ns"`
+	Drop    *drop.Drop `json:"drop"`
 }
 
 func correlationOf(r *correlate.Result) correlationRecord {
 	out := correlationRecord{
-		Type: typeCorrelation, Schema: resolve.Schema, Time: r.Time, Status: string(r.Status),
+		Type: typeCorrelation, Schema: drop.Schema, Time: r.Time, Status: string(r.Status),
 		Frame: r.Frame, Packet: r.Packet, Fragment: r.Fragment, More: r.More,
 	}
 	if r.Drop != nil {

@@ -3,14 +3,14 @@ package output
 import (
 	"net/netip"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // The functions here mirror the structs of package resolve field by field, in
 // their order and with their omitempty. A test fills every field by reflection,
 // so that none can be forgotten.
 
-func (m *memo) appendDrop(dst []byte, d *resolve.Drop) []byte {
+func (m *memo) appendDrop(dst []byte, d *drop.Drop) []byte {
 	o := begin(dst)
 	o.text("type", d.Type)
 	o.int("schema", d.Schema)
@@ -117,7 +117,7 @@ func (o *object) addrOpt(k string, a netip.Addr) {
 	}
 }
 
-func appendPacket(dst []byte, p *resolve.Packet) []byte {
+func appendPacket(dst []byte, p *drop.Packet) []byte {
 	o := begin(dst)
 	o.text("family", p.Family)
 	o.textOpt("protocol", p.Protocol)
@@ -170,7 +170,7 @@ func appendPacket(dst []byte, p *resolve.Packet) []byte {
 	return o.end()
 }
 
-func appendNetns(dst []byte, n *resolve.Netns) []byte {
+func appendNetns(dst []byte, n *drop.Netns) []byte {
 	o := begin(dst)
 	o.uint("inode", uint64(n.Inode))
 	o.textOpt("name", n.Name)
@@ -181,7 +181,7 @@ func appendNetns(dst []byte, n *resolve.Netns) []byte {
 }
 
 // device leaves out an interface that the packet had not (In of an OUTPUT drop).
-func (o *object) device(k string, i *resolve.Interface) {
+func (o *object) device(k string, i *drop.Interface) {
 	if i == nil {
 		return
 	}
@@ -192,7 +192,7 @@ func (o *object) device(k string, i *resolve.Interface) {
 	o.b = in.end()
 }
 
-func appendRule(dst []byte, r *resolve.Rule) []byte {
+func appendRule(dst []byte, r *drop.Rule) []byte {
 	o := begin(dst)
 	o.text("engine", r.Engine)
 	o.text("family", r.Family)
@@ -210,7 +210,7 @@ func appendRule(dst []byte, r *resolve.Rule) []byte {
 	return o.end()
 }
 
-func appendAttribution(dst []byte, a *resolve.Attribution) []byte {
+func appendAttribution(dst []byte, a *drop.Attribution) []byte {
 	o := begin(dst)
 	o.text("certainty", string(a.Certainty))
 	o.textOpt("method", a.Method)
@@ -225,7 +225,7 @@ func appendAttribution(dst []byte, a *resolve.Attribution) []byte {
 	return o.end()
 }
 
-func appendConntrack(dst []byte, c *resolve.Conntrack) []byte {
+func appendConntrack(dst []byte, c *drop.Conntrack) []byte {
 	o := begin(dst)
 	o.text("state", c.State)
 	o.textOpt("dir", c.Dir)
@@ -244,7 +244,7 @@ func appendConntrack(dst []byte, c *resolve.Conntrack) []byte {
 }
 
 // tuple writes one direction; ports are 0 where the protocol has none.
-func (o *object) tuple(k string, t *resolve.Tuple) {
+func (o *object) tuple(k string, t *drop.Tuple) {
 	if t == nil {
 		return
 	}
@@ -261,7 +261,7 @@ func (o *object) tuple(k string, t *resolve.Tuple) {
 	o.b = in.end()
 }
 
-func (o *object) why(list []resolve.Why) {
+func (o *object) why(list []drop.Why) {
 	if len(list) == 0 {
 		return
 	}

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // memoRules are the rules whose JSON is kept. Two that share a slot are only
@@ -14,8 +14,8 @@ const memoRules = 64
 // memo keeps what the drops of a flood have in common as it was encoded last.
 // Only what is equal in every field is taken from it.
 type memo struct {
-	netns encoded[resolve.Netns]
-	rules [memoRules]encoded[resolve.Rule]
+	netns encoded[drop.Netns]
+	rules [memoRules]encoded[drop.Rule]
 
 	second int64 // of the stamp
 	place  *time.Location
@@ -28,14 +28,14 @@ type encoded[T comparable] struct {
 	json  []byte // nil: nothing yet
 }
 
-func (m *memo) netnsOf(n *resolve.Netns) []byte {
+func (m *memo) netnsOf(n *drop.Netns) []byte {
 	if e := &m.netns; e.json == nil || e.value != *n {
 		e.value, e.json = *n, appendNetns(e.json[:0], n)
 	}
 	return m.netns.json
 }
 
-func (m *memo) ruleOf(r *resolve.Rule) []byte {
+func (m *memo) ruleOf(r *drop.Rule) []byte {
 	e := &m.rules[(r.Handle*31+uint64(r.Number)+uint64(len(r.Chain)))%memoRules]
 	if e.json == nil || e.value != *r {
 		e.value, e.json = *r, appendRule(e.json[:0], r)

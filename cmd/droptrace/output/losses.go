@@ -1,6 +1,8 @@
 package output
 
-import "github.com/droptrace/droptrace/resolve"
+import (
+	"github.com/droptrace/droptrace/resolve/drop"
+)
 
 // Lost is what the kernel side knows of the drops that found no room in the
 // buffer. What is in none of it was counted, but not told apart.
@@ -14,7 +16,7 @@ type Lost struct {
 
 // LostPlace counts lost drops that one rule, or one place in the kernel, dropped.
 type LostPlace struct {
-	Drop  *resolve.Drop // the first of them; the same one each time
+	Drop  *drop.Drop // the first of them; the same one each time
 	Count uint64
 }
 
@@ -29,19 +31,19 @@ func (l *Lost) known() uint64 {
 
 // LossPlace is the JSON form of a LostPlace.
 type LossPlace struct {
-	Lost     uint64        `json:"lost"`
-	Netns    resolve.Netns `json:"netns"`
-	Hook     string        `json:"hook,omitempty"`
-	Verdict  string        `json:"verdict"`
-	Cause    string        `json:"cause"`
-	Reason   string        `json:"reason,omitempty"`
-	Location string        `json:"location,omitempty"`
-	Function string        `json:"function,omitempty"`
-	Rule     *resolve.Rule `json:"rule,omitempty"`
+	Lost     uint64     `json:"lost"`
+	Netns    drop.Netns `json:"netns"`
+	Hook     string     `json:"hook,omitempty"`
+	Verdict  string     `json:"verdict"`
+	Cause    string     `json:"cause"`
+	Reason   string     `json:"reason,omitempty"`
+	Location string     `json:"location,omitempty"`
+	Function string     `json:"function,omitempty"`
+	Rule     *drop.Rule `json:"rule,omitempty"`
 }
 
 // NewLossPlace says n of them.
-func NewLossPlace(d *resolve.Drop, n uint64) LossPlace {
+func NewLossPlace(d *drop.Drop, n uint64) LossPlace {
 	return LossPlace{
 		Lost: n, Netns: d.Netns, Hook: d.Hook, Verdict: d.Verdict, Cause: d.Cause,
 		Reason: d.Reason, Location: d.Location, Function: d.Function, Rule: d.Rule,

@@ -4,13 +4,13 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
 // program names the firewall as the command that shows its rules: what people
 // type next.
-func program(r *resolve.Rule) string {
+func program(r *drop.Rule) string {
 	switch engine := ruleset.Engine(r.Engine); engine {
 	case ruleset.IPTablesNFT, ruleset.IPTablesLegacy:
 		return ruleset.Program(engine, r.Family)
@@ -21,17 +21,17 @@ func program(r *resolve.Rule) string {
 }
 
 // chainName is the chain with all that is needed to find it.
-func chainName(r *resolve.Rule, ascii bool) string {
+func chainName(r *drop.Rule, ascii bool) string {
 	return Escape(program(r), ascii) + "\x00" + Escape(r.Table, ascii) + "\x00" + Escape(r.Chain, ascii)
 }
 
 // isPolicy tells a policy from a rule whose place is not known.
-func isPolicy(r *resolve.Rule) bool {
+func isPolicy(r *drop.Rule) bool {
 	return r.Handle == 0 && r.Number == 0 && r.Policy != ""
 }
 
 // place is a rule's place in its chain: "rule 7 (handle 12)".
-func place(r *resolve.Rule) string {
+func place(r *drop.Rule) string {
 	switch {
 	case isPolicy(r):
 		return "policy\x00" + Escape(r.Policy, true)
@@ -46,7 +46,7 @@ func place(r *resolve.Rule) string {
 }
 
 // shortPlace is a place that was told in full before: "7".
-func shortPlace(r *resolve.Rule) string {
+func shortPlace(r *drop.Rule) string {
 	switch {
 	case isPolicy(r):
 		return ""
@@ -57,9 +57,9 @@ func shortPlace(r *resolve.Rule) string {
 }
 
 // netnsName is empty for the namespace droptrace runs in.
-func netnsName(n *resolve.Netns, ascii bool) string {
+func netnsName(n *drop.Netns, ascii bool) string {
 	switch {
-	case n.Own || *n == resolve.Netns{}:
+	case n.Own || *n == drop.Netns{}:
 		return ""
 	case n.Name != "":
 		return "netns\x00" + Escape(n.Name, ascii)

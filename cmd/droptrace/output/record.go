@@ -8,7 +8,7 @@ package output
 import (
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // The types of record besides "drop".
@@ -56,7 +56,7 @@ type Folded struct {
 	Scope Scope
 	Count uint64
 	// Drop is the first of them, in full.
-	Drop *resolve.Drop
+	Drop *drop.Drop
 	// Last is the time of the last of them.
 	Last time.Time
 	// Shown is true where an equal drop was shown in the same window, so that
@@ -67,26 +67,26 @@ type Folded struct {
 // foldedRecord is the JSON form of a Folded whose drops differ in their flow.
 // Drops of one flow are a drop record with repeats instead.
 type foldedRecord struct {
-	Type     string         `json:"type"`
-	Schema   int            `json:"schema"`
-	Time     time.Time      `json:"time"`  // of the first
-	Until    time.Time      `json:"until"` // of the last
-	Scope    Scope          `json:"scope"`
-	Count    uint64         `json:"count"`
-	Netns    *resolve.Netns `json:"netns,omitempty"`
-	Hook     string         `json:"hook,omitempty"`
-	Verdict  string         `json:"verdict,omitempty"`
-	Cause    string         `json:"cause,omitempty"`
-	Reason   string         `json:"reason,omitempty"`
-	Location string         `json:"location,omitempty"`
-	Rule     *resolve.Rule  `json:"rule,omitempty"`
+	Type     string      `json:"type"`
+	Schema   int         `json:"schema"`
+	Time     time.Time   `json:"time"`  // of the first
+	Until    time.Time   `json:"until"` // of the last
+	Scope    Scope       `json:"scope"`
+	Count    uint64      `json:"count"`
+	Netns    *drop.Netns `json:"netns,omitempty"`
+	Hook     string      `json:"hook,omitempty"`
+	Verdict  string      `json:"verdict,omitempty"`
+	Cause    string      `json:"cause,omitempty"`
+	Reason   string      `json:"reason,omitempty"`
+	Location string      `json:"location,omitempty"`
+	Rule     *drop.Rule  `json:"rule,omitempty"`
 }
 
 // record says only what all of the drops have in common.
 func (f *Folded) record() foldedRecord {
 	d := f.Drop
 	r := foldedRecord{
-		Type: typeFolded, Schema: resolve.Schema,
+		Type: typeFolded, Schema: drop.Schema,
 		Time: d.Time, Until: f.Last, Scope: f.Scope, Count: f.Count,
 	}
 	if f.Scope != ScopeAll {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // typeReplayed and typeReplayedSummary are what explain --drops prints as JSON.
@@ -29,24 +29,24 @@ type Replayed struct {
 
 type fateGroup struct {
 	outcome, text string
-	rule          *resolve.Rule
+	rule          *drop.Rule
 	count         uint64
-	first         resolve.Packet
+	first         drop.Packet
 	hook          string
 }
 
 // ReplayedDrop is one recorded drop and what would become of it.
 type ReplayedDrop struct {
-	Type    string         `json:"type"`
-	Schema  int            `json:"schema"`
-	Time    time.Time      `json:"time"` // of the drop
-	Packet  resolve.Packet `json:"packet"`
-	Hook    string         `json:"hook,omitempty"`
-	Outcome string         `json:"outcome"`
+	Type    string      `json:"type"`
+	Schema  int         `json:"schema"`
+	Time    time.Time   `json:"time"` // of the drop
+	Packet  drop.Packet `json:"packet"`
+	Hook    string      `json:"hook,omitempty"`
+	Outcome string      `json:"outcome"`
 	// Rule that would still drop it.
-	Rule    *resolve.Rule `json:"rule,omitempty"`
-	Message string        `json:"message,omitempty"`
-	Repeats uint64        `json:"repeats,omitempty"`
+	Rule    *drop.Rule `json:"rule,omitempty"`
+	Message string     `json:"message,omitempty"`
+	Repeats uint64     `json:"repeats,omitempty"`
 }
 
 // ReplayedSummary counts a recording's drops, folded ones too.
@@ -69,13 +69,13 @@ func NewReplayed(w io.Writer, s Style, json bool, with []string) *Replayed {
 }
 
 // Elsewhere counts a drop of another namespace, whose rules were not asked.
-func (r *Replayed) Elsewhere(d *resolve.Drop) error {
+func (r *Replayed) Elsewhere(d *drop.Drop) error {
 	r.counts.Elsewhere += 1 + d.Repeats
 	return r.note(d, "other-netns", nil, "it is of another network namespace")
 }
 
 // Drop takes one drop's fate.
-func (r *Replayed) Drop(d *resolve.Drop, outcome string, rule *resolve.Rule, message string) error {
+func (r *Replayed) Drop(d *drop.Drop, outcome string, rule *drop.Rule, message string) error {
 	n := 1 + d.Repeats
 	switch outcome {
 	case "pass":
@@ -90,11 +90,11 @@ func (r *Replayed) Drop(d *resolve.Drop, outcome string, rule *resolve.Rule, mes
 	return r.note(d, outcome, rule, message)
 }
 
-func (r *Replayed) note(d *resolve.Drop, outcome string, rule *resolve.Rule, message string) error {
+func (r *Replayed) note(d *drop.Drop, outcome string, rule *drop.Rule, message string) error {
 	r.counts.Total += 1 + d.Repeats
 	if r.json {
 		return writeJSON(r.w, &ReplayedDrop{
-			Type: typeReplayed, Schema: resolve.Schema, Time: d.Time, Packet: d.Packet, Hook: d.Hook,
+			Type: typeReplayed, Schema: drop.Schema, Time: d.Time, Packet: d.Packet, Hook: d.Hook,
 			Outcome: outcome, Rule: rule, Message: message, Repeats: d.Repeats,
 		})
 	}
@@ -116,7 +116,7 @@ func (r *Replayed) note(d *resolve.Drop, outcome string, rule *resolve.Rule, mes
 // Close prints the groups and the sums.
 func (r *Replayed) Close() error {
 	c := &r.counts
-	c.Type, c.Schema, c.With = typeReplayedSummary, resolve.Schema, r.with
+	c.Type, c.Schema, c.With = typeReplayedSummary, drop.Schema, r.with
 	if r.json {
 		return writeJSON(r.w, c)
 	}

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 func parsedSchema(t *testing.T) map[string]any {
@@ -35,14 +35,14 @@ func deref(root, s map[string]any) map[string]any {
 func TestSchemaHasEveryField(t *testing.T) {
 	root := parsedSchema(t)
 	for name, typ := range map[string]reflect.Type{
-		"drop": reflect.TypeFor[resolve.Drop](), "folded": reflect.TypeFor[foldedRecord](),
+		"drop": reflect.TypeFor[drop.Drop](), "folded": reflect.TypeFor[foldedRecord](),
 		"loss": reflect.TypeFor[Loss](), "notice": reflect.TypeFor[Notice](),
 		"arrivals": reflect.TypeFor[Arrivals](),
 		"doctor":   reflect.TypeFor[Examination](), "explanation": reflect.TypeFor[Explanation](),
 		"replayed": reflect.TypeFor[ReplayedDrop](), "replayed_summary": reflect.TypeFor[ReplayedSummary](),
 		"correlation":       reflect.TypeFor[correlationRecord](),
-		"conntrack_failure": reflect.TypeFor[resolve.ConntrackFailure](),
-		"sample":            reflect.TypeFor[resolve.ConntrackSample](),
+		"conntrack_failure": reflect.TypeFor[drop.ConntrackFailure](),
+		"sample":            reflect.TypeFor[drop.ConntrackSample](),
 	} {
 		seen := map[reflect.Type]bool{}
 		compareObject(t, root, map[string]any{"$ref": "#/$defs/" + name}, typ, name, seen)

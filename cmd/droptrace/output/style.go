@@ -4,7 +4,7 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // Style is what a stream can show.
@@ -37,7 +37,7 @@ func (s Style) Join(facts []string) string {
 }
 
 // netns names a namespace where that says something.
-func (s Style) netns(n *resolve.Netns) string {
+func (s Style) netns(n *drop.Netns) string {
 	if s.OneNetns {
 		return ""
 	}

@@ -7,12 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 func TestSummary(t *testing.T) {
 	var mixed, many Tally
-	add := func(t *Tally, d resolve.Drop, n int) {
+	add := func(t *Tally, d drop.Drop, n int) {
 		for range n {
 			t.Add(&d)
 		}
@@ -28,7 +28,7 @@ func TestSummary(t *testing.T) {
 		add(&many, *dropOf(i, 0, sampleTime), 25-i)
 	}
 	many.Lose(dropOf(3, 0, sampleTime), 4000)
-	own := resolve.Netns{Inode: 4026531840, Own: true}
+	own := drop.Netns{Inode: 4026531840, Own: true}
 	var b bytes.Buffer
 	for _, s := range []Style{{Width: 80}, {Width: 40, ASCII: true}} {
 		for i, m := range []Summary{
@@ -46,7 +46,7 @@ func TestSummary(t *testing.T) {
 			{Elapsed: time.Second, Tally: &Tally{}, Beside: []string{"synproxy answered 5 SYNs"}, Arrivals: &Arrivals{
 				Arrived: 1204, Sent: 7, Undecided: 1, LeftOut: []string{"--hook", "--netfilter"}, Interfaces: []ArrivalPlace{
 					{Netns: own, Index: 2, Name: "eth0", Arrived: 1200, Sent: 7},
-					{Netns: resolve.Netns{Inode: 1, Name: "web"}, Index: 3, Name: "eth\x1b0", Arrived: 3}, {Arrived: 1},
+					{Netns: drop.Netns{Inode: 1, Name: "web"}, Index: 3, Name: "eth\x1b0", Arrived: 3}, {Arrived: 1},
 				},
 			}},
 			{Elapsed: time.Second, Tally: &Tally{}, Arrivals: &Arrivals{}},
@@ -87,7 +87,7 @@ func TestTallyIsBoundedAndExact(t *testing.T) {
 func TestReasonsInWords(t *testing.T) {
 	var tally Tally
 	add := func(location string) string {
-		tally.Add(&resolve.Drop{Cause: "kernel", Reason: "NO_SOCKET", Location: location})
+		tally.Add(&drop.Drop{Cause: "kernel", Reason: "NO_SOCKET", Location: location})
 		list := tally.byReason(Style{})
 		if len(list) != 1 {
 			t.Fatalf("%+v", list)

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // maxTally bounds how many rules and reasons are counted apart.
@@ -23,18 +23,18 @@ type Tally struct {
 
 type placeTotal struct {
 	key   ruleKey
-	drop  resolve.Drop // the first of them, for its names
+	drop  drop.Drop // the first of them, for its names
 	count uint64
 	lost  uint64 // of them: no record of them came through
 }
 
 // Add counts d with its repeats.
-func (t *Tally) Add(d *resolve.Drop) { t.add(d, 1+d.Repeats, 0) }
+func (t *Tally) Add(d *drop.Drop) { t.add(d, 1+d.Repeats, 0) }
 
 // Lose counts n drops like d that were lost.
-func (t *Tally) Lose(d *resolve.Drop, n uint64) { t.add(d, n, n) }
+func (t *Tally) Lose(d *drop.Drop, n uint64) { t.add(d, n, n) }
 
-func (t *Tally) add(d *resolve.Drop, n, lost uint64) {
+func (t *Tally) add(d *drop.Drop, n, lost uint64) {
 	if t.places == nil {
 		t.places, t.reasons = make(map[ruleKey]*placeTotal), make(map[string]*uint64)
 	}
@@ -58,7 +58,7 @@ func (t *Tally) add(d *resolve.Drop, n, lost uint64) {
 }
 
 // place finds what counts drops of that key.
-func (t *Tally) place(k ruleKey, d *resolve.Drop) *placeTotal {
+func (t *Tally) place(k ruleKey, d *drop.Drop) *placeTotal {
 	p := t.places[k]
 	switch {
 	case p != nil:

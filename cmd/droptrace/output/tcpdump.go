@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // Tcpdump prints one line a drop: the packet as `tcpdump -n -S` prints it, then
@@ -49,7 +49,7 @@ func NewTcpdump(w io.Writer, s Style, zone *time.Location, stamp Stamp) *Tcpdump
 func (t *Tcpdump) SetWidth(int) {}
 
 // Drop prints one drop.
-func (t *Tcpdump) Drop(d *resolve.Drop) error {
+func (t *Tcpdump) Drop(d *drop.Drop) error {
 	more := ""
 	if d.Repeats > 0 {
 		more = "and " + count(d.Repeats) + " more like this"
@@ -101,7 +101,7 @@ func (t *Tcpdump) Flush() error {
 	return err
 }
 
-func (t *Tcpdump) line(at time.Time, d *resolve.Drop, more string) error {
+func (t *Tcpdump) line(at time.Time, d *drop.Drop, more string) error {
 	t.time(at)
 	t.buf = appendWire(t.buf, &d.Packet, true)
 	text := t.verdict(d)
@@ -131,7 +131,7 @@ func (t *Tcpdump) bracket(text string) {
 }
 
 // verdict is what the other outputs say under the packet.
-func (t *Tcpdump) verdict(d *resolve.Drop) string {
+func (t *Tcpdump) verdict(d *drop.Drop) string {
 	label, _ := t.style.verdictLabel(d)
 	if facts := t.style.facts(d); facts != "" {
 		return label + " " + facts
@@ -140,7 +140,7 @@ func (t *Tcpdump) verdict(d *resolve.Drop) string {
 }
 
 // extra is what tcpdump does not tell of a packet and a drop is explained by.
-func (t *Tcpdump) extra(p *resolve.Packet) string {
+func (t *Tcpdump) extra(p *drop.Packet) string {
 	var facts []string
 	if f := p.Fragment; f != nil {
 		text := "frag id " + strconv.FormatUint(uint64(f.ID), 10) + " offset " + strconv.Itoa(f.Offset)

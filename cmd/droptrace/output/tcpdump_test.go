@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // A wire packet begins at its network header.
@@ -146,11 +146,11 @@ func tcpdumpLines(t *testing.T, list []wire) []string {
 }
 
 // printed is our line of a packet, up to the bracket.
-func printed(t *testing.T, p resolve.Packet) string {
+func printed(t *testing.T, p drop.Packet) string {
 	t.Helper()
 	var b bytes.Buffer
 	out := NewTcpdump(&b, Style{}, time.UTC, StampClock)
-	if err := out.Drop(&resolve.Drop{Time: time.Unix(1700000000, 117835999), Packet: p, Verdict: "drop", Cause: "kernel"}); err != nil {
+	if err := out.Drop(&drop.Drop{Time: time.Unix(1700000000, 117835999), Packet: p, Verdict: "drop", Cause: "kernel"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := out.Flush(); err != nil {
@@ -174,12 +174,12 @@ func TestTcpdumpLinesAreTcpdumps(t *testing.T) {
 		w := list[i]
 		if slices.Contains(differ, w.name) {
 			want, _, _ = strings.Cut(want, ": ") // up to the addresses
-			if got := printed(t, resolve.ReadPacket(w.etherType, w.bytes)); !strings.HasPrefix(got, want+": ") {
+			if got := printed(t, drop.ReadPacket(w.etherType, w.bytes)); !strings.HasPrefix(got, want+": ") {
 				t.Errorf("%s\ngot  %s\nwant %s", w.name, got, want)
 			}
 			continue
 		}
-		if got := printed(t, resolve.ReadPacket(w.etherType, w.bytes[:min(len(w.bytes), recorded)])); got != want {
+		if got := printed(t, drop.ReadPacket(w.etherType, w.bytes[:min(len(w.bytes), recorded)])); got != want {
 			t.Errorf("%s\ngot  %s\nwant %s", w.name, got, want)
 		}
 	}
@@ -208,7 +208,7 @@ func TestTcpdumpLinesOfRandomPackets(t *testing.T) {
 	}
 	for i, want := range tcpdumpLines(t, list) {
 		w := list[i]
-		if got := printed(t, resolve.ReadPacket(w.etherType, w.bytes[:min(len(w.bytes), recorded)])); got != want {
+		if got := printed(t, drop.ReadPacket(w.etherType, w.bytes[:min(len(w.bytes), recorded)])); got != want {
 			t.Fatalf("%s\ngot  %s\nwant %s", w.name, got, want)
 		}
 	}
@@ -235,8 +235,8 @@ func TestTcpdumpLinesOfEveryKindOfDrop(t *testing.T) {
 }
 
 func TestTcpdumpLinesOfFoldedDrops(t *testing.T) {
-	d := &resolve.Drop{Time: sampleTime, Verdict: "drop", Cause: "kernel", Reason: "NO_SOCKET",
-		Packet: packet4("udp", func(p *resolve.Packet) { ports(4000, 5001)(p); p.PayloadLength = ptr(12) })}
+	d := &drop.Drop{Time: sampleTime, Verdict: "drop", Cause: "kernel", Reason: "NO_SOCKET",
+		Packet: packet4("udp", func(p *drop.Packet) { ports(4000, 5001)(p); p.PayloadLength = ptr(12) })}
 	last := sampleTime.Add(time.Second)
 	const packet = "IP 203.0.113.9.4000 > 10.0.0.2.5001: UDP, length 12 "
 	for _, tt := range []struct {

@@ -5,8 +5,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
-	"github.com/droptrace/droptrace/resolve/diagnose"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // Text prints drops for people. The rules of its wording:
@@ -46,7 +45,7 @@ type whyKey struct {
 	text           string // of a cause that is not the service's alone
 }
 
-func whyKeyOf(rule ruleKey, d *resolve.Drop, code string) whyKey {
+func whyKeyOf(rule ruleKey, d *drop.Drop, code string) whyKey {
 	k := whyKey{rule: rule, code: code, protocol: d.Packet.Protocol}
 	if p := d.Packet.DestinationPort; p != nil {
 		k.service = *p
@@ -54,7 +53,7 @@ func whyKeyOf(rule ruleKey, d *resolve.Drop, code string) whyKey {
 		k.service = uint16(*icmp)
 	}
 	switch code {
-	case diagnose.NoRoute, diagnose.NotLocal, diagnose.RouteRefuses, diagnose.NeighbourSilent, diagnose.TooBig:
+	case drop.WhyNoRoute, drop.WhyNotLocal, drop.WhyRouteRefuses, drop.WhyNeighbourSilent, drop.WhyTooBig:
 		k.text = d.Packet.Destination.String() // each has its own way
 	}
 	return k
@@ -75,7 +74,7 @@ func (t *told) reset() {
 func (t *Text) SetWidth(columns int) { t.style.Width = columns }
 
 // Drop prints one drop as a block of lines.
-func (t *Text) Drop(d *resolve.Drop) error {
+func (t *Text) Drop(d *drop.Drop) error {
 	if len(t.told.rules)+len(t.told.facts)+len(t.told.why) > maxTold {
 		t.told.reset()
 	}
@@ -170,7 +169,7 @@ func (t *Text) spill() error {
 }
 
 // flow prints the first line of a block.
-func (t *Text) flow(d *resolve.Drop) {
+func (t *Text) flow(d *drop.Drop) {
 	b := make([]byte, 0, 256)
 	b = d.Time.In(t.zone).AppendFormat(b, "15:04:05.000000")
 	n := len(b)
@@ -182,12 +181,12 @@ func (t *Text) flow(d *resolve.Drop) {
 
 // verdict prints the line of facts, or names a rule that was told before with
 // the very same facts. It reports whether they are new.
-func (t *Text) verdict(d *resolve.Drop) (fresh bool) {
+func (t *Text) verdict(d *drop.Drop) (fresh bool) {
 	label, color := t.style.verdictLabel(d)
 	text, weight := t.style.facts(d), plainText
 	fresh = !t.told.facts[text]
 	t.told.facts[text] = true
-	if d.Rule != nil && d.Attribution.Certainty == resolve.Certain && !fresh {
+	if d.Rule != nil && d.Attribution.Certainty == drop.Certain && !fresh {
 		text, weight = t.style.same(d.Rule), dim
 	}
 	t.labelled(label, color, text, weight)
@@ -207,7 +206,7 @@ func (t *Text) body(text string) {
 }
 
 // same names a rule that was told in full.
-func (s Style) same(r *resolve.Rule) string {
+func (s Style) same(r *drop.Rule) string {
 	what := "same rule ("
 	if isPolicy(r) {
 		what = "same policy ("
@@ -216,15 +215,15 @@ func (s Style) same(r *resolve.Rule) string {
 }
 
 // short names what dropped d in a few words.
-func (s Style) short(d *resolve.Drop) string {
+func (s Style) short(d *drop.Drop) string {
 	switch {
-	case d.Rule != nil && d.Attribution.Certainty == resolve.Certain:
+	case d.Rule != nil && d.Attribution.Certainty == drop.Certain:
 		return chainName(d.Rule, s.ASCII) + " " + place(d.Rule)
 	case d.Cause == "kernel":
 		return Escape(orUnknown(d.Reason), s.ASCII)
 	case d.Cause == "hook":
 		return "hook function " + Escape(orUnknown(d.Function), s.ASCII)
-	case d.Rule != nil && d.Attribution.Certainty == resolve.Probable:
+	case d.Rule != nil && d.Attribution.Certainty == drop.Probable:
 		return s.probably(d.Rule)
 	}
 	return "rule not known"
@@ -232,14 +231,14 @@ func (s Style) short(d *resolve.Drop) string {
 
 // details prints what stands under the verdict: the rule's text, the quoted
 // packet, NAT, why, stack.
-func (t *Text) details(d *resolve.Drop, fresh bool) {
+func (t *Text) details(d *drop.Drop, fresh bool) {
 	s, a := t.style, &d.Attribution
 	key := ruleKeyOf(d)
 	if r := d.Rule; r != nil && d.Cause != "kernel" && len(a.Candidates) < 2 && !t.told.rules[key] {
 		t.ruleText(r)
 		t.told.rules[key] = true
 	}
-	if fresh && d.Cause != "kernel" && a.Certainty == resolve.Probable {
+	if fresh && d.Cause != "kernel" && a.Certainty == drop.Probable {
 		t.doubt(a)
 	}
 	if in := d.Packet.Inner; in != nil && (d.Packet.Protocol == "icmp" || d.Packet.Protocol == "icmpv6") {
@@ -261,7 +260,7 @@ func (t *Text) details(d *resolve.Drop, fresh bool) {
 }
 
 // ruleText prints the rule as its own tool prints it, or why it cannot.
-func (t *Text) ruleText(r *resolve.Rule) {
+func (t *Text) ruleText(r *drop.Rule) {
 	switch {
 	case r.Text != "" && r.Text != "policy "+r.Policy:
 		t.body(Escape(r.Text, t.style.ASCII))
@@ -271,7 +270,7 @@ func (t *Text) ruleText(r *resolve.Rule) {
 }
 
 // doubt says why the answer is not certain, and shows the rules in question.
-func (t *Text) doubt(a *resolve.Attribution) {
+func (t *Text) doubt(a *drop.Attribution) {
 	s := t.style
 	if len(a.Candidates) > 1 {
 		for i := range a.Candidates[:min(len(a.Candidates), maxCandidates)] {
@@ -296,7 +295,7 @@ func (t *Text) doubt(a *resolve.Attribution) {
 
 // whyLines prints a cause and its fix once. The fix is a command to copy: where
 // it is broken, the shell joins it again.
-func (t *Text) whyLines(key whyKey, w resolve.Why) {
+func (t *Text) whyLines(key whyKey, w drop.Why) {
 	if t.told.why[key] {
 		return
 	}

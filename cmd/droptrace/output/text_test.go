@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -106,7 +106,7 @@ func TestEachServiceHasItsWhy(t *testing.T) {
 		d := ruleDrop()
 		d.Packet.Protocol, d.Packet.SourcePort, d.Packet.DestinationPort = "icmpv6", nil, nil
 		d.Packet.ICMPType = &icmp
-		d.Why = []resolve.Why{{Code: "x", Message: fmt.Sprint("type ", icmp)}}
+		d.Why = []drop.Why{{Code: "x", Message: fmt.Sprint("type ", icmp)}}
 		text.Drop(&d)
 	}
 	text.Flush()
@@ -150,7 +150,7 @@ func TestToldIsBounded(t *testing.T) {
 		r := *d.Rule
 		r.Number = i
 		d.Rule = &r
-		d.Why = []resolve.Why{{Code: "x", Message: fmt.Sprint(i)}}
+		d.Why = []drop.Why{{Code: "x", Message: fmt.Sprint(i)}}
 		text.Drop(&d)
 	}
 	if n := len(text.told.rules) + len(text.told.facts) + len(text.told.why); n > maxTold+3 {

@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/symbol"
 )
 
@@ -12,7 +12,7 @@ import (
 const maxCandidates = 4
 
 // verdictLabel is the word that stands before a drop's facts.
-func (s Style) verdictLabel(d *resolve.Drop) (label, color string) {
+func (s Style) verdictLabel(d *drop.Drop) (label, color string) {
 	switch d.Verdict {
 	case "reject":
 		return "reject", yellow
@@ -26,7 +26,7 @@ func (s Style) verdictLabel(d *resolve.Drop) (label, color string) {
 
 // facts joins what is known of the place: hook and interfaces, the rule or the
 // kernel's reason, conntrack state, and what else is unusual.
-func (s Style) facts(d *resolve.Drop) string {
+func (s Style) facts(d *drop.Drop) string {
 	f := make([]string, 0, 8)
 	add := func(fact string) {
 		if fact != "" {
@@ -68,7 +68,7 @@ func orUnknown(s string) string {
 }
 
 // hook is where in the packet's path: "forward docker0 → eth0".
-func (s Style) hook(d *resolve.Drop) string {
+func (s Style) hook(d *drop.Drop) string {
 	name := Escape(d.Hook, s.ASCII)
 	if name == "" && d.Cause == "kernel" {
 		name = "kernel"
@@ -91,7 +91,7 @@ func (s Style) hook(d *resolve.Drop) string {
 }
 
 // device falls back on the index: an interface may be gone before it was named.
-func (s Style) device(i *resolve.Interface) string {
+func (s Style) device(i *drop.Interface) string {
 	if i.Name == "" {
 		return "interface\x00" + strconv.FormatUint(uint64(i.Index), 10)
 	}
@@ -100,38 +100,38 @@ func (s Style) device(i *resolve.Interface) string {
 
 // kernel tells a drop with no netfilter in it: the reason's name, to search for,
 // the place, and the reason in words.
-func (s Style) kernel(d *resolve.Drop) string {
+func (s Style) kernel(d *drop.Drop) string {
 	where := strings.TrimSpace(Escape(d.Reason, s.ASCII) + " " + Escape(d.Location, s.ASCII))
 	if text := explain(d); text != "" {
 		where += s.sep() + text
 	}
-	if a := d.Attribution; a.Note != "" && a.Certainty != resolve.Certain {
+	if a := d.Attribution; a.Note != "" && a.Certainty != drop.Certain {
 		where += s.sep() + "cause not known: " + Escape(a.Note, s.ASCII)
 	}
 	return where
 }
 
 // explain is the kernel's reason, and its place, in words.
-func explain(d *resolve.Drop) string {
+func explain(d *drop.Drop) string {
 	function, _, _ := strings.Cut(d.Location, "+")
 	return symbol.Explain(function, d.Reason)
 }
 
 // attributed names the rule, and never so that a guess reads like a fact.
-func (s Style) attributed(d *resolve.Drop) string {
+func (s Style) attributed(d *drop.Drop) string {
 	a := &d.Attribution
 	switch {
-	case a.Certainty == resolve.Certain && d.Rule != nil:
+	case a.Certainty == drop.Certain && d.Rule != nil:
 		return s.ruleAt(d.Rule)
-	case a.Certainty == resolve.Certain:
+	case a.Certainty == drop.Certain:
 		return ""
-	case a.Certainty == resolve.Probable && a.Method == "conntrack":
+	case a.Certainty == drop.Probable && a.Method == "conntrack":
 		return "probably"
 	case len(a.Candidates) > 1:
 		return s.candidates(a.Candidates)
-	case a.Certainty == resolve.Probable && d.Rule != nil:
+	case a.Certainty == drop.Probable && d.Rule != nil:
 		return s.probably(d.Rule)
-	case a.Certainty == resolve.Probable && len(a.Candidates) == 1:
+	case a.Certainty == drop.Probable && len(a.Candidates) == 1:
 		return s.probably(&a.Candidates[0])
 	}
 	text := "rule not known"
@@ -150,16 +150,16 @@ func (s Style) attributed(d *resolve.Drop) string {
 	return text
 }
 
-func (s Style) ruleAt(r *resolve.Rule) string {
+func (s Style) ruleAt(r *drop.Rule) string {
 	return chainName(r, s.ASCII) + " " + place(r) + s.from(r)
 }
 
-func (s Style) probably(r *resolve.Rule) string {
+func (s Style) probably(r *drop.Rule) string {
 	return chainName(r, s.ASCII) + " probably\x00" + place(r) + s.from(r)
 }
 
 // from names the base chain by which the packet came to a user-defined one.
-func (s Style) from(r *resolve.Rule) string {
+func (s Style) from(r *drop.Rule) string {
 	if r.BaseChain == "" || r.BaseChain == r.Chain {
 		return ""
 	}
@@ -167,7 +167,7 @@ func (s Style) from(r *resolve.Rule) string {
 }
 
 // candidates reads "one of rules 3, 7" where they stand in one chain.
-func (s Style) candidates(rules []resolve.Rule) string {
+func (s Style) candidates(rules []drop.Rule) string {
 	oneChain := true
 	for i := range rules {
 		r, first := &rules[i], &rules[0]
@@ -187,7 +187,7 @@ func (s Style) candidates(rules []resolve.Rule) string {
 }
 
 // conntrack is nothing where there was no entry: that is not the same as invalid.
-func (s Style) conntrack(c *resolve.Conntrack) string {
+func (s Style) conntrack(c *drop.Conntrack) string {
 	if c == nil {
 		return ""
 	}
@@ -212,7 +212,7 @@ func (s Style) conntrack(c *resolve.Conntrack) string {
 
 // nat tells both tuples where they are not each other's mirror: the addresses
 // that the sender and the rule speak of differ.
-func (s Style) nat(c *resolve.Conntrack) string {
+func (s Style) nat(c *drop.Conntrack) string {
 	if c == nil || len(c.NAT) == 0 || c.Original == nil || c.Reply == nil {
 		return ""
 	}
@@ -221,7 +221,7 @@ func (s Style) nat(c *resolve.Conntrack) string {
 }
 
 // tuple writes a conntrack tuple as a flow.
-func tuple(t *resolve.Tuple) string {
+func tuple(t *drop.Tuple) string {
 	var sport, dport *uint16
 	if t.SourcePort != 0 || t.DestinationPort != 0 {
 		sport, dport = &t.SourcePort, &t.DestinationPort

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // BenchmarkWrite records a flood of many flows by one rule to /dev/null: what the
@@ -74,7 +74,7 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-func flood(n int) (drops []*resolve.Drop, captures []*resolve.Capture) {
+func flood(n int) (drops []*drop.Drop, captures []*drop.Capture) {
 	for i := range n {
 		d, c := udpDrop(i)
 		drops, captures = append(drops, d), append(captures, c)

@@ -7,21 +7,21 @@ import (
 	"strings"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // decoder turns the blocks of a recording back into drops.
 type decoder struct {
 	known      bool // a section of droptrace's was begun
 	interfaces []capturedAt
-	verdicts   map[uint32]*resolve.Drop
+	verdicts   map[uint32]*drop.Drop
 	started    time.Time
 	ending     *ending
 }
 
 // capturedAt is what an interface block says.
 type capturedAt struct {
-	link   resolve.LinkType
+	link   drop.LinkType
 	device string
 	name   string
 }
@@ -40,7 +40,7 @@ func (d *decoder) section(b []byte) error {
 	if len(b) < fixed {
 		return errBlock
 	}
-	*d = decoder{verdicts: make(map[uint32]*resolve.Drop), started: d.started}
+	*d = decoder{verdicts: make(map[uint32]*drop.Drop), started: d.started}
 	app, comment := "", ""
 	for o := (options{b: b[fixed:]}); o.next(); {
 		switch o.code {
@@ -70,7 +70,7 @@ func (d *decoder) device(b []byte) error {
 	if len(b) < fixed || len(d.interfaces) == maxInterfaces {
 		return errBlock
 	}
-	at := capturedAt{link: resolve.LinkType(order.Uint16(b))}
+	at := capturedAt{link: drop.LinkType(order.Uint16(b))}
 	for o := (options{b: b[fixed:]}); o.next(); {
 		if o.code == optName {
 			at.name = string(o.value)
@@ -89,7 +89,7 @@ func (d *decoder) verdict(b []byte) error {
 	if number >= maxVerdicts {
 		return errBlock
 	}
-	var v resolve.Drop
+	var v drop.Drop
 	text := strings.TrimRight(string(b[4:]), "\x00")
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
 		return fmt.Errorf("a verdict is damaged: %w", err)
@@ -112,7 +112,7 @@ func (d *decoder) packet(b []byte, r *Record) error {
 	}
 	in := &d.interfaces[device]
 	c := &r.Capture
-	*c = resolve.Capture{Link: in.link, Original: int(original), Data: b[fixed : fixed+captured]}
+	*c = drop.Capture{Link: in.link, Original: int(original), Data: b[fixed : fixed+captured]}
 	c.Device.Name = in.device
 	r.Lost, r.Comment = 0, r.Comment[:0]
 	var record []byte
@@ -122,7 +122,7 @@ func (d *decoder) packet(b []byte, r *Record) error {
 			r.Comment = append(r.Comment, o.value...)
 		case o.code == optFlags && len(o.value) == 4:
 			flags := order.Uint32(o.value)
-			c.Direction, c.Reception = resolve.Direction(flags&3), resolve.Reception(flags>>2&7)
+			c.Direction, c.Reception = drop.Direction(flags&3), drop.Reception(flags>>2&7)
 		case o.code == optDrops && len(o.value) == 8:
 			r.Lost = order.Uint64(o.value)
 		case o.code == optRecord:
@@ -156,7 +156,7 @@ func (d *decoder) drop(record []byte, at time.Time, r *Record) error {
 	}
 	if v.packet == nil {
 		etherType, b := network(c.Link, c.Data, c.Tagged)
-		out.Packet = resolve.ReadPacket(etherType, b[:min(len(b), v.parsed)])
+		out.Packet = drop.ReadPacket(etherType, b[:min(len(b), v.parsed)])
 	}
 	if err := v.apply(&out); err != nil {
 		return err

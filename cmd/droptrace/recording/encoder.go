@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // Encoder turns drops into the blocks of one file. It keeps what the file was
@@ -27,8 +27,8 @@ type Encoder struct {
 // interfaceKey is what has an interface block of its own.
 type interfaceKey struct {
 	netns  uint32
-	link   resolve.LinkType
-	device resolve.Interface
+	link   drop.LinkType
+	device drop.Interface
 }
 
 // Begin appends the section header. Drops from now on will follow.
@@ -51,10 +51,10 @@ func (e *Encoder) Begin(dst []byte, now time.Time) []byte {
 // Drop appends a packet, before it what the file was not told yet of its
 // interface and verdict. lost is how many drops were lost since the one before. c
 // may be nil where the bytes are not known.
-func (e *Encoder) Drop(dst []byte, d *resolve.Drop, c *resolve.Capture, lost uint64) ([]byte, error) {
-	var none resolve.Capture
+func (e *Encoder) Drop(dst []byte, d *drop.Drop, c *drop.Capture, lost uint64) ([]byte, error) {
+	var none drop.Capture
 	if c == nil {
-		none.Link = resolve.LinkRaw
+		none.Link = drop.LinkRaw
 		c = &none
 	}
 	var number uint32
@@ -73,7 +73,7 @@ func (e *Encoder) Drop(dst []byte, d *resolve.Drop, c *resolve.Capture, lost uin
 	return e.packet(dst, d, c, number, v, lost)
 }
 
-func (e *Encoder) packet(dst []byte, d *resolve.Drop, c *resolve.Capture, device uint32, v *verdict, lost uint64) ([]byte, error) {
+func (e *Encoder) packet(dst []byte, d *drop.Drop, c *drop.Capture, device uint32, v *verdict, lost uint64) ([]byte, error) {
 	var packet []byte
 	if etherType, b := network(c.Link, c.Data, c.Tagged); !enough(etherType, b, c.Parsed) {
 		var err error
@@ -106,7 +106,7 @@ func (e *Encoder) packet(dst []byte, d *resolve.Drop, c *resolve.Capture, device
 
 // appendComment adds the tuples to the verdict where they say more than the
 // packet.
-func appendComment(dst []byte, comment string, d *resolve.Drop) []byte {
+func appendComment(dst []byte, comment string, d *drop.Drop) []byte {
 	if d.Conntrack == nil || len(d.Conntrack.NAT) == 0 {
 		return appendOption(dst, optComment, comment)
 	}
@@ -114,7 +114,7 @@ func appendComment(dst []byte, comment string, d *resolve.Drop) []byte {
 }
 
 // device returns the number of the interface block, appended where it is new.
-func (e *Encoder) device(dst []byte, d *resolve.Drop, c *resolve.Capture) ([]byte, uint32) {
+func (e *Encoder) device(dst []byte, d *drop.Drop, c *drop.Capture) ([]byte, uint32) {
 	key := interfaceKey{netns: d.Netns.Inode, link: c.Link, device: c.Device}
 	if n, ok := e.interfaces[key]; ok {
 		return dst, n
@@ -133,7 +133,7 @@ func (e *Encoder) device(dst []byte, d *resolve.Drop, c *resolve.Capture) ([]byt
 
 // interfaceName puts the namespace before the interface, whose name can hold no
 // colon (dev_valid_name). Our own namespace goes without saying.
-func interfaceName(n *resolve.Netns, device string) string {
+func interfaceName(n *drop.Netns, device string) string {
 	if device == "" {
 		device = "none"
 	}
@@ -148,7 +148,7 @@ func interfaceName(n *resolve.Netns, device string) string {
 	return output.Escape(strconv.FormatUint(uint64(n.Inode), 10)+":"+device, false)
 }
 
-func interfaceAbout(n *resolve.Netns, index uint32) string {
+func interfaceAbout(n *drop.Netns, index uint32) string {
 	return "interface " + strconv.FormatUint(uint64(index), 10) +
 		", network namespace " + strconv.FormatUint(uint64(n.Inode), 10)
 }
@@ -194,18 +194,18 @@ func enough(etherType uint16, b []byte, parsed int) bool {
 
 // network finds the network header behind the link-layer header that Capture
 // gives; tagged skips a tag as well. Other tags are left to package packet.
-func network(link resolve.LinkType, data []byte, tagged bool) (etherType uint16, b []byte) {
+func network(link drop.LinkType, data []byte, tagged bool) (etherType uint16, b []byte) {
 	const macs, ethernet, cooked, tag = 12, 14, 16, 4
 	switch {
-	case link == resolve.LinkEthernet && tagged && len(data) >= ethernet+tag:
+	case link == drop.LinkEthernet && tagged && len(data) >= ethernet+tag:
 		return binary.BigEndian.Uint16(data[macs+tag:]), data[ethernet+tag:]
-	case link == resolve.LinkEthernet && !tagged && len(data) >= ethernet:
+	case link == drop.LinkEthernet && !tagged && len(data) >= ethernet:
 		return binary.BigEndian.Uint16(data[macs:]), data[ethernet:]
-	case link == resolve.LinkCooked && len(data) >= cooked:
+	case link == drop.LinkCooked && len(data) >= cooked:
 		return binary.BigEndian.Uint16(data[cooked-2:]), data[cooked:]
-	case link == resolve.LinkRaw && len(data) > 0 && data[0]>>4 == 4:
+	case link == drop.LinkRaw && len(data) > 0 && data[0]>>4 == 4:
 		return 0x0800, data
-	case link == resolve.LinkRaw && len(data) > 0 && data[0]>>4 == 6:
+	case link == drop.LinkRaw && len(data) > 0 && data[0]>>4 == 6:
 		return 0x86dd, data
 	}
 	return 0, nil

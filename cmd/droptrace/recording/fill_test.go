@@ -5,7 +5,7 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 var sampleTime = time.Date(2026, 11, 22, 18, 44, 2, 117835123, time.UTC)
@@ -50,8 +50,8 @@ func fill(v reflect.Value, n *int, depth int) {
 	}
 }
 
-func filledDrop() *resolve.Drop {
-	d := new(resolve.Drop)
+func filledDrop() *drop.Drop {
+	d := new(drop.Drop)
 	n := 0
 	fill(reflect.ValueOf(d).Elem(), &n, 3)
 	d.Conntrack.Reply.Protocol = d.Conntrack.Original.Protocol
@@ -70,34 +70,34 @@ func udp(id uint16, sport, dport uint16, payload string) []byte {
 }
 
 // udpDrop is a drop of udp's with what belongs to it.
-func udpDrop(i int) (*resolve.Drop, *resolve.Capture) {
+func udpDrop(i int) (*drop.Drop, *drop.Capture) {
 	b := udp(uint16(i), uint16(40000+i%1000), 80, "payload")
-	d := &resolve.Drop{
-		Type: "drop", Schema: resolve.Schema, Time: sampleTime.Add(time.Duration(i) * 1001).Local(),
-		Packet: resolve.ReadPacket(0x0800, b),
-		Netns:  resolve.Netns{Inode: 4026532000, Name: "web"},
-		Hook:   "input", In: &resolve.Interface{Index: 2, Name: "eth0"},
+	d := &drop.Drop{
+		Type: "drop", Schema: drop.Schema, Time: sampleTime.Add(time.Duration(i) * 1001).Local(),
+		Packet: drop.ReadPacket(0x0800, b),
+		Netns:  drop.Netns{Inode: 4026532000, Name: "web"},
+		Hook:   "input", In: &drop.Interface{Index: 2, Name: "eth0"},
 		Verdict: "drop", Cause: "rule", Reason: "NETFILTER_DROP", Location: "nft_do_chain+0x3e8",
-		Rule: &resolve.Rule{
+		Rule: &drop.Rule{
 			Engine: "iptables-nft", Family: "ip", Table: "filter", BaseChain: "INPUT", Chain: "INPUT",
 			Priority: new(int32), Handle: 12, Number: 7, Text: "-A INPUT -p udp -m udp --dport 80 -j DROP",
 		},
-		Attribution: resolve.Attribution{Certainty: resolve.Certain, Method: "nft-frame"},
-		Conntrack: &resolve.Conntrack{
+		Attribution: drop.Attribution{Certainty: drop.Certain, Method: "nft-frame"},
+		Conntrack: &drop.Conntrack{
 			State: "new", Dir: "original", Status: []string{"confirmed"}, Timeout: new(30),
-			Original: &resolve.Tuple{
+			Original: &drop.Tuple{
 				Source: netip.AddrFrom4([4]byte{10, 0, 0, 1}), SourcePort: uint16(40000 + i%1000),
 				Destination: netip.AddrFrom4([4]byte{10, 0, 0, 2}), DestinationPort: 80, Protocol: "udp",
 			},
-			Reply: &resolve.Tuple{
+			Reply: &drop.Tuple{
 				Source: netip.AddrFrom4([4]byte{10, 0, 0, 2}), SourcePort: 80,
 				Destination: netip.AddrFrom4([4]byte{10, 0, 0, 1}), DestinationPort: uint16(40000 + i%1000), Protocol: "udp",
 			},
 		},
 	}
 	link := append([]byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0}, b...)
-	return d, &resolve.Capture{
-		Link: resolve.LinkEthernet, Data: link, Original: len(link), Parsed: len(b),
-		Device: resolve.Interface{Index: 2, Name: "eth0"}, Direction: resolve.Inbound, Reception: resolve.Unicast,
+	return d, &drop.Capture{
+		Link: drop.LinkEthernet, Data: link, Original: len(link), Parsed: len(b),
+		Device: drop.Interface{Index: 2, Name: "eth0"}, Direction: drop.Inbound, Reception: drop.Unicast,
 	}
 }

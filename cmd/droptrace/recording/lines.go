@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // lines reads what --output json has written.
@@ -23,7 +23,7 @@ const maxLine = 4 << 20
 
 // read reads lines up to the next drop.
 func (l *lines) read(r *Reader, rec *Record) error {
-	rec.Lost, rec.Capture, rec.Comment = 0, resolve.Capture{}, rec.Comment[:0]
+	rec.Lost, rec.Capture, rec.Comment = 0, drop.Capture{}, rec.Comment[:0]
 	for {
 		line, whole, err := l.next()
 		if err != nil {
@@ -44,14 +44,14 @@ func (l *lines) read(r *Reader, rec *Record) error {
 			return fmt.Errorf("line %d: %w", l.number, err)
 		}
 		switch {
-		case head.Schema > resolve.Schema:
+		case head.Schema > drop.Schema:
 			return fmt.Errorf("line %d: it was written by a newer droptrace", l.number)
 		case head.Type == "loss":
 			rec.Lost += head.Lost
 		case head.Type == "folded":
 			r.Folded += head.Count
 		case head.Type == "drop":
-			rec.Drop = new(resolve.Drop)
+			rec.Drop = new(drop.Drop)
 			if err := json.Unmarshal(line, rec.Drop); err != nil {
 				return fmt.Errorf("line %d: %w", l.number, err)
 			}

@@ -8,15 +8,15 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // Record is one drop of a recording.
 type Record struct {
-	Drop *resolve.Drop
+	Drop *drop.Drop
 	// Capture holds the packet's bytes, none where the recording is JSON. They
 	// are valid until the next Read.
-	Capture resolve.Capture
+	Capture drop.Capture
 	Lost    uint64 // drops lost before this one and after the one before
 	Comment []byte // as other programs show it; none where the recording is JSON
 }

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"net/netip"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // recordFlag tells which parts an option 0x8d71 has; they stand in this order.
@@ -40,14 +40,14 @@ type varying struct {
 	repeats  uint64
 	timeout  int
 	ctMark   uint32
-	original resolve.Tuple
-	reply    resolve.Tuple
+	original drop.Tuple
+	reply    drop.Tuple
 }
 
 var errRecord = errors.New("the private part of a packet is damaged")
 
 // appendRecord appends the value of an option 0x8d71.
-func appendRecord(dst []byte, verdict int, d *resolve.Drop, c *resolve.Capture, packet []byte) []byte {
+func appendRecord(dst []byte, verdict int, d *drop.Drop, c *drop.Capture, packet []byte) []byte {
 	flags := recordFlags(d)
 	if c.Tagged {
 		flags |= taggedBytes
@@ -80,7 +80,7 @@ func appendRecord(dst []byte, verdict int, d *resolve.Drop, c *resolve.Capture, 
 	return appendConntrack(dst, flags, d.Conntrack)
 }
 
-func recordFlags(d *resolve.Drop) (f recordFlag) {
+func recordFlags(d *drop.Drop) (f recordFlag) {
 	set := func(flag recordFlag, on bool) {
 		if on {
 			f |= flag
@@ -101,7 +101,7 @@ func recordFlags(d *resolve.Drop) (f recordFlag) {
 	return f
 }
 
-func appendConntrack(dst []byte, flags recordFlag, c *resolve.Conntrack) []byte {
+func appendConntrack(dst []byte, flags recordFlag, c *drop.Conntrack) []byte {
 	if flags&hasTimeout != 0 {
 		dst = binary.AppendUvarint(dst, uint64(*c.Timeout))
 	}
@@ -119,14 +119,14 @@ func appendConntrack(dst []byte, flags recordFlag, c *resolve.Conntrack) []byte 
 
 // mirrors reports whether nothing is translated between two tuples, so that one
 // tells the other. ICMP's differ in their types.
-func mirrors(a, b *resolve.Tuple) bool {
+func mirrors(a, b *drop.Tuple) bool {
 	return a.Source == b.Destination && a.Destination == b.Source &&
 		a.SourcePort == b.DestinationPort && a.DestinationPort == b.SourcePort &&
 		a.ICMPID == nil && b.ICMPID == nil && a.ICMPType == nil && b.ICMPType == nil &&
 		a.ICMPCode == nil && b.ICMPCode == nil && a.Protocol == b.Protocol
 }
 
-func mirrored(t resolve.Tuple) resolve.Tuple {
+func mirrored(t drop.Tuple) drop.Tuple {
 	t.Source, t.Destination = t.Destination, t.Source
 	t.SourcePort, t.DestinationPort = t.DestinationPort, t.SourcePort
 	return t
@@ -135,7 +135,7 @@ func mirrored(t resolve.Tuple) resolve.Tuple {
 // appendTuple writes a byte of what follows (4 or 6, with 0x10 for ICMP's
 // numbers), addresses, ports, and ICMP's type, code and id. The protocol is part
 // of the verdict.
-func appendTuple(dst []byte, t *resolve.Tuple) []byte {
+func appendTuple(dst []byte, t *drop.Tuple) []byte {
 	kind, at := byte(4), len(dst)
 	dst = append(dst, 0)
 	if t.Source.Is4() && t.Destination.Is4() {
@@ -193,7 +193,7 @@ func (c *cursor) uint16() uint16 {
 	return binary.BigEndian.Uint16(b)
 }
 
-func (c *cursor) tuple() (t resolve.Tuple) {
+func (c *cursor) tuple() (t drop.Tuple) {
 	kind := c.bytes(1)
 	if c.bad {
 		return t
@@ -256,7 +256,7 @@ func readRecord(b []byte) (v varying, err error) {
 }
 
 // apply completes a copy of a verdict.
-func (v *varying) apply(d *resolve.Drop) error {
+func (v *varying) apply(d *drop.Drop) error {
 	if v.packet != nil {
 		if err := json.Unmarshal(v.packet, &d.Packet); err != nil {
 			return errRecord
@@ -288,7 +288,7 @@ func (v *varying) apply(d *resolve.Drop) error {
 }
 
 // tuple puts the protocol of the shape beside the numbers.
-func (v *varying) tuple(flag recordFlag, t resolve.Tuple, shape *resolve.Tuple) *resolve.Tuple {
+func (v *varying) tuple(flag recordFlag, t drop.Tuple, shape *drop.Tuple) *drop.Tuple {
 	if v.flags&flag == 0 {
 		return nil
 	}

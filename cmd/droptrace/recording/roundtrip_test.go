@@ -12,10 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
-func same(t *testing.T, want, got *resolve.Drop) {
+func same(t *testing.T, want, got *drop.Drop) {
 	t.Helper()
 	diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}))
 	if diff != "" {
@@ -24,7 +24,7 @@ func same(t *testing.T, want, got *resolve.Drop) {
 }
 
 // oneDrop writes and reads a single drop.
-func oneDrop(t *testing.T, d *resolve.Drop, c *resolve.Capture) Record {
+func oneDrop(t *testing.T, d *drop.Drop, c *drop.Capture) Record {
 	t.Helper()
 	var e Encoder
 	b, err := e.Drop(e.Begin(nil, sampleTime), d, c, 3)
@@ -54,9 +54,9 @@ func TestEveryFieldComesBack(t *testing.T) {
 	if rec.Lost != 3 {
 		t.Errorf("%d lost, want 3", rec.Lost)
 	}
-	same(t, new(resolve.Drop), func() *resolve.Drop {
-		got := oneDrop(t, &resolve.Drop{}, nil).Drop
-		got.Time = resolve.Drop{}.Time // there is no time but a number
+	same(t, new(drop.Drop), func() *drop.Drop {
+		got := oneDrop(t, &drop.Drop{}, nil).Drop
+		got.Time = drop.Drop{}.Time // there is no time but a number
 		return got
 	}())
 }
@@ -89,7 +89,7 @@ func TestPacketComesBackWithoutItsBytes(t *testing.T) {
 
 func TestTuplesComeBack(t *testing.T) {
 	six := func(s string) netip.Addr { return netip.MustParseAddr(s) }
-	for name, tuple := range map[string]resolve.Tuple{
+	for name, tuple := range map[string]drop.Tuple{
 		"v6":   {Source: six("2001:db8::1"), Destination: six("2001:db8::2"), SourcePort: 1, DestinationPort: 2, Protocol: "tcp"},
 		"icmp": {Source: six("10.0.0.1"), Destination: six("10.0.0.2"), Protocol: "icmp", ICMPID: new(uint16(0)), ICMPType: new(uint8(8)), ICMPCode: new(uint8(0))},
 		"none": {Protocol: "udp"},
@@ -110,7 +110,7 @@ func TestVerdictsAreNotMixedUp(t *testing.T) {
 	var e Encoder
 	var err error
 	b := e.Begin(nil, sampleTime)
-	want := func(i int) *resolve.Drop {
+	want := func(i int) *drop.Drop {
 		d, _ := udpDrop(i)
 		r := *d.Rule
 		r.Handle = uint64(i % (maxVerdicts + 50))
@@ -154,22 +154,22 @@ func TestSameVerdictComparesEveryField(t *testing.T) {
 		"Conntrack.Mark": true, "Conntrack.Timeout": true,
 		"Conntrack.Original": true, "Conntrack.Reply": true,
 	}
-	var walk func(path string, typ reflect.Type, at func(*resolve.Drop) reflect.Value)
-	walk = func(path string, typ reflect.Type, at func(*resolve.Drop) reflect.Value) {
+	var walk func(path string, typ reflect.Type, at func(*drop.Drop) reflect.Value)
+	walk = func(path string, typ reflect.Type, at func(*drop.Drop) reflect.Value) {
 		for i := range typ.NumField() {
 			f := typ.Field(i)
 			name := path + f.Name
 			if apart[name] {
 				continue
 			}
-			field := func(d *resolve.Drop) reflect.Value { return at(d).Field(i) }
+			field := func(d *drop.Drop) reflect.Value { return at(d).Field(i) }
 			if f.Type.Kind() == reflect.Struct {
 				walk(name+".", f.Type, field)
 				continue
 			}
 			whole := name == "Conntrack.Failure" // compared as one
 			if !whole && f.Type.Kind() == reflect.Pointer && f.Type.Elem().Kind() == reflect.Struct {
-				walk(name+".", f.Type.Elem(), func(d *resolve.Drop) reflect.Value { return field(d).Elem() })
+				walk(name+".", f.Type.Elem(), func(d *drop.Drop) reflect.Value { return field(d).Elem() })
 			}
 			a, b := filledDrop(), filledDrop()
 			if !sameVerdict(a, b) {
@@ -181,5 +181,5 @@ func TestSameVerdictComparesEveryField(t *testing.T) {
 			}
 		}
 	}
-	walk("", reflect.TypeFor[resolve.Drop](), func(d *resolve.Drop) reflect.Value { return reflect.ValueOf(d).Elem() })
+	walk("", reflect.TypeFor[drop.Drop](), func(d *drop.Drop) reflect.Value { return reflect.ValueOf(d).Elem() })
 }

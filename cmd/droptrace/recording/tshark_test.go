@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // wireshark runs one of Wireshark's programs, the readers that recordings are for.
@@ -28,7 +28,7 @@ func wireshark(t *testing.T, name string, args ...string) string {
 }
 
 // record writes drops to a file of its own.
-func record(t *testing.T, o Options, drops ...func() (*resolve.Drop, *resolve.Capture)) string {
+func record(t *testing.T, o Options, drops ...func() (*drop.Drop, *drop.Capture)) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "drops.pcapng")
 	w, err := Create(name, o)
@@ -47,24 +47,24 @@ func record(t *testing.T, o Options, drops ...func() (*resolve.Drop, *resolve.Ca
 }
 
 // otherDrops are of other link types, interfaces and namespaces.
-func ipv6Drop() (*resolve.Drop, *resolve.Capture) {
+func ipv6Drop() (*drop.Drop, *drop.Capture) {
 	d, _ := udpDrop(3)
 	b := append([]byte{0x60, 0, 0, 0, 0, 8, 17, 64}, make([]byte, 40)...)
 	b[23], b[39], b[45] = 1, 2, 8
-	d.Packet = resolve.ReadPacket(0x86dd, b)
-	d.Netns = resolve.Netns{Inode: 4026532111, PID: 7, Command: "ngi:nx"}
-	d.Hook, d.In, d.Out = "output", nil, &resolve.Interface{Index: 9, Name: "tun0"}
-	return d, &resolve.Capture{
-		Link: resolve.LinkRaw, Data: b, Original: 1500, Parsed: len(b), Direction: resolve.Outbound,
-		Device: resolve.Interface{Index: 9, Name: "tun0"},
+	d.Packet = drop.ReadPacket(0x86dd, b)
+	d.Netns = drop.Netns{Inode: 4026532111, PID: 7, Command: "ngi:nx"}
+	d.Hook, d.In, d.Out = "output", nil, &drop.Interface{Index: 9, Name: "tun0"}
+	return d, &drop.Capture{
+		Link: drop.LinkRaw, Data: b, Original: 1500, Parsed: len(b), Direction: drop.Outbound,
+		Device: drop.Interface{Index: 9, Name: "tun0"},
 	}
 }
 
 func TestWiresharkReadsWhatWasRecorded(t *testing.T) {
-	first := func() (*resolve.Drop, *resolve.Capture) { return udpDrop(1) }
-	own := func() (*resolve.Drop, *resolve.Capture) {
+	first := func() (*drop.Drop, *drop.Capture) { return udpDrop(1) }
+	own := func() (*drop.Drop, *drop.Capture) {
 		d, c := udpDrop(2)
-		d.Netns = resolve.Netns{Inode: 4026531840, Own: true}
+		d.Netns = drop.Netns{Inode: 4026531840, Own: true}
 		d.Rule.Text = "comment \"\x1b[31mred\" drop"
 		d.Conntrack.NAT = []string{"dnat"}
 		return d, c

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 const (
@@ -21,7 +21,7 @@ const (
 // verdict is what many drops have in common, told once in a file.
 type verdict struct {
 	number  int
-	drop    *resolve.Drop // the first of them
+	drop    *drop.Drop // the first of them
 	comment string
 }
 
@@ -33,7 +33,7 @@ type verdicts struct {
 }
 
 // find returns d's verdict, and its JSON where it is new to the file.
-func (t *verdicts) find(d *resolve.Drop) (v *verdict, encoded []byte, err error) {
+func (t *verdicts) find(d *drop.Drop) (v *verdict, encoded []byte, err error) {
 	slot := &t.recent[slotOf(d)]
 	if *slot != nil && sameVerdict((*slot).drop, d) {
 		return *slot, nil, nil
@@ -62,7 +62,7 @@ func (t *verdicts) find(d *resolve.Drop) (v *verdict, encoded []byte, err error)
 }
 
 // slotOf spreads drops cheaply; what shares a slot is only found less fast.
-func slotOf(d *resolve.Drop) uint32 {
+func slotOf(d *drop.Drop) uint32 {
 	h := d.Netns.Inode*31 + uint32(len(d.Hook)) + uint32(len(d.Location))*7 + uint32(len(d.Reason))*13
 	if d.Rule != nil {
 		h = h*31 + uint32(d.Rule.Handle)*5 + uint32(d.Rule.Number) + uint32(len(d.Rule.Chain))*17
@@ -80,10 +80,10 @@ func slotOf(d *resolve.Drop) uint32 {
 }
 
 // commonPart is d without all that record.go keeps for each packet.
-func commonPart(d *resolve.Drop) *resolve.Drop {
+func commonPart(d *drop.Drop) *drop.Drop {
 	c := *d
 	c.Time = time.Time{}
-	c.Packet = resolve.Packet{}
+	c.Packet = drop.Packet{}
 	c.Repeats = 0
 	if d.Conntrack != nil {
 		shape := *d.Conntrack
@@ -95,16 +95,16 @@ func commonPart(d *resolve.Drop) *resolve.Drop {
 }
 
 // shapeOf keeps the protocol of a tuple: the rest are numbers.
-func shapeOf(t *resolve.Tuple) *resolve.Tuple {
+func shapeOf(t *drop.Tuple) *drop.Tuple {
 	if t == nil {
 		return nil
 	}
-	return &resolve.Tuple{Protocol: t.Protocol}
+	return &drop.Tuple{Protocol: t.Protocol}
 }
 
 // sameVerdict reports whether two drops have their common part in common. A test
 // holds it to the fields of the structs.
-func sameVerdict(a, b *resolve.Drop) bool {
+func sameVerdict(a, b *drop.Drop) bool {
 	return a.Type == b.Type && a.Schema == b.Schema && a.Netns == b.Netns &&
 		a.Hook == b.Hook && equal(a.In, b.In) && equal(a.Out, b.Out) &&
 		a.Verdict == b.Verdict && a.Cause == b.Cause && a.Reason == b.Reason &&
@@ -118,7 +118,7 @@ func equal[T comparable](a, b *T) bool {
 	return a == b || a != nil && b != nil && *a == *b
 }
 
-func sameRule(a, b *resolve.Rule) bool {
+func sameRule(a, b *drop.Rule) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
@@ -127,12 +127,12 @@ func sameRule(a, b *resolve.Rule) bool {
 	return x == y && equal(a.Priority, b.Priority)
 }
 
-func sameAttribution(a, b *resolve.Attribution) bool {
+func sameAttribution(a, b *drop.Attribution) bool {
 	return a.Certainty == b.Certainty && a.Method == b.Method && a.Note == b.Note &&
-		slices.EqualFunc(a.Candidates, b.Candidates, func(x, y resolve.Rule) bool { return sameRule(&x, &y) })
+		slices.EqualFunc(a.Candidates, b.Candidates, func(x, y drop.Rule) bool { return sameRule(&x, &y) })
 }
 
-func sameShape(a, b *resolve.Conntrack) bool {
+func sameShape(a, b *drop.Conntrack) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
@@ -141,7 +141,7 @@ func sameShape(a, b *resolve.Conntrack) bool {
 		sameProtocol(a.Original, b.Original) && sameProtocol(a.Reply, b.Reply)
 }
 
-func sameProtocol(a, b *resolve.Tuple) bool {
+func sameProtocol(a, b *drop.Tuple) bool {
 	if a == nil || b == nil {
 		return a == b
 	}

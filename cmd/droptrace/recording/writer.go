@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
-	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // flushEvery bounds how long a drop is kept from whoever reads along.
@@ -90,7 +90,7 @@ func (w *Writer) begin(now time.Time) {
 
 // Write records one drop. c, which may be nil, is used only until it returns. The
 // error is that of an earlier drop's writing, or ErrFiles.
-func (w *Writer) Write(d *resolve.Drop, c *resolve.Capture) error {
+func (w *Writer) Write(d *drop.Drop, c *drop.Capture) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.failed(); err != nil {

@@ -1,5 +1,7 @@
 package table
 
+import "github.com/droptrace/droptrace/resolve/drop"
+
 // CPU is what one CPU counted (struct ip_conntrack_stat). The kernel's counters
 // are 32 bits wide and wrap.
 type CPU struct {
@@ -20,7 +22,7 @@ type CPU struct {
 type Stats []CPU
 
 // add counts what one CPU has.
-func add(c *Counts, d *CPU) {
+func add(c *drop.ConntrackCounts, d *CPU) {
 	c.Insert += uint64(d.Insert)
 	c.InsertFailed += uint64(d.InsertFailed)
 	c.Drop += uint64(d.Drop)
@@ -33,8 +35,8 @@ func add(c *Counts, d *CPU) {
 }
 
 // Sum adds the CPUs up, as conntrack -S shows them one by one.
-func (s Stats) Sum() Counts {
-	var c Counts
+func (s Stats) Sum() drop.ConntrackCounts {
+	var c drop.ConntrackCounts
 	for i := range s {
 		add(&c, &s[i])
 	}
@@ -43,12 +45,12 @@ func (s Stats) Sum() Counts {
 
 // Since returns what was counted after an earlier reading. A counter that wrapped
 // counts on; a CPU that was not there before counts whole.
-func (s Stats) Since(earlier Stats) Counts {
+func (s Stats) Since(earlier Stats) drop.ConntrackCounts {
 	before := make(map[int]*CPU, len(earlier))
 	for i := range earlier {
 		before[earlier[i].ID] = &earlier[i]
 	}
-	var c Counts
+	var c drop.ConntrackCounts
 	for i := range s {
 		d := s[i]
 		if b := before[d.ID]; b != nil {

@@ -1,4 +1,4 @@
-package resolve
+package drop
 
 import (
 	"encoding/binary"

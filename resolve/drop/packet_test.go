@@ -1,4 +1,4 @@
-package resolve
+package drop
 
 import (
 	"encoding/json"
@@ -12,7 +12,7 @@ import (
 func TestTupleOnlyPacketInventsNothing(t *testing.T) {
 	e := &event.Event{Flags: event.TupleOnly, Protocol: 0x0800, HeaderLen: 24}
 	copy(e.Header[:], []byte{0: 0x45, 9: 17, 12: 192, 13: 0, 14: 2, 15: 2, 16: 10, 19: 1, 20: 0x27, 21: 0x10, 23: 53})
-	got, err := json.Marshal(packetOf(e))
+	got, err := json.Marshal(EventPacket(e))
 	if err != nil {
 		t.Fatal(err)
 	}

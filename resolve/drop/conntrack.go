@@ -1,10 +1,10 @@
-package conntrack
+package drop
 
 import "net/netip"
 
 // State is a packet's conntrack state at its drop. What is not known is zero and
 // absent from JSON.
-type State struct {
+type Conntrack struct {
 	State    string   `json:"state"`            // new established related invalid untracked
 	Dir      string   `json:"dir,omitempty"`    // original reply
 	Status   []string `json:"status,omitempty"` // seen_reply assured confirmed snat dnat …
@@ -31,40 +31,40 @@ type Tuple struct {
 }
 
 // Cause is why a packet failed to get its conntrack entry, or lost it.
-type Cause string
+type FailureCause string
 
 const (
-	TableFull           Cause = "table-full"
-	NoMemory            Cause = "no-memory"
-	EarlyDrop           Cause = "early-drop"            // a connection was evicted for another
-	SameFlowRace        Cause = "same-flow-race"        // two packets of one flow at once
-	NATPortCollision    Cause = "nat-port-collision"    // two flows, one translated tuple
-	Clash               Cause = "clash"                 // one of these two
-	ClashResolved       Cause = "clash-resolved"        // nothing was lost
-	ChainTooLong        Cause = "chain-too-long"        // 5.15 and later
-	Dying               Cause = "dying"                 // deleted before it was confirmed
-	Helper              Cause = "helper"                // a helper, or its sequence adjustment
-	NATInterfaceChanged Cause = "nat-interface-changed" // a masqueraded flow got another route
-	TCPReopenRace       Cause = "tcp-reopen-race"
-	Invalid             Cause = "invalid"
-	UnknownCause        Cause = "unknown"
+	CauseTableFull           FailureCause = "table-full"
+	CauseNoMemory            FailureCause = "no-memory"
+	CauseEarlyDrop           FailureCause = "early-drop"            // a connection was evicted for another
+	CauseSameFlowRace        FailureCause = "same-flow-race"        // two packets of one flow at once
+	CauseNATPortCollision    FailureCause = "nat-port-collision"    // two flows, one translated tuple
+	CauseClash               FailureCause = "clash"                 // one of these two
+	CauseClashResolved       FailureCause = "clash-resolved"        // nothing was lost
+	CauseChainTooLong        FailureCause = "chain-too-long"        // 5.15 and later
+	CauseDying               FailureCause = "dying"                 // deleted before it was confirmed
+	CauseHelper              FailureCause = "helper"                // a helper, or its sequence adjustment
+	CauseNATInterfaceChanged FailureCause = "nat-interface-changed" // a masqueraded flow got another route
+	CauseTCPReopenRace       FailureCause = "tcp-reopen-race"
+	CauseInvalid             FailureCause = "invalid"
+	CauseUnknown             FailureCause = "unknown"
 )
 
 // Failure is what is known of one. What is not known is zero and absent from
 // JSON.
 type Failure struct {
-	Cause     Cause  `json:"cause"`
-	Certainty string `json:"certainty"`        // certain probable unknown
-	Reason    string `json:"reason,omitempty"` // of invalid and helper: the kernel's own words
+	Cause     FailureCause `json:"cause"`
+	Certainty string       `json:"certainty"`        // certain probable unknown
+	Reason    string       `json:"reason,omitempty"` // of invalid and helper: the kernel's own words
 	// Other is the entry that was there first, or that was evicted.
-	Other *Entry `json:"other,omitempty"`
-	Table *Table `json:"table,omitempty"` // of a table that is full
-	Pool  *Pool  `json:"pool,omitempty"`  // of a translated port that was taken
-	Note  string `json:"note,omitempty"`  // why it is not certain
+	Other *ConntrackEntry `json:"other,omitempty"`
+	Table *ConntrackTable `json:"table,omitempty"` // of a table that is full
+	Pool  *PortPool       `json:"pool,omitempty"`  // of a translated port that was taken
+	Note  string          `json:"note,omitempty"`  // why it is not certain
 }
 
 // Entry is a conntrack entry that is not the packet's own.
-type Entry struct {
+type ConntrackEntry struct {
 	Status   []string `json:"status,omitempty"`
 	Original *Tuple   `json:"original,omitempty"`
 	Reply    *Tuple   `json:"reply,omitempty"`
@@ -76,7 +76,7 @@ type Entry struct {
 }
 
 // Table says how full a conntrack table is.
-type Table struct {
+type ConntrackTable struct {
 	Count   uint64 `json:"count"`
 	Max     uint64 `json:"max"`
 	Buckets uint64 `json:"buckets,omitempty"`
@@ -86,7 +86,7 @@ type Table struct {
 }
 
 // Pool says which of an address's ports are in use towards a destination.
-type Pool struct {
+type PortPool struct {
 	Address     string `json:"address"`
 	Destination string `json:"destination"` // address:port
 	Protocol    string `json:"protocol"`

@@ -1,4 +1,4 @@
-package resolve
+package drop
 
 import (
 	"github.com/droptrace/droptrace/tracer/filter"

@@ -1,7 +1,7 @@
-package table
+package drop
 
 // Counts are counters summed over CPUs.
-type Counts struct {
+type ConntrackCounts struct {
 	Insert        uint64 `json:"insert"`
 	InsertFailed  uint64 `json:"insert_failed"`
 	Drop          uint64 `json:"drop"`

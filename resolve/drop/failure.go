@@ -1,9 +1,7 @@
-package resolve
+package drop
 
 import (
 	"time"
-
-	"github.com/droptrace/droptrace/resolve/conntrack"
 )
 
 // ConntrackFailure is a packet that failed to get its conntrack entry, or a
@@ -22,9 +20,9 @@ type ConntrackFailure struct {
 	// Lost is whether the packet was; an evicted connection loses none.
 	Lost bool `json:"lost"`
 	// Conntrack is the packet's own entry, the one that lost.
-	Conntrack *Conntrack        `json:"conntrack,omitempty"`
-	Failure   conntrack.Failure `json:"failure"`
-	Why       []Why             `json:"why,omitempty"`
+	Conntrack *Conntrack `json:"conntrack,omitempty"`
+	Failure   Failure    `json:"failure"`
+	Why       []Why      `json:"why,omitempty"`
 	// Repeats counts failures folded into this one, itself not included. They
 	// have its cause, namespace and, unless Mixed, its flow.
 	Repeats uint64 `json:"repeats,omitempty"`

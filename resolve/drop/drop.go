@@ -1,13 +1,13 @@
-// Package resolve turns raw drop records into Drops: names, the rule and its
-// text, interfaces, namespace and conntrack state.
-package resolve
+// Package drop holds what droptrace says of lost packets: the records that are
+// printed, written and read again, and the questions that a record alone answers.
+//
+// It knows nothing of how a drop was seen or explained. Of this module it imports
+// only the raw record, its bytes and filters.
+package drop
 
 import (
 	"net/netip"
 	"time"
-
-	"github.com/droptrace/droptrace/resolve/conntrack"
-	"github.com/droptrace/droptrace/resolve/diagnose"
 )
 
 // Schema is the version of the JSON form of every record. It grows when a field
@@ -145,17 +145,8 @@ type Attribution struct {
 	Note string `json:"note,omitempty"`
 }
 
-// Conntrack is the packet's own conntrack state at the drop.
-type Conntrack = conntrack.State
-
-// Tuple is one direction of a conntrack entry.
-type Tuple = conntrack.Tuple
-
 // Process is the packet's true sender, never a task that was interrupted.
 type Process struct {
 	PID     int    `json:"pid"`
 	Command string `json:"command"`
 }
-
-// Why is one cause with what would mend it.
-type Why = diagnose.Why

@@ -1,4 +1,4 @@
-package resolve
+package drop
 
 import (
 	"encoding/binary"
@@ -13,7 +13,7 @@ import (
 const tagLength = 4 // of a VLAN tag in the bytes
 
 // packetOf reads the packet's own bytes.
-func packetOf(e *event.Event) Packet {
+func EventPacket(e *event.Event) Packet {
 	out := ReadPacket(e.Protocol, e.Packet())
 	if e.Flags&event.TupleOnly != 0 {
 		return tupleOnly(out)
@@ -35,7 +35,7 @@ func packetOf(e *event.Event) Packet {
 func ReadPacket(etherType uint16, b []byte) Packet {
 	var p packet.Packet
 	packet.Parse(packet.EtherType(etherType), b, &p)
-	out := headerOf(&p.Header)
+	out := HeaderPacket(&p.Header)
 	if p.Tagged > 0 {
 		out.VLAN = new(p.Tags[0] & 0xfff)
 	}
@@ -46,7 +46,7 @@ func ReadPacket(etherType uint16, b []byte) Packet {
 		out.TCP.Options = tcpOptions(optionBytes(&p, b))
 	}
 	if p.HasInner {
-		inner := headerOf(&p.Inner)
+		inner := HeaderPacket(&p.Inner)
 		out.Inner = &inner
 	}
 	return out
@@ -71,7 +71,7 @@ func optionBytes(p *packet.Packet, b []byte) []byte {
 	return b[from:to]
 }
 
-func headerOf(h *packet.Header) Packet {
+func HeaderPacket(h *packet.Header) Packet {
 	// What a Packet points to, in one piece of memory.
 	s := &struct {
 		source, destination, id uint16

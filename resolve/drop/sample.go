@@ -1,10 +1,7 @@
-package resolve
+package drop
 
 import (
 	"time"
-
-	"github.com/droptrace/droptrace/resolve/conntrack"
-	"github.com/droptrace/droptrace/resolve/conntrack/table"
 )
 
 // ConntrackSample is how a namespace's conntrack table stands at one moment.
@@ -14,13 +11,13 @@ type ConntrackSample struct {
 	Time   time.Time `json:"time"`
 	Netns  Netns     `json:"netns"`
 
-	Table conntrack.Table `json:"table"`
+	Table ConntrackTable `json:"table"`
 	// Total is what the kernel counted since the namespace came to be, and
 	// Delta since the sample before, Milliseconds ago; absent in the first.
-	Total        table.Counts  `json:"total"`
-	Delta        *table.Counts `json:"delta,omitempty"`
-	Milliseconds int           `json:"milliseconds,omitempty"`
-	Fill         *Fill         `json:"fill,omitempty"`
+	Total        ConntrackCounts  `json:"total"`
+	Delta        *ConntrackCounts `json:"delta,omitempty"`
+	Milliseconds int              `json:"milliseconds,omitempty"`
+	Fill         *Fill            `json:"fill,omitempty"`
 }
 
 // Fill says who fills a table: the highest counts.

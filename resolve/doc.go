@@ -1,0 +1,3 @@
+// Package resolve turns raw drop records into Drops: names, the rule and its
+// text, interfaces, namespace and conntrack state.
+package resolve

@@ -1,0 +1,56 @@
+package drop
+
+// Why is one cause with what would mend it.
+type Why struct {
+	// Code is stable: see the Code constants.
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	// Fix is a command for the shell, quoted for it. Words in capitals that the
+	// engineer has to choose are in it where Message says so.
+	Fix string `json:"fix,omitempty"`
+}
+
+// Codes of causes.
+const (
+	WhyPolicyDrop             = "policy-drop-no-accept"
+	WhyAcceptBelowDrop        = "accept-below-drop"
+	WhyEstablishedNotAccepted = "established-not-accepted"
+	WhyEstablishedBelowDrop   = "established-below-drop"
+	WhyListeningNotAllowed    = "listening-not-allowed"
+	WhySourceTooNarrow        = "source-too-narrow"
+	WhyDestinationTooNarrow   = "destination-too-narrow"
+	WhyInterfaceMismatch      = "interface-mismatch"
+	WhyOtherFamily            = "other-family"
+	WhyForwardDropped         = "forward-dropped"
+	WhyIPForwardOff           = "ip-forward-off"
+	WhyNATNotMatched          = "nat-not-matched"
+	WhyDNATBeforeForward      = "dnat-before-forward"
+	WhyConntrackTableFull     = "conntrack-table-full"
+	WhyConntrackInsertFailed  = "conntrack-insert-failed"
+	WhyConntrackInvalid       = "conntrack-invalid"
+	WhyUntracked              = "untracked"
+	WhyRateLimit              = "rate-limit"
+	WhySetMember              = "set-member"
+	WhyVerdictMap             = "verdict-map"
+	WhyReversePath            = "rp-filter"
+	WhyMartian                = "martian"
+	WhyNoRoute                = "no-route"
+	WhyNotLocal               = "not-local"
+	WhyRouteRefuses           = "route-refuses"
+	WhyNeighbourSilent        = "neighbour-silent"
+	WhyLinkDown               = "link-down"
+	WhyTooBig                 = "too-big"
+	WhyOtherHost              = "other-host"
+	WhyNoListener             = "no-listener"
+	WhyTTLExpired             = "ttl"
+	WhyBadChecksum            = "checksum"
+	WhyBridgeNetfilter        = "bridge-netfilter"
+	WhyTwoManagers            = "two-managers"
+	WhyICMPBlocked            = "icmp-blocked"
+	WhyMeantDrop              = "meant-drop"
+	WhyQueueWithoutListener   = "queue-without-listener"
+	WhyConnectionUnknown      = "connection-unknown"
+	WhyAcceptQueueFull        = "accept-queue-full"
+	WhyReceiveBufferFull      = "receive-buffer-full"
+	WhyDeferredAccept         = "deferred-accept"
+)
