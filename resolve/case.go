@@ -5,6 +5,7 @@ import (
 
 	"github.com/droptrace/droptrace/resolve/diagnose"
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/tracer/event"
@@ -24,7 +25,7 @@ func (r *Resolver) caseOf(n *namespace, e *event.Event, d *drop.Drop) *diagnose.
 		c.Machine, c.Environment = n.machine, n.machine
 	}
 	if e.Hook != event.NoHook {
-		c.Hook = replay.Hook{Family: familyName(e.PF), Name: d.Hook}
+		c.Hook = replay.Hook{Family: netfilter.FamilyName(e.PF), Name: d.Hook}
 		if d.Hook == "ingress" && d.In != nil {
 			c.Hook.Device = d.In.Name
 		}

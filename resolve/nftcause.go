@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/resolve/nftables"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
@@ -131,7 +132,7 @@ func missing(n *namespace, otherwise string) string {
 // program made the table only a ruleset tells: the last one that had it.
 func nftNames(n *namespace, e *event.Event) *drop.Rule {
 	out := &drop.Rule{
-		Engine: string(ruleset.NFTables), Family: familyName(e.Rule.Family),
+		Engine: string(ruleset.NFTables), Family: netfilter.FamilyName(e.Rule.Family),
 		Table: event.Text(e.Rule.Table[:]), Chain: event.Text(e.Rule.Chain[:]),
 	}
 	if n.nft == nil {

@@ -2,11 +2,11 @@ package resolve
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/conntrack"
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/symbol"
@@ -144,7 +144,7 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d 
 }
 
 func (r *Resolver) resolveHook(e *event.Event, d *drop.Drop) {
-	d.Hook = hookName(e.PF, e.Hook)
+	d.Hook = netfilter.HookName(e.PF, uint32(e.Hook))
 	if e.InIndex != 0 {
 		d.In = r.device(e.InIndex, e.InName)
 	}
@@ -162,61 +162,4 @@ func (r *Resolver) stack(e *event.Event) []string {
 		out = append(out, r.location(pc).name)
 	}
 	return out
-}
-
-// NFPROTO_* of uapi linux/netfilter.h.
-const (
-	protoInet   = 1
-	protoIPv4   = 2
-	protoARP    = 3
-	protoNetdev = 5
-	protoBridge = 7
-	protoIPv6   = 10
-)
-
-func familyName(pf uint8) string {
-	switch pf {
-	case protoInet:
-		return "inet"
-	case protoIPv4:
-		return "ip"
-	case protoARP:
-		return "arp"
-	case protoNetdev:
-		return "netdev"
-	case protoBridge:
-		return "bridge"
-	case protoIPv6:
-		return "ip6"
-	}
-	return fmt.Sprintf("family %d", pf)
-}
-
-// hookName spells a hook as nft does; the numbers depend on the family.
-func hookName(pf, hook uint8) string {
-	const (
-		netdev = protoNetdev << 8
-		arp    = protoARP << 8
-	)
-	place := int(hook)
-	if pf == protoNetdev || pf == protoARP {
-		place |= int(pf) << 8
-	}
-	switch place {
-	case 0:
-		return "prerouting"
-	case 1, arp:
-		return "input"
-	case 2, arp | 2:
-		return "forward"
-	case 3, arp | 1:
-		return "output"
-	case 4:
-		return "postrouting"
-	case 5, netdev:
-		return "ingress"
-	case netdev | 1:
-		return "egress"
-	}
-	return fmt.Sprintf("hook %d", hook)
 }

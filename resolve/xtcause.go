@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/resolve/xtables"
@@ -82,7 +83,7 @@ func (r *Resolver) xtPlace(ctx context.Context, n *namespace, table *xtTable, en
 // xtEntry finds the entry in the very blob that the kernel had, by its address:
 // rules of one size can take each other's place.
 func xtEntry(n *namespace, e *event.Event) (*xtTable, *xtables.Entry) {
-	table := n.xt[xtables.TableID{Family: familyName(e.Rule.Family), Name: event.Text(e.Rule.Table[:])}]
+	table := n.xt[xtables.TableID{Family: netfilter.FamilyName(e.Rule.Family), Name: event.Text(e.Rule.Table[:])}]
 	if table == nil || table.watched == nil || table.watched.Address() != e.Rule.Address {
 		return nil, nil
 	}
@@ -104,7 +105,7 @@ func xtEntry(n *namespace, e *event.Event) (*xtTable, *xtables.Entry) {
 
 func xtNames(e *event.Event) *drop.Rule {
 	return &drop.Rule{
-		Engine: string(ruleset.IPTablesLegacy), Family: familyName(e.Rule.Family),
+		Engine: string(ruleset.IPTablesLegacy), Family: netfilter.FamilyName(e.Rule.Family),
 		Table: event.Text(e.Rule.Table[:]), Chain: event.Text(e.Rule.Chain[:]),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/resolve/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
 )
@@ -72,9 +73,9 @@ func TestLegacyAnswersAreNoSurerThanTheirEvidence(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			table := newTable(t)
 			n := &namespace{xt: map[xtables.TableID]*xtTable{table.ID: table}}
-			e := &event.Event{Hook: 1, PF: protoIPv4, Time: table.since}
+			e := &event.Event{Hook: 1, PF: netfilter.IPv4, Time: table.since}
 			e.Rule = event.RuleInfo{Kind: event.RuleXT, Method: event.MethodXTCounter,
-				Family: protoIPv4, Address: blobAt, Offset: ruleAt, RuleHandle: printed(ruleAt)}
+				Family: netfilter.IPv4, Address: blobAt, Offset: ruleAt, RuleHandle: printed(ruleAt)}
 			copy(e.Rule.Table[:], "filter")
 			copy(e.Rule.Entry[:], table.Entries[0].Head)
 			c.change(e)
@@ -106,9 +107,9 @@ func TestAnotherTableAtTheSameAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		e := &event.Event{Hook: 1, PF: protoIPv4, Time: table.since}
+		e := &event.Event{Hook: 1, PF: netfilter.IPv4, Time: table.since}
 		e.Rule = event.RuleInfo{Kind: event.RuleXT, Method: event.MethodXTTarget,
-			Family: protoIPv4, Address: blobAt, Offset: ruleAt}
+			Family: netfilter.IPv4, Address: blobAt, Offset: ruleAt}
 		copy(e.Rule.Table[:], "filter")
 		copy(e.Rule.Entry[:], table.Entries[0].Head)
 		d := &drop.Drop{Hook: "input", Attribution: drop.Attribution{Certainty: drop.Certain}}

@@ -21,10 +21,6 @@ const (
 	probable = "probable"
 	unknown  = "unknown"
 
-	statusSeqAdjust = 1 << 6
-	statusDying     = 1 << 9
-	statusHelper    = 1 << 13
-
 	hookUnseen = "which hook dropped it is not seen"
 
 	// A table counts as full a little below its limit: it is read a moment

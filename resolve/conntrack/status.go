@@ -4,9 +4,15 @@ import "strconv"
 
 // Bits of enum ip_conntrack_status.
 const (
+	statusExpected  = 1 << 0
+	statusSeenReply = 1 << 1
+	statusAssured   = 1 << 2
 	statusConfirmed = 1 << 3
 	statusSNAT      = 1 << 4
 	statusDNAT      = 1 << 5
+	statusSeqAdjust = 1 << 6
+	statusDying     = 1 << 9
+	statusHelper    = 1 << 13
 )
 
 // Status names the set bits of enum ip_conntrack_status, lowest first, as the

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
@@ -111,7 +112,7 @@ func (b *builder) addTable(family uint8, attrs []byte) error {
 		return err
 	}
 	t := &tableNode{
-		Table:   &ruleset.Table{Engine: ruleset.NFTables, Family: familyName(family), Name: m.name, Handle: m.handle},
+		Table:   &ruleset.Table{Engine: ruleset.NFTables, Family: netfilter.FamilyName(family), Name: m.name, Handle: m.handle},
 		family:  family,
 		dormant: m.flags&unix.NFT_TABLE_F_DORMANT != 0,
 		byName:  make(map[string]*chainNode),
@@ -138,7 +139,7 @@ func (b *builder) addChain(family uint8, attrs []byte) error {
 		bound: m.flags&chainBinding != 0,
 	}
 	if m.hooked {
-		c.Hook, c.Type, c.Priority, c.Devices = hookName(family, m.hook), m.typ, m.priority, m.devices
+		c.Hook, c.Type, c.Priority, c.Devices = netfilter.HookName(family, m.hook), m.typ, m.priority, m.devices
 		c.Policy = "accept"
 		if m.policy == nfDrop {
 			c.Policy = "drop"

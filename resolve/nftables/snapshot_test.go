@@ -238,7 +238,7 @@ func TestHookAt(t *testing.T) {
 		{unix.NFPROTO_NETDEV, 1, Hook{"netdev", "egress", "v0"}},
 		// nft_do_chain_inet_ingress says ip and 5.
 		{unix.NFPROTO_IPV4, 5, Hook{"ip", "ingress", "v0"}},
-		{99, 9, Hook{"family99", "hook9", "v0"}},
+		{99, 9, Hook{"family 99", "hook 9", "v0"}},
 	} {
 		if got := HookAt(test.pf, test.hook, "v0"); got != test.want {
 			t.Errorf("HookAt(%d, %d) = %v, want %v", test.pf, test.hook, got, test.want)
