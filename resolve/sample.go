@@ -8,6 +8,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/conntrack"
 	"github.com/droptrace/droptrace/resolve/conntrack/table"
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/resolve/netns"
 )
 
@@ -168,7 +169,7 @@ func (s *Sampler) fill(ctx context.Context, n *sampled, out *drop.ConntrackSampl
 			Unreplied: r.Key.Unreplied, Assured: r.Key.Assured,
 		}
 		if state.Protocol == "tcp" {
-			state.State = conntrack.TCPState(r.Key.TCPState)
+			state.State = netfilter.TCPState(r.Key.TCPState)
 		}
 		f.States = append(f.States, state)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/resolve/symbol"
 	"github.com/droptrace/droptrace/resolve/xtables"
 	"github.com/droptrace/droptrace/tracer"
@@ -39,13 +40,12 @@ func (k kernelSymbols) Text() (start, end uint64) {
 type xtWatcher struct{ tracer *tracer.Tracer }
 
 func (w xtWatcher) Watch(do func(func() error) error, b *xtables.Blob) (resolve.Watched, error) {
-	const nfprotoIPv4, nfprotoIPv6 = 2, 10
 	t := tracer.XTTable{
-		Family: nfprotoIPv4, Name: b.ID.Name, ValidHooks: b.Info.ValidHooks,
+		Family: netfilter.IPv4, Name: b.ID.Name, ValidHooks: b.Info.ValidHooks,
 		Size: b.Info.Size, Number: b.Info.Number,
 	}
 	if b.ID.Family == "ip6" {
-		t.Family = nfprotoIPv6
+		t.Family = netfilter.IPv6
 	}
 	for _, e := range b.Entries {
 		if e.Drops() && e.Hooks != 0 {

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
@@ -104,14 +105,14 @@ func (f *failure) byCounters(e *event.Event, c Facts) {
 	f.Certainty = probable
 	m := &e.Failure.Moved
 	switch {
-	case e.CT.Present == event.CTEntry && e.CT.Status&statusDying != 0 && strings.HasPrefix(c.Hook, "nf_nat_"):
+	case e.CT.Present == event.CTEntry && e.CT.Status&netfilter.StatusDying != 0 && strings.HasPrefix(c.Hook, "nf_nat_"):
 		f.Cause = drop.CauseNATInterfaceChanged
 	case e.Failure.Counted == 0 && e.CT.Present == event.CTAbsent:
 		f.Cause = drop.CauseInvalid
 		f.Note = "the kernel's reason needs a probe: --probes kprobe"
 	case e.Failure.Counted == 0:
 		f.unknown("this kernel's counters cannot be read")
-	case e.CT.Present == event.CTEntry && e.CT.Status&statusConfirmed == 0:
+	case e.CT.Present == event.CTEntry && e.CT.Status&netfilter.StatusConfirmed == 0:
 		f.confirm(e, m)
 	case e.CT.Present == event.CTEntry:
 		f.helper(e, m)
@@ -139,12 +140,12 @@ func (f *failure) confirm(e *event.Event, m *event.Moved) {
 		switch {
 		case e.Failure.AtHook == event.NotAtHook:
 			f.Note = hookUnseen
-		case m.InsertFailed == 1 && e.Failure.AtHook == event.AtHookPlain && e.CT.Status&statusSeqAdjust == 0:
+		case m.InsertFailed == 1 && e.Failure.AtHook == event.AtHookPlain && e.CT.Status&netfilter.StatusSeqAdjust == 0:
 			f.Certainty = certain
 		default:
 			f.Note = "or its helper refused it, or another entry was deleted"
 		}
-	case m.InsertFailed > 0 && e.CT.Status&statusDying != 0:
+	case m.InsertFailed > 0 && e.CT.Status&netfilter.StatusDying != 0:
 		f.Cause = drop.CauseDying
 	default:
 		f.helper(e, m)
@@ -158,10 +159,10 @@ func (f *failure) helper(e *event.Event, m *event.Moved) {
 	case found && e.Failure.AtHook == event.AtHookHelped:
 		// Of an entry that was found in the table nf_confirm asks nothing else.
 		f.Cause, f.Certainty = drop.CauseHelper, certain
-	case !found && e.CT.Status&statusDying != 0 && m.Drop > 0 && e.Failure.AtHook == event.AtHookPlain:
+	case !found && e.CT.Status&netfilter.StatusDying != 0 && m.Drop > 0 && e.Failure.AtHook == event.AtHookPlain:
 		f.Cause = drop.CauseDying
 		f.Note = "its extensions were out of date when it had gone into the table"
-	case e.CT.Status&statusHelper != 0, m.Drop > 0, e.Failure.AtHook != event.NotAtHook:
+	case e.CT.Status&netfilter.StatusHelper != 0, m.Drop > 0, e.Failure.AtHook != event.NotAtHook:
 		f.Cause = drop.CauseHelper
 	default:
 		f.unknown("no counter of conntrack moved")
@@ -199,11 +200,11 @@ func (f *failure) unknown(note string) {
 
 func entryOf(info *event.CTInfo, hz int) *drop.ConntrackEntry {
 	e := &drop.ConntrackEntry{
-		Status: Status(info.Status), Original: tuple(&info.Original), Reply: tuple(&info.Reply),
+		Status: netfilter.StatusNames(info.Status), Original: tuple(&info.Original), Reply: tuple(&info.Reply),
 		Zone: info.Zone, Mark: info.Mark, Timeout: timeout(info, hz), NAT: nat(info),
 	}
 	if info.Original.Proto == protoTCP {
-		e.TCPState = TCPState(info.TCPState)
+		e.TCPState = netfilter.TCPState(info.TCPState)
 	}
 	return e
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/droptrace/droptrace/resolve/conntrack/table"
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
@@ -14,9 +15,9 @@ import (
 func udpEntry(sport, out uint16, status uint32) event.CTInfo {
 	client, server, gate := v4(10, 1, 0, byte(sport)), v4(10, 0, 0, 2), v4(192, 0, 2, 1)
 	return event.CTInfo{
-		Present: event.CTEntry, CTInfo: ctNew, Status: status | statusSNAT,
-		Original: event.CTTuple{Src: client, SrcPort: port(sport), L3Num: familyIPv4, Dst: server, DstPort: port(53), Proto: protoUDP},
-		Reply:    event.CTTuple{Src: server, SrcPort: port(53), L3Num: familyIPv4, Dst: gate, DstPort: port(out), Proto: protoUDP, Dir: 1},
+		Present: event.CTEntry, CTInfo: ctNew, Status: status | netfilter.StatusSNAT,
+		Original: event.CTTuple{Src: client, SrcPort: port(sport), L3Num: netfilter.IPv4, Dst: server, DstPort: port(53), Proto: protoUDP},
+		Reply:    event.CTTuple{Src: server, SrcPort: port(53), L3Num: netfilter.IPv4, Dst: gate, DstPort: port(out), Proto: protoUDP, Dir: 1},
 	}
 }
 
@@ -25,11 +26,11 @@ func TestCauseOfAFailure(t *testing.T) {
 	full := &drop.ConntrackTable{Count: 1000, Max: 1000, Buckets: 256}
 	roomy := &drop.ConntrackTable{Count: 10, Max: 1000}
 	loser := udpEntry(7, 5000, 0)
-	established := udpEntry(7, 5000, statusConfirmed)
+	established := udpEntry(7, 5000, netfilter.StatusConfirmed)
 	established.CTInfo = ctEstablished
 	plain := loser
 	plain.Status, plain.Reply = 0, event.CTTuple{Src: loser.Original.Dst, SrcPort: port(53), Dst: loser.Original.Src,
-		DstPort: port(7), L3Num: familyIPv4, Proto: protoUDP, Dir: 1}
+		DstPort: port(7), L3Num: netfilter.IPv4, Proto: protoUDP, Dir: 1}
 	tests := []struct {
 		name      string
 		failure   event.CTFailure
@@ -40,20 +41,20 @@ func TestCauseOfAFailure(t *testing.T) {
 	}{
 		{"a probe saw the table full", event.CTFailure{Saw: event.SawFull}, event.CTInfo{}, Facts{Dropped: true, Table: full}, drop.CauseTableFull, certain},
 		{"a probe saw an eviction", event.CTFailure{Saw: event.SawEvicted, Other: loser}, event.CTInfo{}, Facts{}, drop.CauseEarlyDrop, certain},
-		{"a probe saw a clash of one flow", event.CTFailure{Saw: event.SawClash, Other: udpEntry(7, 6000, statusConfirmed)}, loser, Facts{Dropped: true}, drop.CauseSameFlowRace, certain},
-		{"a probe saw two flows with one port", event.CTFailure{Saw: event.SawClash, Other: udpEntry(8, 5000, statusConfirmed)}, loser, Facts{Dropped: true}, drop.CauseNATPortCollision, certain},
-		{"a clash with nothing in common", event.CTFailure{Saw: event.SawClash, Other: udpEntry(8, 5001, statusConfirmed)}, loser, Facts{Dropped: true}, drop.CauseClash, certain},
+		{"a probe saw a clash of one flow", event.CTFailure{Saw: event.SawClash, Other: udpEntry(7, 6000, netfilter.StatusConfirmed)}, loser, Facts{Dropped: true}, drop.CauseSameFlowRace, certain},
+		{"a probe saw two flows with one port", event.CTFailure{Saw: event.SawClash, Other: udpEntry(8, 5000, netfilter.StatusConfirmed)}, loser, Facts{Dropped: true}, drop.CauseNATPortCollision, certain},
+		{"a clash with nothing in common", event.CTFailure{Saw: event.SawClash, Other: udpEntry(8, 5001, netfilter.StatusConfirmed)}, loser, Facts{Dropped: true}, drop.CauseClash, certain},
 		{"counters of a clash", counted(event.Moved{InsertFailed: 1, Drop: 1}, 0), loser, Facts{Dropped: true}, drop.CauseClash, probable},
 		{"counters of a clash that the probe denies", counted(event.Moved{InsertFailed: 1, Drop: 1}, both), loser, Facts{Dropped: true}, drop.CauseHelper, probable},
 		{"a chain, by its counter", counted(event.Moved{InsertFailed: 1, ChainTooLong: 1}, 0), loser, Facts{Dropped: true}, drop.CauseChainTooLong, probable},
 		{"a chain, and no clash", counted(event.Moved{InsertFailed: 1, ChainTooLong: 1}, both), loser, Facts{Dropped: true}, drop.CauseChainTooLong, certain},
 		{"two chains at once", counted(event.Moved{InsertFailed: 2, ChainTooLong: 2}, both), loser, Facts{Dropped: true}, drop.CauseChainTooLong, probable},
-		{"deleted meanwhile", counted(event.Moved{InsertFailed: 1}, both), udpEntry(7, 5000, statusDying), Facts{Dropped: true}, drop.CauseDying, probable},
+		{"deleted meanwhile", counted(event.Moved{InsertFailed: 1}, both), udpEntry(7, 5000, netfilter.StatusDying), Facts{Dropped: true}, drop.CauseDying, probable},
 		{"deleted meanwhile, and conntrack itself dropped it", atHook(counted(event.Moved{InsertFailed: 1}, 0), event.AtHookPlain), loser, Facts{Dropped: true}, drop.CauseDying, certain},
 		{"deleted meanwhile, or its helper refused", atHook(counted(event.Moved{InsertFailed: 1}, 0), event.AtHookHelped), loser, Facts{Dropped: true}, drop.CauseDying, probable},
-		{"deleted or its sequence number", atHook(counted(event.Moved{InsertFailed: 1}, 0), event.AtHookPlain), udpEntry(7, 5000, statusSeqAdjust), Facts{Dropped: true}, drop.CauseDying, probable},
+		{"deleted or its sequence number", atHook(counted(event.Moved{InsertFailed: 1}, 0), event.AtHookPlain), udpEntry(7, 5000, netfilter.StatusSeqAdjust), Facts{Dropped: true}, drop.CauseDying, probable},
 		{"two that were deleted", atHook(counted(event.Moved{InsertFailed: 2}, 0), event.AtHookPlain), loser, Facts{Dropped: true}, drop.CauseDying, probable},
-		{"deleted when it was in the table", atHook(counted(event.Moved{Drop: 1}, 0), event.AtHookPlain), udpEntry(7, 5000, statusDying|statusConfirmed), Facts{Dropped: true}, drop.CauseDying, probable},
+		{"deleted when it was in the table", atHook(counted(event.Moved{Drop: 1}, 0), event.AtHookPlain), udpEntry(7, 5000, netfilter.StatusDying|netfilter.StatusConfirmed), Facts{Dropped: true}, drop.CauseDying, probable},
 		{"full, by its size", counted(event.Moved{Drop: 1}, 0), event.CTInfo{}, Facts{Dropped: true, Table: full}, drop.CauseTableFull, probable},
 		{"not full", counted(event.Moved{Drop: 1}, 0), event.CTInfo{}, Facts{Dropped: true, Table: roomy}, drop.CauseNoMemory, probable},
 		{"full now, but nothing was to be evicted", counted(event.Moved{Drop: 1}, both), event.CTInfo{}, Facts{Dropped: true, Table: full}, drop.CauseNoMemory, probable},
@@ -63,13 +64,13 @@ func TestCauseOfAFailure(t *testing.T) {
 		{"a reopened connection, with probes", atHook(counted(event.Moved{Drop: 1, Invalid: 1}, both), event.AtHookPlain), event.CTInfo{}, Facts{Dropped: true, SYN: true, Table: roomy}, drop.CauseTCPReopenRace, probable},
 		{"a reopened connection", counted(event.Moved{Drop: 1, Invalid: 1}, 0), event.CTInfo{}, Facts{Dropped: true, SYN: true, Table: roomy}, drop.CauseTCPReopenRace, probable},
 		{"no counter moved", counted(event.Moved{}, 0), event.CTInfo{}, Facts{Dropped: true, Table: roomy}, drop.CauseUnknown, unknown},
-		{"another way out", event.CTFailure{}, udpEntry(7, 5000, statusDying|statusConfirmed), Facts{Dropped: true, Hook: "nf_nat_ipv4_out"}, drop.CauseNATInterfaceChanged, probable},
-		{"another way out, as NAT asks", event.CTFailure{Saw: event.SawOtherDevice}, udpEntry(7, 5000, statusDying|statusConfirmed), Facts{Dropped: true, Hook: "nf_nat_ipv4_out"}, drop.CauseNATInterfaceChanged, certain},
-		{"another way out, and who dropped is not known", event.CTFailure{Saw: event.SawOtherDevice}, udpEntry(7, 5000, statusDying|statusConfirmed), Facts{Dropped: true}, drop.CauseNATInterfaceChanged, probable},
+		{"another way out", event.CTFailure{}, udpEntry(7, 5000, netfilter.StatusDying|netfilter.StatusConfirmed), Facts{Dropped: true, Hook: "nf_nat_ipv4_out"}, drop.CauseNATInterfaceChanged, probable},
+		{"another way out, as NAT asks", event.CTFailure{Saw: event.SawOtherDevice}, udpEntry(7, 5000, netfilter.StatusDying|netfilter.StatusConfirmed), Facts{Dropped: true, Hook: "nf_nat_ipv4_out"}, drop.CauseNATInterfaceChanged, certain},
+		{"another way out, and who dropped is not known", event.CTFailure{Saw: event.SawOtherDevice}, udpEntry(7, 5000, netfilter.StatusDying|netfilter.StatusConfirmed), Facts{Dropped: true}, drop.CauseNATInterfaceChanged, probable},
 		{"a helper that says so", event.CTFailure{Saw: event.SawRefused, AtHook: event.AtHookHelped}, established, Facts{Dropped: true, Hook: "nf_confirm"}, drop.CauseHelper, certain},
 		{"a helper, since nothing else is asked", atHook(counted(event.Moved{}, 0), event.AtHookHelped), established, Facts{Dropped: true, Hook: "nf_confirm"}, drop.CauseHelper, certain},
 		{"a helper of a new flow", atHook(counted(event.Moved{}, 0), event.AtHookHelped), loser, Facts{Dropped: true, Hook: "nf_confirm"}, drop.CauseHelper, probable},
-		{"a helper", counted(event.Moved{}, 0), udpEntry(7, 5000, statusConfirmed|statusHelper), Facts{Dropped: true, Hook: "nf_confirm"}, drop.CauseHelper, probable},
+		{"a helper", counted(event.Moved{}, 0), udpEntry(7, 5000, netfilter.StatusConfirmed|netfilter.StatusHelper), Facts{Dropped: true, Hook: "nf_confirm"}, drop.CauseHelper, probable},
 		{"invalid, with the kernel's words", invalidFailure("SEQ is over upper bound %u (over the window)"), event.CTInfo{}, Facts{Dropped: true}, drop.CauseInvalid, certain},
 		{"a complaint, and conntrack counted a drop", complained(counted(event.Moved{Drop: 1, Invalid: 1}, both)), event.CTInfo{}, Facts{Dropped: true, SYN: true, Table: roomy}, drop.CauseTCPReopenRace, probable},
 		{"a complaint alone", invalidFailure("bad checksum"), event.CTInfo{}, Facts{}, drop.CauseInvalid, probable},

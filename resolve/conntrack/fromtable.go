@@ -5,6 +5,7 @@ import (
 
 	"github.com/droptrace/droptrace/resolve/conntrack/table"
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
@@ -23,9 +24,9 @@ func ReplyOf(info *event.CTInfo) *table.Tuple { return tableTuple(&info.Reply) }
 
 // rawTuple is the way back, for what reads the kernel's form.
 func rawTuple(t *table.Tuple) event.CTTuple {
-	raw := event.CTTuple{L3Num: familyIPv6, Proto: t.Protocol}
+	raw := event.CTTuple{L3Num: netfilter.IPv6, Proto: t.Protocol}
 	if t.Source.Is4() {
-		raw.L3Num = familyIPv4
+		raw.L3Num = netfilter.IPv4
 	}
 	copy(raw.Src[:], t.Source.AsSlice())
 	copy(raw.Dst[:], t.Destination.AsSlice())

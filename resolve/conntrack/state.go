@@ -2,6 +2,7 @@ package conntrack
 
 import (
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
@@ -56,7 +57,7 @@ func ofEntry(info *event.CTInfo, c Context) *drop.Conntrack {
 	s.state = drop.Conntrack{
 		State:    name,
 		Dir:      dir,
-		Status:   appendStatus(s.status[:0], info.Status),
+		Status:   netfilter.AppendStatus(s.status[:0], info.Status),
 		Original: readTuple(&s.original, &info.Original),
 		Reply:    readTuple(&s.reply, &info.Reply),
 		Zone:     info.Zone,
@@ -65,7 +66,7 @@ func ofEntry(info *event.CTInfo, c Context) *drop.Conntrack {
 		NAT:      appendNAT(s.nat[:0], info),
 	}
 	if info.Original.Proto == protoTCP {
-		s.state.TCPState = TCPState(info.TCPState)
+		s.state.TCPState = netfilter.TCPState(info.TCPState)
 	}
 	return &s.state
 }
@@ -90,7 +91,7 @@ func stateName(info uint8) (state, dir string) {
 // timeout is how many seconds the entry had left: 0 where it had run out. Until
 // an entry is confirmed its timeout does not run.
 func timeout(info *event.CTInfo, hz int) *int {
-	if hz <= 0 || info.Status&statusConfirmed == 0 {
+	if hz <= 0 || info.Status&netfilter.StatusConfirmed == 0 {
 		return nil
 	}
 	// Both are the low 32 bits of jiffies and may wrap in between
@@ -108,11 +109,10 @@ func timeout(info *event.CTInfo, hz int) *int {
 // tracks only what its rules ask for.
 func Passed(pf, hook uint8) bool {
 	const (
-		inet, ipv4, ipv6            = 1, 2, 10
 		input, forward, postrouting = 1, 2, 4
 	)
 	switch pf {
-	case inet, ipv4, ipv6:
+	case netfilter.Inet, netfilter.IPv4, netfilter.IPv6:
 		return hook == input || hook == forward || hook == postrouting
 	}
 	return false

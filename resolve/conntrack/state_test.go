@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/tracer/event"
 	"github.com/google/go-cmp/cmp"
 )
@@ -20,9 +21,9 @@ func tcpEntry() event.CTInfo {
 		Present:  event.CTEntry,
 		CTInfo:   ctEstablished,
 		TCPState: 3,
-		Status:   1<<1 | 1<<2 | statusConfirmed,
-		Original: event.CTTuple{Src: client, SrcPort: port(51234), L3Num: familyIPv4, Dst: server, DstPort: port(80), Proto: protoTCP},
-		Reply:    event.CTTuple{Src: server, SrcPort: port(80), L3Num: familyIPv4, Dst: client, DstPort: port(51234), Proto: protoTCP, Dir: 1},
+		Status:   1<<1 | 1<<2 | netfilter.StatusConfirmed,
+		Original: event.CTTuple{Src: client, SrcPort: port(51234), L3Num: netfilter.IPv4, Dst: server, DstPort: port(80), Proto: protoTCP},
+		Reply:    event.CTTuple{Src: server, SrcPort: port(80), L3Num: netfilter.IPv4, Dst: client, DstPort: port(51234), Proto: protoTCP, Dir: 1},
 	}
 }
 
@@ -107,13 +108,13 @@ func TestTimeout(t *testing.T) {
 		status           uint32
 		want             int // -1: absent
 	}{
-		{"left", 1000 + 30*250, 1000, 250, statusConfirmed, 30},
-		{"a part of a second", 1000 + 249, 1000, 250, statusConfirmed, 0},
-		{"just run out", 1000, 1000, 250, statusConfirmed, 0},
-		{"run out long ago", 1000, 5000, 250, statusConfirmed, 0},
-		{"across the wrap", 500, 0xfffffff0, 100, statusConfirmed, 5},
-		{"HZ unknown", 1000, 0, 0, statusConfirmed, -1},
-		{"HZ absurd", 1000, 0, -1, statusConfirmed, -1},
+		{"left", 1000 + 30*250, 1000, 250, netfilter.StatusConfirmed, 30},
+		{"a part of a second", 1000 + 249, 1000, 250, netfilter.StatusConfirmed, 0},
+		{"just run out", 1000, 1000, 250, netfilter.StatusConfirmed, 0},
+		{"run out long ago", 1000, 5000, 250, netfilter.StatusConfirmed, 0},
+		{"across the wrap", 500, 0xfffffff0, 100, netfilter.StatusConfirmed, 5},
+		{"HZ unknown", 1000, 0, 0, netfilter.StatusConfirmed, -1},
+		{"HZ absurd", 1000, 0, -1, netfilter.StatusConfirmed, -1},
 		{"not confirmed: does not run yet", 1000, 0, 250, 0, -1},
 	}
 	for _, tt := range tests {
@@ -137,7 +138,7 @@ func TestTCPStateOnlyOfTCP(t *testing.T) {
 	}
 	for state, want := range map[uint8]string{0: "NONE", 1: "SYN_SENT", 2: "SYN_RECV", 3: "ESTABLISHED",
 		4: "FIN_WAIT", 5: "CLOSE_WAIT", 6: "LAST_ACK", 7: "TIME_WAIT", 8: "CLOSE", 9: "SYN_SENT2", 10: "10"} {
-		if got := TCPState(state); got != want {
+		if got := netfilter.TCPState(state); got != want {
 			t.Errorf("TCPState(%d) = %s, want %s", state, got, want)
 		}
 	}

@@ -6,13 +6,11 @@ import (
 	"strconv"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
 const (
-	familyIPv4 = 2
-	familyIPv6 = 10
-
 	protoICMP    = 1
 	protoTCP     = 6
 	protoUDP     = 17
@@ -49,9 +47,9 @@ func readTuple(t *drop.Tuple, raw *event.CTTuple) *drop.Tuple {
 // address reads a union nf_inet_addr, of which IPv4 fills the first four bytes.
 func address(family uint16, raw [16]byte) netip.Addr {
 	switch family {
-	case familyIPv4:
+	case netfilter.IPv4:
 		return netip.AddrFrom4([4]byte(raw[:4]))
-	case familyIPv6:
+	case netfilter.IPv6:
 		return netip.AddrFrom16(raw)
 	}
 	return netip.Addr{}
@@ -87,8 +85,8 @@ func nat(info *event.CTInfo) []string { return appendNAT(nil, info) }
 
 func appendNAT(names []string, info *event.CTInfo) []string {
 	o, r := &info.Original, &info.Reply
-	snat := info.Status&statusSNAT != 0
-	dnat := info.Status&statusDNAT != 0
+	snat := info.Status&netfilter.StatusSNAT != 0
+	dnat := info.Status&netfilter.StatusDNAT != 0
 	if o.L3Num != 0 && o.L3Num == r.L3Num {
 		snat = snat || o.Src != r.Dst
 		dnat = dnat || o.Dst != r.Src

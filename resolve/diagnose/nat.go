@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
@@ -88,8 +89,7 @@ func (d *diagnosis) notTranslated() []drop.Why {
 // and is the first of its connection: later ones do not meet NAT rules.
 func (d *diagnosis) untranslated() bool {
 	ct := &d.c.Packet.Conntrack
-	const dstNAT = 1 << 5 // IPS_DST_NAT
-	return d.c.Hook.Name == "input" && d.f.HasPorts && ct.State == ruleset.CTNew && (!ct.Entry || ct.Status&dstNAT == 0)
+	return d.c.Hook.Name == "input" && d.f.HasPorts && ct.State == ruleset.CTNew && (!ct.Entry || ct.Status&netfilter.StatusDNAT == 0)
 }
 
 func (d *diagnosis) natMiss(r *ruleset.Rule) (drop.Why, bool) {
@@ -226,7 +226,7 @@ func (d *diagnosis) translatedBy(chain *ruleset.Chain, index int, s *spec, n *ru
 	if !ok {
 		return nil, false
 	}
-	translated.Conntrack.Status |= 1 << 5 // IPS_DST_NAT
+	translated.Conntrack.Status |= netfilter.StatusDNAT
 	next := d.behind(h, &translated)
 	if next == nil {
 		return nil, true
@@ -249,7 +249,7 @@ func (d *diagnosis) forwarded(s *spec, then string) drop.Why {
 	i, ok := d.c.Machine.Interface(d.f.in)
 	on, known := d.c.Machine.Sysctl(bridgeSysctl(s.family))
 	ct := &d.c.Packet.Conntrack
-	const nat = 1<<4 | 1<<5 // IPS_SRC_NAT, IPS_DST_NAT
+	const nat = netfilter.StatusSNAT | netfilter.StatusDNAT
 	if ok && i.Bridge && known && on == "1" && (!ct.Entry || ct.Status&nat == 0) {
 		w.Code = drop.WhyBridgeNetfilter
 		w.Message = fmt.Sprintf("it only crosses the bridge %s, but br_netfilter (%s=1) has bridged packets meet the firewall, and %s",

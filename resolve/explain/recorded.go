@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/tracer/packet"
@@ -87,7 +88,7 @@ func entryOf(c *drop.Conntrack) replay.Conntrack {
 		return out
 	}
 	out.Entry, out.Mark, out.Zone = true, c.Mark, c.Zone
-	for i, name := range []string{"expected", "seen_reply", "assured", "confirmed", "snat", "dnat"} {
+	for i, name := range netfilter.StatusNames(1<<6 - 1) {
 		if slices.Contains(c.Status, name) {
 			out.Status |= 1 << i
 		}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
@@ -22,16 +23,6 @@ func conntrackSpec(_, name string) *spec {
 	}
 	return nil
 }
-
-// IPS_* bits of uapi linux/netfilter/nf_conntrack_common.h.
-const (
-	statusExpected  = 1 << 0
-	statusSeenReply = 1 << 1
-	statusAssured   = 1 << 2
-	statusConfirmed = 1 << 3
-	statusSNAT      = 1 << 4
-	statusDNAT      = 1 << 5
-)
 
 // buildConntrack is conntrack_mt of xt_conntrack.c. It returns true for a packet
 // without a connection as soon as the state matches, whatever else is asked for.
@@ -88,9 +79,9 @@ func (b *builder) buildState(o option) error {
 		case "UNTRACKED":
 			states |= ruleset.CTUntracked
 		case "SNAT":
-			status |= statusSNAT
+			status |= netfilter.StatusSNAT
 		case "DNAT":
-			status |= statusDNAT
+			status |= netfilter.StatusDNAT
 		default:
 			return fmt.Errorf("%q is no state: %w", name, ErrSyntax)
 		}
@@ -175,13 +166,13 @@ func (b *builder) buildStatus(o option) error {
 		switch strings.ToUpper(name) {
 		case "NONE":
 		case "EXPECTED":
-			status |= statusExpected
+			status |= netfilter.StatusExpected
 		case "SEEN_REPLY":
-			status |= statusSeenReply
+			status |= netfilter.StatusSeenReply
 		case "ASSURED":
-			status |= statusAssured
+			status |= netfilter.StatusAssured
 		case "CONFIRMED":
-			status |= statusConfirmed
+			status |= netfilter.StatusConfirmed
 		default:
 			return fmt.Errorf("%q is no status: %w", name, ErrSyntax)
 		}

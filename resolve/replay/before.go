@@ -1,6 +1,9 @@
 package replay
 
-import "github.com/droptrace/droptrace/resolve/ruleset"
+import (
+	"github.com/droptrace/droptrace/resolve/netfilter"
+	"github.com/droptrace/droptrace/resolve/ruleset"
+)
 
 // Before is the packet as it entered a hook, given as it was when it was dropped
 // there: what the hook's own rules and NAT may have changed on the way is not
@@ -37,7 +40,7 @@ func (f *Firewall) Before(h Hook, p Packet) Packet {
 // translates reports whether NAT may have changed the packet at this hook before
 // it was dropped: it has a translation, and base chains stand behind NAT.
 func (f *Firewall) translates(h Hook, p *Packet) bool {
-	if h.Name == "forward" || !p.Conntrack.Entry || p.Conntrack.Status&(statusSNAT|statusDNAT) == 0 {
+	if h.Name == "forward" || !p.Conntrack.Entry || p.Conntrack.Status&(netfilter.StatusSNAT|netfilter.StatusDNAT) == 0 {
 		return false
 	}
 	for _, c := range f.bases {

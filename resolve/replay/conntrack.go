@@ -84,10 +84,3 @@ func firstOf(v *view) Conntrack {
 	out.Reply.SourcePort, out.Reply.DestinationPort = out.Original.DestinationPort, out.Original.SourcePort
 	return out
 }
-
-// Bits of a connection's status (enum ip_conntrack_status).
-const (
-	statusConfirmed = 1 << 3
-	statusSNAT      = 1 << 4
-	statusDNAT      = 1 << 5
-)

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
@@ -160,7 +161,7 @@ func (r *run) meetsNAT(s *state) Truth {
 	switch {
 	case s.ct&(ruleset.CTNew|ruleset.CTRelated) == 0:
 		return No
-	case c.Entry && c.Status&statusConfirmed != 0:
+	case c.Entry && c.Status&netfilter.StatusConfirmed != 0:
 		return No
 	case s.ct == ruleset.CTNew:
 		return Yes

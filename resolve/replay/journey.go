@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
@@ -124,7 +125,7 @@ func (j *journey) fromHere() {
 	if j.hook("postrouting"); j.over {
 		return
 	}
-	j.now.Conntrack.Status |= statusConfirmed
+	j.now.Conntrack.Status |= netfilter.StatusConfirmed
 	if !j.now.Out.Known {
 		j.stop("where the packet is routed to is not known")
 		return

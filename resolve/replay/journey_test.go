@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
@@ -95,7 +96,7 @@ func TestJourneyFollowsTheRoute(t *testing.T) {
 func TestTranslationShowsInTheConnection(t *testing.T) {
 	forward := baseOf("forward", 0, "accept",
 		statements{is(ruleset.IPDestination, 0x0a090001), is(ruleset.CTOrigDestPort, 80),
-			&ruleset.Match{Fields: []ruleset.Field{ruleset.CTStatus}, Mask: bytesOf(statusDNAT, 4), Negate: true,
+			&ruleset.Match{Fields: []ruleset.Field{ruleset.CTStatus}, Mask: bytesOf(netfilter.StatusDNAT, 4), Negate: true,
 				Ranges: []ruleset.Range{{From: bytesOf(0, 4), To: bytesOf(0, 4)}}}, say(ruleset.Drop)})
 	j := New(tableOf(natOf("prerouting", dnatTo("10.9.0.1")), forward)).Journey(udp(80), lanes{}, Options{})
 	if j.Verdict != Dropped || j.Last.Chain != forward {

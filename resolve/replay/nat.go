@@ -1,6 +1,9 @@
 package replay
 
-import "github.com/droptrace/droptrace/resolve/ruleset"
+import (
+	"github.com/droptrace/droptrace/resolve/netfilter"
+	"github.com/droptrace/droptrace/resolve/ruleset"
+)
 
 // changesSource tells the manipulations apart: source in postrouting and input,
 // destination in prerouting and output (HOOK2MANIP).
@@ -44,10 +47,10 @@ func (r *run) bind(s *state) {
 		port = v.payload(&r.hook, ruleset.Transport, map[bool]int{true: 0, false: 2}[source], 2)
 	}
 	side, number, field := &c.Reply.Source, &c.Reply.SourcePort, ruleset.CTReplySrcPort
-	bit := uint32(statusDNAT)
+	bit := uint32(netfilter.StatusDNAT)
 	if source {
 		side, number, field = &c.Reply.Destination, &c.Reply.DestinationPort, ruleset.CTReplyDestPort
-		bit = statusSNAT
+		bit = netfilter.StatusSNAT
 	}
 	c.Status |= bit
 	*side = addr.bytes
@@ -103,7 +106,7 @@ type Addresses interface {
 func (r *run) rewrite(s *state) *state {
 	inet := r.hook.Family == "ip" || r.hook.Family == "ip6"
 	c := &s.view.packet.Conntrack
-	if !inet || r.hook.Name == "forward" || !c.Entry || c.Status&(statusSNAT|statusDNAT) == 0 {
+	if !inet || r.hook.Name == "forward" || !c.Entry || c.Status&(netfilter.StatusSNAT|netfilter.StatusDNAT) == 0 {
 		return s
 	}
 	s = s.copy()

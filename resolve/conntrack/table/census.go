@@ -3,6 +3,8 @@ package table
 import (
 	"context"
 	"net/netip"
+
+	"github.com/droptrace/droptrace/resolve/netfilter"
 )
 
 // Census says who fills a table.
@@ -29,9 +31,6 @@ type Service struct {
 }
 
 const (
-	statusSeenReply = 1 << 1
-	statusAssured   = 1 << 2
-
 	// censusRoom bounds memory: 4,096 sources, about 500 KB. A source with
 	// more than 1/4096 of the table is never missed.
 	censusRoom = 4096
@@ -47,7 +46,7 @@ func (r *Reader) Census(ctx context.Context, n int) (*Census, error) {
 		o := &e.Original
 		states.Add(State{
 			Protocol: o.Protocol, TCPState: e.TCPState,
-			Unreplied: e.Status&statusSeenReply == 0, Assured: e.Status&statusAssured != 0,
+			Unreplied: e.Status&netfilter.StatusSeenReply == 0, Assured: e.Status&netfilter.StatusAssured != 0,
 		}, 1)
 		sources.Add(o.Source, 1)
 		service := Service{Protocol: o.Protocol, Port: o.DestinationPort}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/resolve/netfilter"
 )
 
 func tuple4() Tuple {
@@ -42,7 +44,7 @@ func entryBytes() []byte {
 	reply.Source, reply.Destination = original.Destination, original.Source
 	b := nested(nil, attrOriginal, func(b []byte) []byte { return appendTuple(b, &original) })
 	b = nested(b, attrReply, func(b []byte) []byte { return appendTuple(b, &reply) })
-	b = attribute(b, attrStatus, binary.BigEndian.AppendUint32(nil, statusSeenReply|statusAssured))
+	b = attribute(b, attrStatus, binary.BigEndian.AppendUint32(nil, netfilter.StatusSeenReply|netfilter.StatusAssured))
 	b = attribute(b, attrTimeout, binary.BigEndian.AppendUint32(nil, 119))
 	b = attribute(b, attrMark, binary.BigEndian.AppendUint32(nil, 7))
 	b = attribute(b, attrZone, binary.BigEndian.AppendUint16(nil, 3))

@@ -1,26 +1,27 @@
-package conntrack
+package netfilter
 
 import "strconv"
 
-// Bits of enum ip_conntrack_status.
+// Bits of a connection's status, enum ip_conntrack_status: IPS_*.
 const (
-	statusExpected  = 1 << 0
-	statusSeenReply = 1 << 1
-	statusAssured   = 1 << 2
-	statusConfirmed = 1 << 3
-	statusSNAT      = 1 << 4
-	statusDNAT      = 1 << 5
-	statusSeqAdjust = 1 << 6
-	statusDying     = 1 << 9
-	statusHelper    = 1 << 13
+	StatusExpected  = 1 << 0
+	StatusSeenReply = 1 << 1
+	StatusAssured   = 1 << 2
+	StatusConfirmed = 1 << 3
+	StatusSNAT      = 1 << 4
+	StatusDNAT      = 1 << 5
+	StatusSeqAdjust = 1 << 6
+	StatusDying     = 1 << 9
+	StatusHelper    = 1 << 13
 )
 
-// Status names the set bits of enum ip_conntrack_status, lowest first, as the
+// StatusNames names the set bits of enum ip_conntrack_status, lowest first, as the
 // kernel does without its IPS_, but for snat and dnat, which nft and conntrack
 // call so. A bit that the kernel has given no name yet is "bit16".
-func Status(bits uint32) []string { return appendStatus(nil, bits) }
+func StatusNames(bits uint32) []string { return AppendStatus(nil, bits) }
 
-func appendStatus(names []string, bits uint32) []string {
+// AppendStatus is StatusNames, behind the names that are there.
+func AppendStatus(names []string, bits uint32) []string {
 	if bits == 0 {
 		return nil
 	}
