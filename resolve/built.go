@@ -2,7 +2,7 @@ package resolve
 
 import (
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/replay"
+	"github.com/droptrace/droptrace/resolve/rules/replay"
 	"github.com/droptrace/droptrace/tracer/packet"
 )
 

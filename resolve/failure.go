@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/conntrack"
-	"github.com/droptrace/droptrace/resolve/conntrack/table"
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/host/conntrack/table"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 

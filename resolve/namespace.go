@@ -7,11 +7,11 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/machine"
-	"github.com/droptrace/droptrace/resolve/model"
-	"github.com/droptrace/droptrace/resolve/netns"
-	"github.com/droptrace/droptrace/resolve/nftables"
-	"github.com/droptrace/droptrace/resolve/xtables"
+	"github.com/droptrace/droptrace/resolve/host/machine"
+	"github.com/droptrace/droptrace/resolve/host/netns"
+	"github.com/droptrace/droptrace/resolve/rules/model"
+	"github.com/droptrace/droptrace/resolve/rules/nftables"
+	"github.com/droptrace/droptrace/resolve/rules/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 

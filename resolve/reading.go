@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve/model"
-	"github.com/droptrace/droptrace/resolve/nftables"
-	"github.com/droptrace/droptrace/resolve/xtables"
+	"github.com/droptrace/droptrace/resolve/rules/model"
+	"github.com/droptrace/droptrace/resolve/rules/nftables"
+	"github.com/droptrace/droptrace/resolve/rules/xtables"
 )
 
 const (

@@ -6,10 +6,10 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/model"
-	"github.com/droptrace/droptrace/resolve/nftables"
-	"github.com/droptrace/droptrace/resolve/replay"
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/model"
+	"github.com/droptrace/droptrace/resolve/rules/nftables"
+	"github.com/droptrace/droptrace/resolve/rules/replay"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 

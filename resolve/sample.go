@@ -6,10 +6,10 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/conntrack"
-	"github.com/droptrace/droptrace/resolve/conntrack/table"
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/host/conntrack/table"
+	"github.com/droptrace/droptrace/resolve/host/netns"
 	"github.com/droptrace/droptrace/resolve/netfilter"
-	"github.com/droptrace/droptrace/resolve/netns"
 )
 
 // listEvery is how often new namespaces are looked for: that takes 5 µs a process.

@@ -6,8 +6,8 @@ import (
 	"strconv"
 
 	"github.com/droptrace/droptrace/resolve/conntrack"
-	"github.com/droptrace/droptrace/resolve/conntrack/table"
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/host/conntrack/table"
 )
 
 // sortSamples puts the namespace that droptrace runs in first, then by name.

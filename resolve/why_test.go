@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/iptables"
-	"github.com/droptrace/droptrace/resolve/replay"
+	"github.com/droptrace/droptrace/resolve/rules/iptables"
+	"github.com/droptrace/droptrace/resolve/rules/replay"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 

@@ -6,7 +6,7 @@ import (
 
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/netfilter"
-	"github.com/droptrace/droptrace/resolve/xtables"
+	"github.com/droptrace/droptrace/resolve/rules/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 

@@ -1,6 +1,6 @@
 package tracer
 
-// Symbols finds kernel functions; resolve/symbol's table is one. Names are
+// Symbols finds kernel functions; resolve/host/symbol's table is one. Names are
 // given without compilers' suffixes, and every variant (.isra.0, .part.0,
 // .cold) counts.
 type Symbols interface {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/netns"
+	"github.com/droptrace/droptrace/resolve/host/netns"
 )
 
 // arrivals are the counts of --arrivals, with what was last read of them.

@@ -11,8 +11,8 @@ import (
 	"github.com/droptrace/droptrace/resolve/diagnose"
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/explain"
-	"github.com/droptrace/droptrace/resolve/replay"
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/replay"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // asker asks one subject's rules about one packet.

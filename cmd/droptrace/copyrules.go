@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/droptrace/droptrace/resolve/ruleset"
-	"github.com/droptrace/droptrace/resolve/scratch"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/scratch"
 )
 
 // load puts the subject's rules into the copy.

@@ -9,9 +9,9 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve"
-	"github.com/droptrace/droptrace/resolve/conntrack/table"
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/symbol"
+	"github.com/droptrace/droptrace/resolve/host/conntrack/table"
+	"github.com/droptrace/droptrace/resolve/host/symbol"
 )
 
 // conntrackOnce prints how every table stands, and what its counters are. It

@@ -4,8 +4,8 @@ import (
 	"fmt"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
-	"github.com/droptrace/droptrace/resolve/conntrack/table"
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/host/conntrack/table"
 )
 
 // failureTally is what the board's lists and the summary are made of.

@@ -12,7 +12,7 @@ import (
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/audit"
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/netns"
+	"github.com/droptrace/droptrace/resolve/host/netns"
 )
 
 // errFindings ends droptrace with exit code 3: doctor has something to say.

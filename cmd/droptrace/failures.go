@@ -10,9 +10,9 @@ import (
 
 	"github.com/cilium/ebpf/ringbuf"
 
-	"github.com/droptrace/droptrace/resolve/conntrack/table"
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/netns"
+	"github.com/droptrace/droptrace/resolve/host/conntrack/table"
+	"github.com/droptrace/droptrace/resolve/host/netns"
 	"github.com/droptrace/droptrace/tracer"
 	"github.com/droptrace/droptrace/tracer/event"
 )

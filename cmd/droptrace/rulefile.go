@@ -10,9 +10,9 @@ import (
 	"os"
 	"strings"
 
-	"github.com/droptrace/droptrace/resolve/iptables"
-	"github.com/droptrace/droptrace/resolve/ruleset"
-	"github.com/droptrace/droptrace/resolve/scratch"
+	"github.com/droptrace/droptrace/resolve/rules/iptables"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/scratch"
 )
 
 // maxRuleFile bounds a file of rules, in bytes: 100,000 are about 10 MB.

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/droptrace/droptrace/resolve/model"
-	"github.com/droptrace/droptrace/resolve/netns"
-	"github.com/droptrace/droptrace/resolve/nftables"
-	"github.com/droptrace/droptrace/resolve/ruleset"
-	"github.com/droptrace/droptrace/resolve/xtables"
+	"github.com/droptrace/droptrace/resolve/host/netns"
+	"github.com/droptrace/droptrace/resolve/rules/model"
+	"github.com/droptrace/droptrace/resolve/rules/nftables"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/xtables"
 )
 
 // rulesets is everything that filters in one network namespace, or in one set

@@ -7,9 +7,9 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/droptrace/droptrace/resolve/host/netns"
 	"github.com/droptrace/droptrace/resolve/near"
-	"github.com/droptrace/droptrace/resolve/netns"
-	"github.com/droptrace/droptrace/resolve/replay"
+	"github.com/droptrace/droptrace/resolve/rules/replay"
 )
 
 // place finds the interfaces, and with neither given whether this host sends it.

@@ -4,9 +4,9 @@ import (
 	"fmt"
 
 	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/host/symbol"
 	"github.com/droptrace/droptrace/resolve/netfilter"
-	"github.com/droptrace/droptrace/resolve/symbol"
-	"github.com/droptrace/droptrace/resolve/xtables"
+	"github.com/droptrace/droptrace/resolve/rules/xtables"
 	"github.com/droptrace/droptrace/tracer"
 )
 

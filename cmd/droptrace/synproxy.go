@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/droptrace/droptrace/resolve/link"
-	"github.com/droptrace/droptrace/resolve/netns"
+	"github.com/droptrace/droptrace/resolve/host/link"
+	"github.com/droptrace/droptrace/resolve/host/netns"
 )
 
 // synproxies reads what synproxy has counted so far, by inode. Each namespace has

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/symbol"
+	"github.com/droptrace/droptrace/resolve/host/symbol"
 	"github.com/droptrace/droptrace/tracer/event"
 	"github.com/droptrace/droptrace/tracer/filter/expression"
 	"github.com/droptrace/droptrace/tracer/packet"

@@ -9,11 +9,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve/iptables"
-	"github.com/droptrace/droptrace/resolve/netns"
-	"github.com/droptrace/droptrace/resolve/replay"
-	"github.com/droptrace/droptrace/resolve/ruleset"
-	"github.com/droptrace/droptrace/resolve/scratch"
+	"github.com/droptrace/droptrace/resolve/host/netns"
+	"github.com/droptrace/droptrace/resolve/rules/iptables"
+	"github.com/droptrace/droptrace/resolve/rules/replay"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/scratch"
 )
 
 // changed is a subject after a change that was made in a copy.

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/diagnose"
-	"github.com/droptrace/droptrace/resolve/iptables"
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/iptables"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // saved parses the rules of a filter table as iptables-save prints them.

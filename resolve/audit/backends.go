@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 const BothBackends Code = "both-backends"

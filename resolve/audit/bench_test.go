@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // BenchmarkLook examines 10,000 rules of one chain: of the kinds that programs

@@ -3,7 +3,7 @@ package audit
 import (
 	"slices"
 
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // changes says which rules of a chain may change what later rules look at: a

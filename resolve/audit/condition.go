@@ -4,7 +4,7 @@ import (
 	"reflect"
 	"slices"
 
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // condition is what a rule asks of a packet, all of it, and how the rule ends.

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"slices"
 
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // contains reports whether all values of w are values of v.

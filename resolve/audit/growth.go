@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 const DropsGrow Code = "drop-counter-grows"

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 const NoInterface Code = "no-such-interface"

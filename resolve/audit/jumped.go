@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // callers are the rules that lead to each chain of a table.

@@ -3,7 +3,7 @@ package audit
 import (
 	"testing"
 
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 func TestRulesBehindAJumpBelowADrop(t *testing.T) {

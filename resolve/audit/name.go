@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/droptrace/droptrace/resolve/diagnose"
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // command is the program that owns a table's rules.

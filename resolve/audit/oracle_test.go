@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // world is a packet small enough to try all of them: the truth about a chain is

@@ -6,8 +6,8 @@ import (
 	"net/netip"
 
 	"github.com/droptrace/droptrace/resolve/diagnose"
-	"github.com/droptrace/droptrace/resolve/replay"
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/replay"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 const (

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"slices"
 
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 func inRanges(ranges []ruleset.Range, value []byte) bool {

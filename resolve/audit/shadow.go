@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 const (

@@ -3,7 +3,7 @@ package audit
 import (
 	"math/bits"
 
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // values is the set of values for which one match holds. Its methods answer

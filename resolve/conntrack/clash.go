@@ -3,8 +3,8 @@ package conntrack
 import (
 	"errors"
 
-	"github.com/droptrace/droptrace/resolve/conntrack/table"
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/host/conntrack/table"
 	"github.com/droptrace/droptrace/tracer/event"
 )
 

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/droptrace/droptrace/resolve/conntrack/table"
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/host/conntrack/table"
 	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/tracer/event"
 )

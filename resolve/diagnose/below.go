@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // acceptBelow finds the accept that the packet would have come to, had the drop

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // large is 10,000 accept rules for other services in one chain, a near miss

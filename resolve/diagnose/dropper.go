@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/droptrace/droptrace/resolve/replay"
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/replay"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // dropper is the rule that singled the packet out: the one that dropped it, or

@@ -3,7 +3,7 @@ package diagnose
 import (
 	"slices"
 
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // edit is a ruleset with one chain's rules changed: what would be, if. The

@@ -1,8 +1,8 @@
 package diagnose
 
 import (
-	"github.com/droptrace/droptrace/resolve/replay"
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/replay"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 func (d *diagnosis) replay(rulesets []*ruleset.Ruleset, p *replay.Packet, steps bool) *replay.Result {

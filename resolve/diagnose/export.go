@@ -1,6 +1,6 @@
 package diagnose
 
-import "github.com/droptrace/droptrace/resolve/ruleset"
+import "github.com/droptrace/droptrace/resolve/rules/ruleset"
 
 // OwnerOf tells which program manages a rule, or with a nil rule the chain's
 // policy; "" where none left its mark.

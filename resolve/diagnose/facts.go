@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"strconv"
 
-	"github.com/droptrace/droptrace/resolve/replay"
+	"github.com/droptrace/droptrace/resolve/rules/replay"
 	"github.com/droptrace/droptrace/tracer/packet"
 )
 

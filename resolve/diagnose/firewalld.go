@@ -5,8 +5,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/droptrace/droptrace/resolve/replay"
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/replay"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // firewalldSites: a rich rule goes into the allow chain of the zone, or of the

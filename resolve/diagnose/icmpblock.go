@@ -5,7 +5,7 @@ import (
 	"regexp"
 
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // firewalldDeny matches the chain of a zone for what is blocked by name:

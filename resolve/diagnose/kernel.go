@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/symbol"
+	"github.com/droptrace/droptrace/resolve/host/symbol"
 )
 
 // kernel tells drops in which netfilter has no part, by the kernel's reason. The

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // managers tells that somebody else's rules accept what was dropped: an accept

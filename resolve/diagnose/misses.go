@@ -3,8 +3,8 @@ package diagnose
 import (
 	"slices"
 
-	"github.com/droptrace/droptrace/resolve/replay"
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/replay"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // miss is a rule that would have accepted the packet but for one match.

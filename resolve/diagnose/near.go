@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // nearly tells rules that are about this service, but for another source,

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 func TestWayOutFindsItsNeighbour(t *testing.T) {

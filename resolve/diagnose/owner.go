@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // Owner is the program that manages a rule. "" is a rule made by hand, or by a

@@ -3,8 +3,8 @@ package diagnose
 import (
 	"strings"
 
-	"github.com/droptrace/droptrace/resolve/replay"
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/replay"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // passage is a packet at a place that drops it.

@@ -3,7 +3,7 @@ package diagnose
 import (
 	"slices"
 
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // shape is a rule read for what it asks.

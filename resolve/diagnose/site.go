@@ -5,8 +5,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/droptrace/droptrace/resolve/replay"
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/replay"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // site is a place where a new accept rule can go, and the commands that put it

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/symbol"
+	"github.com/droptrace/droptrace/resolve/host/symbol"
 )
 
 // refusedByRoute: routing refuses a packet for its addresses, and the kernel gives no

@@ -4,8 +4,8 @@ import (
 	"iter"
 	"slices"
 
-	"github.com/droptrace/droptrace/resolve/replay"
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/replay"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // diagnosis is a Case with what its replay showed.

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/droptrace/droptrace/resolve/replay"
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/replay"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // Assumption is something of the packet that nobody said, and what was taken for

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
 // program names the firewall as the command that shows its rules: what people

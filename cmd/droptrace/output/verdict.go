@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/symbol"
+	"github.com/droptrace/droptrace/resolve/host/symbol"
 )
 
 // maxCandidates is how many rules are told apart where one of several did it.

@@ -1,0 +1,206 @@
+package route
+
+import (
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/resolve/host/netns"
+	"github.com/droptrace/droptrace/resolve/rules/replay"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
+)
+
+// newNamespace has no name and no process: nothing but its handle holds it, so
+// that it is gone however the test ends.
+func newNamespace(t *testing.T, script string) *netns.Handle {
+	t.Helper()
+	made := make(chan error)
+	var h *netns.Handle
+	go unshare(made, func() (err error) {
+		current, err := netns.Current()
+		if err != nil {
+			return err
+		}
+		h, err = netns.Open(current)
+		return err
+	})
+	if err := <-made; err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	err := h.Do(func() error {
+		cmd := exec.Command("sh", "-e")
+		cmd.Stdin = strings.NewReader(script)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// unshare runs fn in a new namespace, on a thread that ends with it.
+func unshare(done chan<- error, fn func() error) {
+	runtime.LockOSThread() // and never unlock
+	if unix.Gettid() == unix.Getpid() {
+		// The first thread cannot end. While it waits here another is taken.
+		defer runtime.UnlockOSThread()
+		inner := make(chan error)
+		go unshare(inner, fn)
+		done <- <-inner
+		return
+	}
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		done <- fmt.Errorf("unshare network namespace: %w", err)
+		return
+	}
+	done <- fn()
+}
+
+const machine = `
+ip link set lo up
+ip link add eth0 type veth peer name far0
+ip link add eth1 type veth peer name far1
+ip link add br0 type bridge
+ip link set far1 master br0 group 7
+for i in eth0 far0 eth1 far1 br0; do ip link set $i up; done
+ip addr add 192.0.2.1/24 dev eth0
+ip addr add 198.51.100.1/24 dev eth1
+ip -6 addr add 2001:db8::1/64 dev eth0 nodad
+ip route add 203.0.113.0/24 via 198.51.100.2
+ip route add blackhole 100.64.0.0/10
+echo 1 > /proc/sys/net/ipv4/ip_forward
+`
+
+func open(t *testing.T, script string) *Host {
+	t.Helper()
+	h, err := Open(newNamespace(t, script))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.Close)
+	return h
+}
+
+func from(in, src, dst string) *replay.Packet {
+	a, b := netip.MustParseAddr(src), netip.MustParseAddr(dst)
+	p := &replay.Packet{EtherType: unix.ETH_P_IP, UID: -1, In: replay.Interface{Known: true, Name: in}}
+	head := make([]byte, 12)
+	head[0], head[3] = 0x45, 20
+	if a.Is6() {
+		p.EtherType = unix.ETH_P_IPV6
+		head = make([]byte, 8)
+		head[0], head[6] = 0x60, 59
+	}
+	p.Bytes = append(append(head, a.AsSlice()...), b.AsSlice()...)
+	p.Length = len(p.Bytes)
+	return p
+}
+
+func TestRoute(t *testing.T) {
+	h := open(t, machine)
+	tests := []struct {
+		name         string
+		in, src, dst string
+		kind         uint8
+		out          string
+		refused      string
+	}{
+		{"to this host", "eth0", "192.0.2.9", "192.0.2.1", unix.RTN_LOCAL, "", ""},
+		{"broadcast", "eth0", "192.0.2.9", "192.0.2.255", unix.RTN_BROADCAST, "", ""},
+		{"through it", "eth0", "192.0.2.9", "203.0.113.5", unix.RTN_UNICAST, "eth1", ""},
+		{"of this host", "", "198.51.100.1", "203.0.113.5", unix.RTN_UNICAST, "eth1", ""},
+		{"of this host to itself", "", "192.0.2.1", "192.0.2.1", unix.RTN_LOCAL, "lo", ""},
+		{"no route", "eth0", "192.0.2.9", "8.8.8.8", 0, "", "no route to its destination"},
+		{"martian", "eth0", "127.0.0.1", "192.0.2.1", 0, "", "martian"},
+		{"IPv6 to this host", "eth0", "2001:db8::9", "2001:db8::1", unix.RTN_LOCAL, "", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := h.Route(from(tt.in, tt.src, tt.dst))
+			if got.Type != tt.kind || got.Out.Name != tt.out && tt.out != "" || !strings.HasPrefix(got.Refused, tt.refused) || (got.Refused == "") != (tt.refused == "") {
+				t.Errorf("route is %+v", got)
+			}
+		})
+	}
+}
+
+func TestForwardingThatIsOffIsTold(t *testing.T) {
+	h := open(t, strings.Replace(machine, "echo 1 >", "echo 0 >", 1))
+	if got := h.Route(from("eth0", "192.0.2.9", "203.0.113.5")); got.Refused != forwardingOff {
+		t.Errorf("route is %+v", got)
+	}
+}
+
+func TestFIB(t *testing.T) {
+	h := open(t, machine)
+	index := func(name string) byte { return byte(h.links[name].Attrs().Index) }
+	tests := []struct {
+		name         string
+		in, src, dst string
+		key          uint8
+		result       ruleset.FIBResult
+		want         int // last byte, -1 where not known
+	}{
+		{"local", "eth0", "192.0.2.9", "192.0.2.1", ruleset.FIBDest, ruleset.FIBType, unix.RTN_LOCAL},
+		{"of another interface", "eth0", "192.0.2.9", "198.51.100.1", ruleset.FIBDest | ruleset.FIBIn, ruleset.FIBType, unix.RTN_UNICAST},
+		{"of this interface", "eth0", "192.0.2.9", "192.0.2.1", ruleset.FIBDest | ruleset.FIBIn, ruleset.FIBType, unix.RTN_LOCAL},
+		{"neighbour", "eth0", "192.0.2.9", "192.0.2.8", ruleset.FIBDest, ruleset.FIBType, unix.RTN_UNICAST},
+		{"broadcast", "eth0", "192.0.2.9", "192.0.2.255", ruleset.FIBDest, ruleset.FIBType, unix.RTN_BROADCAST},
+		{"all of the wire", "eth0", "192.0.2.9", "255.255.255.255", ruleset.FIBDest, ruleset.FIBType, unix.RTN_BROADCAST},
+		{"multicast", "eth0", "192.0.2.9", "224.0.0.1", ruleset.FIBDest, ruleset.FIBType, unix.RTN_MULTICAST},
+		{"IPv6 local", "eth0", "2001:db8::9", "2001:db8::1", ruleset.FIBDest, ruleset.FIBType, unix.RTN_LOCAL},
+		{"IPv6 neighbour", "eth0", "2001:db8::9", "2001:db8::8", ruleset.FIBDest, ruleset.FIBType, unix.RTN_UNICAST},
+		{"way back", "eth0", "192.0.2.9", "192.0.2.1", ruleset.FIBSource | ruleset.FIBIn, ruleset.FIBOutIndex, int(index("eth0"))},
+		{"way back by another", "eth0", "203.0.113.9", "192.0.2.1", ruleset.FIBSource | ruleset.FIBIn, ruleset.FIBPresent, 0},
+		{"way back exists", "eth1", "203.0.113.9", "192.0.2.1", ruleset.FIBSource | ruleset.FIBIn, ruleset.FIBPresent, 1},
+		{"no way back", "eth0", "8.8.8.8", "192.0.2.1", ruleset.FIBSource | ruleset.FIBIn, ruleset.FIBPresent, 0},
+		{"IPv6 way back", "eth0", "2001:db8::9", "2001:db8::1", ruleset.FIBSource | ruleset.FIBIn | ruleset.FIBMark, ruleset.FIBPresent, 1},
+		{"interface not there", "eth9", "192.0.2.9", "192.0.2.1", ruleset.FIBDest | ruleset.FIBIn, ruleset.FIBType, -1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b, presence := h.FIB(from(tt.in, tt.src, tt.dst), tt.key, tt.result)
+			got := -1
+			if presence == replay.Present {
+				got = int(b[len(b)-1])
+			}
+			if got != tt.want {
+				t.Errorf("answer is %d, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestLink(t *testing.T) {
+	h := open(t, machine)
+	ask := func(name string, f ruleset.Field) string {
+		b, presence := h.Link(replay.Interface{Known: true, Name: name}, f)
+		return fmt.Sprintf("%d %s", presence, strings.TrimRight(fmt.Sprintf("%q", b), "\x00"))
+	}
+	for _, tt := range []struct {
+		name  string
+		field ruleset.Field
+		want  string
+	}{
+		{"far1", ruleset.InBridge, `1 "br0\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"`},
+		{"eth0", ruleset.InBridge, `0 ""`},
+		{"far1", ruleset.InGroup, `1 "\x00\x00\x00\a"`},
+		{"eth0", ruleset.InType, `1 "\x00\x01"`},
+		{"lo", ruleset.InType, `1 "\x03\x04"`},
+		{"eth9", ruleset.InType, `2 ""`},
+	} {
+		if got := ask(tt.name, tt.field); got != tt.want {
+			t.Errorf("%s of %s is %s, want %s", tt.field, tt.name, got, tt.want)
+		}
+	}
+}

@@ -1,0 +1,63 @@
+package nftables
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
+)
+
+// listNFT lists the chain with nft, in the form of `nft -a list ruleset` but
+// for the numbers of counters (-s, since nft 0.9).
+func (s *Snapshot) listNFT(ctx context.Context, c *chainNode) (map[*ruleset.Chain][]string, error) {
+	nft, ok := s.texts.find("nft")
+	if !ok {
+		return nil, fmt.Errorf("%w: no nft", ErrNoProgram)
+	}
+	// nft does not list a bound chain but inside the rule that has it.
+	for c.bound {
+		if c.jumper == nil {
+			return nil, fmt.Errorf("nothing jumps to it: %w", errListing)
+		}
+		c = s.nodes[c.jumper.Chain]
+	}
+	err := errListing
+	var found map[*ruleset.Chain][]string
+	list := func(want *chainNode, args ...string) error {
+		j := &joiner{s: s, want: want, found: make(map[*ruleset.Chain][]string), tables: make(map[uint64]bool)}
+		err := s.texts.run(ctx, func(r io.Reader) error { return parseListing(r, j.add) }, nft, append([]string{"-a", "-s", "list"}, args...)...)
+		if err == nil {
+			found = j.found
+		}
+		return err
+	}
+	if plainName(c.table.Name) && plainName(c.Name) {
+		err = list(c, "chain", c.table.Family, c.table.Name, c.Name)
+	}
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		// A name that nft's grammar takes for something else: no quoting
+		// helps there, but the whole ruleset needs no name.
+		err = list(nil, "ruleset")
+	}
+	if _, ok := found[c.Chain]; !ok && err == nil {
+		err = fmt.Errorf("not listed: %w", errListing)
+	}
+	return found, err
+}
+
+// plainName reports whether nft's scanner takes the name for one string and
+// nothing else. Names come from whoever may write the ruleset, nft joins its
+// arguments to one command, and "x; flush ruleset" is a name the kernel takes.
+func plainName(name string) bool {
+	for i := range len(name) {
+		switch b := name[i]; {
+		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', b == '_':
+		case i > 0 && ('0' <= b && b <= '9' || b == '-' || b == '.' || b == '/'):
+		default:
+			return false
+		}
+	}
+	return name != ""
+}
