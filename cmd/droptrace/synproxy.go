@@ -4,14 +4,14 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/droptrace/droptrace/resolve/host/link"
+	"github.com/droptrace/droptrace/resolve/host/machine"
 	"github.com/droptrace/droptrace/resolve/host/netns"
 )
 
 // synproxies reads what synproxy has counted so far, by inode. Each namespace has
 // the file, or none.
-func (t *trace) synproxies() map[uint32]link.Synproxy {
-	counts := make(map[uint32]link.Synproxy)
+func (t *trace) synproxies() map[uint32]machine.Synproxy {
+	counts := make(map[uint32]machine.Synproxy)
 	if _, err := os.Stat("/proc/thread-self/net/stat/synproxy"); err != nil {
 		return counts
 	}
@@ -21,7 +21,7 @@ func (t *trace) synproxies() map[uint32]link.Synproxy {
 			continue // gone
 		}
 		_ = h.Do(func() error {
-			c, err := link.ReadSynproxy()
+			c, err := machine.ReadSynproxy()
 			if err == nil {
 				counts[n.Inode] = c
 			}

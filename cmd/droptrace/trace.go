@@ -17,7 +17,7 @@ import (
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/host/link"
+	"github.com/droptrace/droptrace/resolve/host/machine"
 	"github.com/droptrace/droptrace/resolve/host/netns"
 	"github.com/droptrace/droptrace/resolve/host/symbol"
 	"github.com/droptrace/droptrace/tracer"
@@ -42,7 +42,7 @@ type trace struct {
 	interfaces []string          // asked for by name
 
 	arrivals       arrivals
-	synproxyBefore map[uint32]link.Synproxy
+	synproxyBefore map[uint32]machine.Synproxy
 
 	event   event.Event
 	drop    drop.Drop // the one that Next returned
@@ -259,7 +259,7 @@ func (t *trace) Hidden() []string {
 			continue // gone
 		}
 		err = h.Do(func() error {
-			hiding, err := link.Hiding(t.wantsInterface)
+			hiding, err := machine.Hiding(t.wantsInterface)
 			out = append(out, hiding...)
 			return err
 		})

@@ -7,7 +7,6 @@ import (
 
 	"github.com/droptrace/droptrace/resolve/host/machine"
 	"github.com/droptrace/droptrace/resolve/host/netns"
-	"github.com/droptrace/droptrace/resolve/host/route"
 	"github.com/droptrace/droptrace/resolve/rules/replay"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
@@ -16,7 +15,7 @@ import (
 // and interfaces, and what a diagnosis asks.
 type Live struct {
 	*machine.Machine
-	host *route.Host
+	host *machine.Routes
 }
 
 var (
@@ -26,7 +25,7 @@ var (
 
 // NewLive answers as long as the handle is open. Close it.
 func NewLive(ns *netns.Handle) (*Live, error) {
-	host, err := route.Open(ns)
+	host, err := machine.OpenRoutes(ns)
 	if err != nil {
 		return nil, err
 	}

@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/droptrace/droptrace/resolve/host/machine"
 	"github.com/droptrace/droptrace/resolve/host/netns"
-	"github.com/droptrace/droptrace/resolve/host/route"
 	"github.com/droptrace/droptrace/resolve/rules/model"
 	"github.com/droptrace/droptrace/resolve/rules/nftables"
 	"github.com/droptrace/droptrace/resolve/rules/replay"
@@ -38,7 +38,7 @@ type replayer struct {
 	wrong int
 	model *model.Model
 	f     *replay.Firewall
-	host  *route.Host
+	host  *machine.Routes
 }
 
 func newReplayer(router string, out io.Writer) (*replayer, error) {
@@ -51,7 +51,7 @@ func newReplayer(router string, out io.Writer) (*replayer, error) {
 	if err != nil {
 		return nil, err
 	}
-	host, err := route.Open(ns)
+	host, err := machine.OpenRoutes(ns)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,9 @@
-// Package machine answers what a diagnosis asks of the machine: sysctls, sockets,
-// addresses and routes of one network namespace. It only reads, and nothing that
-// it reads has the kernel load a module: sockets come from /proc, not from
-// sock_diag.
+// Package machine answers for one network namespace what no packet and no rule
+// says: sysctls, sockets, links, addresses, routes, and what hides drops.
+//
+// [Machine] looks whenever it is asked, since what a diagnosis says must be true
+// now; [Routes] looks once, for many packets. Both only read, and nothing that they
+// read has the kernel load a module: sockets come from /proc, not from sock_diag.
 package machine
 
 import (

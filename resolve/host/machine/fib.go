@@ -1,4 +1,4 @@
-package route
+package machine
 
 import (
 	"encoding/binary"
@@ -21,7 +21,7 @@ func addresses(p *replay.Packet) (src, dst netip.Addr) {
 }
 
 // FIB implements [replay.Environment].
-func (h *Host) FIB(p *replay.Packet, key uint8, result ruleset.FIBResult) ([]byte, replay.Presence) {
+func (h *Routes) FIB(p *replay.Packet, key uint8, result ruleset.FIBResult) ([]byte, replay.Presence) {
 	src, dst := addresses(p)
 	a := dst
 	if key&ruleset.FIBSource != 0 {
@@ -41,7 +41,7 @@ func (h *Host) FIB(p *replay.Packet, key uint8, result ruleset.FIBResult) ([]byt
 }
 
 // device is the interface that the look-up is bound to, nil for none.
-func (h *Host) device(p *replay.Packet, key uint8) (netlink.Link, bool) {
+func (h *Routes) device(p *replay.Packet, key uint8) (netlink.Link, bool) {
 	var i replay.Interface
 	switch {
 	case key&ruleset.FIBIn != 0:
@@ -60,7 +60,7 @@ func (h *Host) device(p *replay.Packet, key uint8) (netlink.Link, bool) {
 
 // kind is the type of an address. IPv4 asks the local table alone (inet_addr_type),
 // IPv6 the routes.
-func (h *Host) kind(a netip.Addr, dev netlink.Link) ([]byte, replay.Presence) {
+func (h *Routes) kind(a netip.Addr, dev netlink.Link) ([]byte, replay.Presence) {
 	if a.IsMulticast() {
 		return typeOf(unix.RTN_MULTICAST)
 	}
@@ -101,7 +101,7 @@ func typeOf(kind uint8) ([]byte, replay.Presence) {
 // outlet is the interface of the route to an address; none where there is none,
 // where it is no unicast route, or where the look-up is bound to another one.
 // That is how rules test the way back of a packet (nft_fib4_eval, nft_fib6_eval).
-func (h *Host) outlet(p *replay.Packet, key uint8, a netip.Addr, dev netlink.Link, result ruleset.FIBResult) ([]byte, replay.Presence) {
+func (h *Routes) outlet(p *replay.Packet, key uint8, a netip.Addr, dev netlink.Link, result ruleset.FIBResult) ([]byte, replay.Presence) {
 	switch {
 	case !h.plain, a.IsMulticast(), a.IsLinkLocalUnicast(), a.IsUnspecified(), a.IsLoopback(),
 		p.In.Name == "lo", p.PacketType > 0, a.Is4() && a.As4()[0] == 0:

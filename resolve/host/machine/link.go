@@ -1,4 +1,4 @@
-package route
+package machine
 
 import (
 	"encoding/binary"
@@ -10,7 +10,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
-func (h *Host) link(i replay.Interface) netlink.Link {
+func (h *Routes) link(i replay.Interface) netlink.Link {
 	if !i.Known {
 		return nil
 	}
@@ -21,7 +21,7 @@ func (h *Host) link(i replay.Interface) netlink.Link {
 }
 
 // Link implements [replay.Environment].
-func (h *Host) Link(i replay.Interface, f ruleset.Field) ([]byte, replay.Presence) {
+func (h *Routes) Link(i replay.Interface, f ruleset.Field) ([]byte, replay.Presence) {
 	l := h.link(i)
 	if l == nil {
 		return nil, replay.NotKnown
@@ -42,7 +42,7 @@ func (h *Host) Link(i replay.Interface, f ruleset.Field) ([]byte, replay.Presenc
 }
 
 // bridge names the bridge that an interface is a port of.
-func (h *Host) bridge(l netlink.Link) ([]byte, replay.Presence) {
+func (h *Routes) bridge(l netlink.Link) ([]byte, replay.Presence) {
 	index := l.Attrs().MasterIndex
 	if index == 0 {
 		return nil, replay.Absent
@@ -85,7 +85,7 @@ func hardwareType(name string) (uint16, bool) {
 
 // Address implements [replay.Addresses]; not known where there are several, as
 // which is the first changes with their scope and kernel.
-func (h *Host) Address(i replay.Interface, family string) ([]byte, replay.Presence) {
+func (h *Routes) Address(i replay.Interface, family string) ([]byte, replay.Presence) {
 	l := h.link(i)
 	if l == nil {
 		return nil, replay.NotKnown

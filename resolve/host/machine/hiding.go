@@ -1,6 +1,4 @@
-// Package link looks at interfaces for what drops or forwards packets without
-// the kernel's drop tracepoint seeing it.
-package link
+package machine
 
 import (
 	"bufio"

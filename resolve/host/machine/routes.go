@@ -1,6 +1,4 @@
-// Package route tells rules what the machine knows and the packet does not say:
-// routes, the types of addresses, and interfaces, of one network namespace.
-package route
+package machine
 
 import (
 	"cmp"
@@ -22,10 +20,10 @@ type Namespace interface {
 	Do(fn func() error) error
 }
 
-// Host answers from a namespace's interfaces, addresses and local routes as they
+// Routes answers from a namespace's interfaces, addresses and local routes as they
 // were when it was opened; other routes are looked up by the kernel when they are
 // asked for. It may be used by several goroutines.
-type Host struct {
+type Routes struct {
 	ns     Namespace
 	handle *netlink.Handle
 	links  map[string]netlink.Link
@@ -47,21 +45,21 @@ type localRoute struct {
 }
 
 var (
-	_ replay.Environment = (*Host)(nil)
-	_ replay.Router      = (*Host)(nil)
-	_ replay.Addresses   = (*Host)(nil)
+	_ replay.Environment = (*Routes)(nil)
+	_ replay.Router      = (*Routes)(nil)
+	_ replay.Addresses   = (*Routes)(nil)
 )
 
-// Open looks at a namespace. Close lets it go.
-func Open(ns Namespace) (*Host, error) {
-	h := &Host{ns: ns, links: make(map[string]netlink.Link), byID: make(map[int]netlink.Link)}
+// OpenRoutes looks at a namespace. Close lets it go.
+func OpenRoutes(ns Namespace) (*Routes, error) {
+	h := &Routes{ns: ns, links: make(map[string]netlink.Link), byID: make(map[int]netlink.Link)}
 	if err := ns.Do(h.open); err != nil {
 		return nil, fmt.Errorf("read routes and interfaces: %w", err)
 	}
 	return h, nil
 }
 
-func (h *Host) open() (err error) {
+func (h *Routes) open() (err error) {
 	if h.handle, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
 		return err
 	}
@@ -99,7 +97,7 @@ func special(r netlink.Rule) bool {
 		r.SuppressPrefixlen >= 0 || r.SuppressIfgroup >= 0
 }
 
-func (h *Host) readLocal() error {
+func (h *Routes) readLocal() error {
 	routes, err := h.handle.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_LOCAL}, netlink.RT_FILTER_TABLE)
 	if err != nil {
 		return err
@@ -122,10 +120,10 @@ func (h *Host) readLocal() error {
 }
 
 // Close lets the namespace go.
-func (h *Host) Close() { h.handle.Close() }
+func (h *Routes) Close() { h.handle.Close() }
 
 // sysctl reads one of the namespace's, by its path below /proc/sys/net.
-func (h *Host) sysctl(path string) (value string) {
+func (h *Routes) sysctl(path string) (value string) {
 	h.ns.Do(func() error {
 		b, err := os.ReadFile("/proc/sys/net/" + path)
 		value = strings.TrimSpace(string(b))

@@ -1,4 +1,4 @@
-package link
+package machine
 
 import (
 	"os/exec"

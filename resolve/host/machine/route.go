@@ -1,4 +1,4 @@
-package route
+package machine
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 
 // Route implements [replay.Router]: the kernel itself looks the packet up, with
 // policy routing, reverse path filter and martians as for the packet.
-func (h *Host) Route(p *replay.Packet) replay.Route {
+func (h *Routes) Route(p *replay.Packet) replay.Route {
 	src, dst := addresses(p)
 	if !dst.IsValid() || !p.In.Known {
 		return replay.Route{}
@@ -61,7 +61,7 @@ func (h *Host) Route(p *replay.Packet) replay.Route {
 const forwardingOff = "forwarding is off"
 
 // forwarding is the sysctl that lets packets of this interface through.
-func (h *Host) forwarding(p *replay.Packet) string {
+func (h *Routes) forwarding(p *replay.Packet) string {
 	if p.EtherType == unix.ETH_P_IPV6 {
 		return h.sysctl("ipv6/conf/all/forwarding")
 	}
@@ -73,7 +73,7 @@ func (h *Host) forwarding(p *replay.Packet) string {
 
 // refused puts the kernel's answer to a look-up into words; empty where it is
 // not the packet's fault.
-func (h *Host) refused(p *replay.Packet, err error) string {
+func (h *Routes) refused(p *replay.Packet, err error) string {
 	switch {
 	case errors.Is(err, unix.EXDEV):
 		return "reverse path filter: the route back to its source is by another interface"

@@ -1,4 +1,4 @@
-package route
+package machine
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ import (
 
 // newNamespace has no name and no process: nothing but its handle holds it, so
 // that it is gone however the test ends.
-func newNamespace(t *testing.T, script string) *netns.Handle {
+func scripted(t *testing.T, script string) *netns.Handle {
 	t.Helper()
 	made := make(chan error)
 	var h *netns.Handle
@@ -66,7 +66,7 @@ func unshare(done chan<- error, fn func() error) {
 	done <- fn()
 }
 
-const machine = `
+const twoWays = `
 ip link set lo up
 ip link add eth0 type veth peer name far0
 ip link add eth1 type veth peer name far1
@@ -81,9 +81,9 @@ ip route add blackhole 100.64.0.0/10
 echo 1 > /proc/sys/net/ipv4/ip_forward
 `
 
-func open(t *testing.T, script string) *Host {
+func openRoutes(t *testing.T, script string) *Routes {
 	t.Helper()
-	h, err := Open(newNamespace(t, script))
+	h, err := OpenRoutes(scripted(t, script))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func from(in, src, dst string) *replay.Packet {
 }
 
 func TestRoute(t *testing.T) {
-	h := open(t, machine)
+	h := openRoutes(t, twoWays)
 	tests := []struct {
 		name         string
 		in, src, dst string
@@ -135,14 +135,14 @@ func TestRoute(t *testing.T) {
 }
 
 func TestForwardingThatIsOffIsTold(t *testing.T) {
-	h := open(t, strings.Replace(machine, "echo 1 >", "echo 0 >", 1))
+	h := openRoutes(t, strings.Replace(twoWays, "echo 1 >", "echo 0 >", 1))
 	if got := h.Route(from("eth0", "192.0.2.9", "203.0.113.5")); got.Refused != forwardingOff {
 		t.Errorf("route is %+v", got)
 	}
 }
 
 func TestFIB(t *testing.T) {
-	h := open(t, machine)
+	h := openRoutes(t, twoWays)
 	index := func(name string) byte { return byte(h.links[name].Attrs().Index) }
 	tests := []struct {
 		name         string
@@ -182,7 +182,7 @@ func TestFIB(t *testing.T) {
 }
 
 func TestLink(t *testing.T) {
-	h := open(t, machine)
+	h := openRoutes(t, twoWays)
 	ask := func(name string, f ruleset.Field) string {
 		b, presence := h.Link(replay.Interface{Known: true, Name: name}, f)
 		return fmt.Sprintf("%d %s", presence, strings.TrimRight(fmt.Sprintf("%q", b), "\x00"))
