@@ -1,10 +1,7 @@
 package output
 
 import (
-	"cmp"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/droptrace/droptrace/resolve/drop"
 )
@@ -12,40 +9,8 @@ import (
 // maxArrivalPlaces is how many interfaces the closing words name.
 const maxArrivalPlaces = 8
 
-// Arrivals counts packets that matched and came or went, dropped or not.
-type Arrivals struct {
-	Type       string         `json:"type"`
-	Schema     int            `json:"schema"`
-	Time       time.Time      `json:"time"`
-	Arrived    uint64         `json:"arrived"`
-	Sent       uint64         `json:"sent"`
-	Interfaces []ArrivalPlace `json:"interfaces,omitempty"`
-	// Undecided may have matched: the expression looks at bytes of theirs that
-	// could not be read.
-	Undecided uint64 `json:"undecided,omitempty"`
-	// LeftOut are the flags that say nothing about packets that are alive.
-	LeftOut []string `json:"left_out,omitempty"`
-}
-
-// ArrivalPlace is one interface.
-type ArrivalPlace struct {
-	Netns   drop.Netns `json:"netns"`
-	Index   uint32     `json:"index"`
-	Name    string     `json:"name"`
-	Arrived uint64     `json:"arrived,omitempty"`
-	Sent    uint64     `json:"sent,omitempty"`
-}
-
-// Sort puts the busiest first.
-func (a *Arrivals) Sort() {
-	slices.SortFunc(a.Interfaces, func(x, y ArrivalPlace) int {
-		return cmp.Or(cmp.Compare(y.Arrived+y.Sent, x.Arrived+x.Sent), cmp.Compare(x.Name, y.Name),
-			cmp.Compare(x.Netns.Inode, y.Netns.Inode), cmp.Compare(x.Index, y.Index))
-	})
-}
-
-// write tells nothing dropped from nothing there.
-func (a *Arrivals) write(p *summaryPrinter) {
+// writeArrivals tells nothing dropped from nothing there.
+func writeArrivals(a *Arrivals, p *summaryPrinter) {
 	for _, side := range []struct {
 		total uint64
 		words string
@@ -58,7 +23,7 @@ func (a *Arrivals) write(p *summaryPrinter) {
 			p.line(0, "no matching packet "+side.words)
 			continue
 		}
-		p.line(0, glued(Plural(side.total, "matching packet", "matching packets")+" "+side.words)+a.places(p.s, side.of))
+		p.line(0, glued(Plural(side.total, "matching packet", "matching packets")+" "+side.words)+arrivalPlaces(a, p.s, side.of))
 	}
 	if a.Undecided > 0 {
 		p.line(labelIndent, Plural(a.Undecided, "packet", "packets")+
@@ -69,7 +34,7 @@ func (a *Arrivals) write(p *summaryPrinter) {
 	}
 }
 
-func (a *Arrivals) places(s Style, of func(*ArrivalPlace) uint64) string {
+func arrivalPlaces(a *Arrivals, s Style, of func(*ArrivalPlace) uint64) string {
 	var parts []string
 	for i := range a.Interfaces {
 		place := &a.Interfaces[i]

@@ -32,16 +32,6 @@ type Loss struct {
 	Places []LossPlace `json:"places,omitempty"`
 }
 
-// Notice is something that the reader of the stream has to know to judge it,
-// such as a probe that this kernel does not have.
-type Notice struct {
-	Type    string    `json:"type"`
-	Schema  int       `json:"schema"`
-	Time    time.Time `json:"time"`
-	Message string    `json:"message"`
-	Hints   []string  `json:"hints,omitempty"` // what to do about it
-}
-
 // Scope says what the drops of a Folded have in common.
 type Scope string
 
@@ -94,22 +84,4 @@ func (f *Folded) record() foldedRecord {
 		r.Reason, r.Location, r.Rule = d.Reason, d.Location, d.Rule
 	}
 	return r
-}
-
-// Counts are the counters of a run as the tracer keeps them. They obey
-//
-//	Seen      = FilteredKernel + Lost + Delivered
-//	Delivered = FilteredUser + what was handed to a printer
-type Counts struct {
-	Seen           uint64 // drops that the tracepoint saw
-	FilteredKernel uint64 // of these, not asked for
-	Lost           uint64 // asked for, and no room in the buffer
-	Delivered      uint64
-	FilteredUser   uint64
-
-	// Not part of Seen.
-	Members      uint64 // fragments and clones of a drop that was counted
-	NotLost      uint64 // frees that lost no packet
-	MissedNested uint64 // runs that the kernel skipped
-	Undecided    uint64 // filtered: the expression looks at bytes that could not be read
 }

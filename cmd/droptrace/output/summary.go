@@ -53,7 +53,7 @@ func (m *Summary) Write(w io.Writer, s Style) error {
 		p.line(labelIndent, Escape(b, s.ASCII))
 	}
 	if m.Arrivals != nil {
-		m.Arrivals.write(&p)
+		writeArrivals(m.Arrivals, &p)
 	}
 	if matched == 0 && c.Lost == 0 {
 		m.hidden(&p)
@@ -156,7 +156,7 @@ func (m *Summary) losses(p *summaryPrinter) {
 	if n := m.Lost.NotLost; n > 0 {
 		parts = append(parts, count(n)+" lost no packet")
 	}
-	if n := m.Counts.Lost - min(m.Lost.known(), m.Counts.Lost); n > 0 {
+	if n := m.Counts.Lost - min(m.Lost.Known(), m.Counts.Lost); n > 0 {
 		parts = append(parts, count(n)+" are not told apart")
 	}
 	if len(parts) > 0 {
