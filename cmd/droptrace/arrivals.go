@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/netns"
 )
@@ -17,7 +16,7 @@ type arrivals struct {
 
 	mu    sync.Mutex
 	names map[uint32]drop.Netns
-	last  *output.Arrivals
+	last  *drop.Arrivals
 }
 
 // notOfArrivals lists the flags that do not narrow arrivals: these packets have met
@@ -45,7 +44,7 @@ func (t *trace) notOfArrivals(f *Filter) []string {
 }
 
 // Arrivals implements source.
-func (t *trace) Arrivals() *output.Arrivals {
+func (t *trace) Arrivals() *drop.Arrivals {
 	if !t.arrivals.asked {
 		return nil
 	}
@@ -56,7 +55,7 @@ func (t *trace) Arrivals() *output.Arrivals {
 		return t.arrivals.last // closed
 	}
 	type device struct{ netns, index uint32 }
-	all := &output.Arrivals{Time: time.Now(), LeftOut: t.arrivals.leftOut}
+	all := &drop.Arrivals{Time: time.Now(), LeftOut: t.arrivals.leftOut}
 	at := make(map[device]int)
 	for _, a := range list {
 		all.Undecided += a.Undecided
@@ -64,7 +63,7 @@ func (t *trace) Arrivals() *output.Arrivals {
 		if !ok {
 			i = len(all.Interfaces)
 			at[device{a.Netns, a.Index}] = i
-			all.Interfaces = append(all.Interfaces, output.ArrivalPlace{
+			all.Interfaces = append(all.Interfaces, drop.ArrivalPlace{
 				Netns: t.arrivals.netns(a.Netns), Index: a.Index, Name: a.Name,
 			})
 		}

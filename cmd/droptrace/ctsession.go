@@ -20,7 +20,7 @@ import (
 type conntrackPrinter interface {
 	Failure(*drop.ConntrackFailure) error
 	Sample(*drop.ConntrackSample) error
-	Notice(output.Notice) error
+	Notice(drop.Notice) error
 	Loss(output.Loss) error
 	Flush() error
 }

@@ -260,7 +260,7 @@ func (s *session) summary() {
 
 // arrivalsPrinter is a printer that has a record for arrivals.
 type arrivalsPrinter interface {
-	Arrivals(output.Arrivals) error
+	Arrivals(drop.Arrivals) error
 }
 
 // printer is a format of standard output.
@@ -269,7 +269,7 @@ type printer interface {
 	// Folded returns how many of the drops it has printed one by one.
 	Folded(output.Folded) (shown uint64, err error)
 	Loss(output.Loss) error
-	Notice(output.Notice) error
+	Notice(drop.Notice) error
 	SetWidth(columns int)
 	Flush() error
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 
-	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/symbol"
 	"github.com/droptrace/droptrace/tracer"
@@ -82,14 +81,14 @@ func (t *trace) lostKind(ctx context.Context, e *event.Event) *lostKind {
 }
 
 // Losses implements source.
-func (t *trace) Losses() output.Lost {
+func (t *trace) Losses() drop.Lost {
 	t.lost.mu.Lock()
 	defer t.lost.mu.Unlock()
-	var l output.Lost
+	var l drop.Lost
 	for _, k := range t.lost.kinds {
 		switch {
 		case k.drop != nil:
-			l.Places = append(l.Places, output.LostPlace{Drop: k.drop, Count: k.count})
+			l.Places = append(l.Places, drop.LostPlace{Drop: k.drop, Count: k.count})
 		case k.notLost:
 			l.NotLost += k.count
 		default:

@@ -15,7 +15,6 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
 
-	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/drop"
 )
 
@@ -105,7 +104,7 @@ type fake struct {
 
 func (f *fake) open(_ context.Context, cfg Config) (source, error) {
 	if f.Notice != "" {
-		cfg.Notify(output.Notice{Time: time.Unix(0, 0).UTC(), Message: f.Notice})
+		cfg.Notify(drop.Notice{Time: time.Unix(0, 0).UTC(), Message: f.Notice})
 	}
 	if f.Config != "" {
 		cfg.Notify = nil
@@ -186,30 +185,30 @@ func (f *fake) Next(ctx context.Context) (*drop.Drop, error) {
 
 func (f *fake) Capture() *drop.Capture { return nil }
 
-func (f *fake) Stats() output.Counts {
+func (f *fake) Stats() drop.Counts {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := uint64(f.sent)
-	return output.Counts{Seen: n + f.Lost + f.Filtered, FilteredKernel: f.Filtered, Lost: f.Lost, Delivered: n}
+	return drop.Counts{Seen: n + f.Lost + f.Filtered, FilteredKernel: f.Filtered, Lost: f.Lost, Delivered: n}
 }
 
-func (f *fake) Losses() output.Lost {
+func (f *fake) Losses() drop.Lost {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.Lost == 0 {
-		return output.Lost{}
+		return drop.Lost{}
 	}
 	if f.lost == nil {
 		f.lost = f.drop(0)
 	}
-	return output.Lost{Places: []output.LostPlace{{Drop: f.lost, Count: f.Lost}}}
+	return drop.Lost{Places: []drop.LostPlace{{Drop: f.lost, Count: f.Lost}}}
 }
 
-func (f *fake) Arrivals() *output.Arrivals {
+func (f *fake) Arrivals() *drop.Arrivals {
 	if f.Arrived == 0 {
 		return nil
 	}
-	return &output.Arrivals{Arrived: f.Arrived, Interfaces: []output.ArrivalPlace{{Index: 2, Name: "eth0", Arrived: f.Arrived}}}
+	return &drop.Arrivals{Arrived: f.Arrived, Interfaces: []drop.ArrivalPlace{{Index: 2, Name: "eth0", Arrived: f.Arrived}}}
 }
 func (f *fake) Beside() []string { return nil }
 func (f *fake) About() string    { return "Linux 6.12, fake" }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // The rules of the messages to people:
@@ -86,7 +87,7 @@ func printError(w io.Writer, style output.Style, err error) {
 }
 
 // printNotice tells people something that is no error.
-func printNotice(w io.Writer, style output.Style, n output.Notice) {
+func printNotice(w io.Writer, style output.Style, n drop.Notice) {
 	printMessage(w, style, "note: "+n.Message, n.Hints)
 }
 

@@ -3,7 +3,7 @@ package main
 import (
 	"sync"
 
-	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // noticeList keeps what the source has to tell until there is a moment for it.
@@ -11,12 +11,12 @@ type noticeList struct {
 	t     terminal
 	quiet bool
 	mu    sync.Mutex
-	list  []output.Notice
+	list  []drop.Notice
 }
 
 func newNoticeList(t terminal, quiet bool) *noticeList { return &noticeList{t: t, quiet: quiet} }
 
-func (l *noticeList) add(n output.Notice) {
+func (l *noticeList) add(n drop.Notice) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.list = append(l.list, n)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 
-	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/drop"
 )
 
@@ -19,10 +18,10 @@ type source interface {
 	Capture() *drop.Capture
 	// Stats returns the counters so far. It may be called at any time, also
 	// beside Next and after Close.
-	Stats() output.Counts
+	Stats() drop.Counts
 	// Losses tells the drops apart that Stats counts as lost. It may lag behind
 	// until Next has returned io.EOF, and may be called as Stats may.
-	Losses() output.Lost
+	Losses() drop.Lost
 	// About says what does the tracing, in few words: "Linux 6.12, fentry".
 	About() string
 	// Hidden says what could hide drops that match: XDP, flowtables and the
@@ -30,7 +29,7 @@ type source interface {
 	Hidden() []string
 	// Arrivals counts packets that match and were not dropped, too: nil where that
 	// was not asked for. It may be called as Stats may.
-	Arrivals() *output.Arrivals
+	Arrivals() *drop.Arrivals
 	// Beside says what happened to packets that is no drop, and might be taken
 	// for one. It is called after Close.
 	Beside() []string
@@ -71,7 +70,7 @@ type Config struct {
 	Resolved   bool   // with Conntrack: clashes that lost nothing, too
 	// Notify takes what the user has to know. It may be called from any
 	// goroutine and does not block.
-	Notify func(output.Notice)
+	Notify func(drop.Notice)
 }
 
 // The rings, each of which is mapped twice. A record takes some 750 bytes, and the

@@ -31,7 +31,7 @@ type queue struct {
 
 	mu      sync.Mutex
 	drops   []drop.Drop
-	notices []output.Notice // told once each, so few
+	notices []drop.Notice // told once each, so few
 	fold    output.Folder
 	pace    *pace // nil for none
 	closed  bool
@@ -39,7 +39,7 @@ type queue struct {
 
 // batch is what the writer takes at once, in order.
 type batch struct {
-	notices []output.Notice
+	notices []drop.Notice
 	drops   []drop.Drop
 	folded  []output.Folded
 	last    bool      // nothing will follow
@@ -94,7 +94,7 @@ func (q *queue) pressure(now time.Time) output.Pressure {
 }
 
 // notify may be called from any goroutine.
-func (q *queue) notify(n output.Notice) {
+func (q *queue) notify(n drop.Notice) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.notices = append(q.notices, n)

@@ -28,7 +28,7 @@ type reading struct {
 	expression *expression.Program // nil for none
 
 	tally       output.Tally
-	counts      output.Counts
+	counts      drop.Counts
 	shown       uint64
 	repeats     uint64 // that stand in what was shown
 	written     uint64

@@ -12,7 +12,6 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
-	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/cmd/droptrace/recording"
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/tracer"
@@ -222,7 +221,7 @@ func (r *recorder) written() (drops, files uint64) {
 func (r *recorder) stood(written uint64) uint64 { return written + r.repeats }
 
 // close ends the recording with the counters of the run.
-func (r *recorder) close(counts output.Counts) error {
+func (r *recorder) close(counts drop.Counts) error {
 	if r == nil {
 		return nil
 	}
@@ -239,7 +238,7 @@ func (r *recorder) abandon() error {
 	if r == nil {
 		return nil
 	}
-	err := r.w.Close(output.Counts{})
+	err := r.w.Close(drop.Counts{})
 	if r.o.name != "-" {
 		if info, statErr := os.Lstat(r.w.Name()); statErr == nil && info.Mode().IsRegular() {
 			err = errors.Join(err, os.Remove(r.w.Name()))

@@ -14,7 +14,6 @@ import (
 	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 
-	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/machine"
@@ -78,7 +77,7 @@ func open(ctx context.Context, cfg Config) (source, error) {
 	}
 	t := &trace{symbols: symbols, all: cfg.All, modules: moduleNames(modules), notice: func(message string) {
 		if cfg.Notify != nil {
-			cfg.Notify(output.Notice{Message: message})
+			cfg.Notify(drop.Notice{Message: message})
 		}
 	}}
 	if err := t.open(ctx, cfg, program); err != nil {
@@ -217,7 +216,7 @@ func (t *trace) Capture() *drop.Capture {
 }
 
 // Stats implements source. After Close it returns the last counts.
-func (t *trace) Stats() output.Counts {
+func (t *trace) Stats() drop.Counts {
 	c, err := t.tracer.Counts()
 	if err != nil {
 		if last := t.last.Load(); last != nil {
@@ -227,7 +226,7 @@ func (t *trace) Stats() output.Counts {
 		t.last.Store(&c)
 	}
 	notLost := t.notLost.Load()
-	return output.Counts{
+	return drop.Counts{
 		Seen:           c.Seen - c.Members - notLost,
 		FilteredKernel: c.FilteredKernel,
 		Lost:           c.Lost,

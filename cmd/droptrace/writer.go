@@ -167,7 +167,7 @@ func (w *writer) flush() error {
 }
 
 // notice goes to people, and into the stream where programs read it.
-func (w *writer) notice(n output.Notice) error {
+func (w *writer) notice(n drop.Notice) error {
 	if !w.s.o.quiet {
 		printNotice(w.s.t.stderr, w.s.t.style(w.s.t.stderr), n)
 	}

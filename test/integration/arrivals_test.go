@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // arrivalsTruth counts what comes to the host and what it answers, by rules that
@@ -84,7 +84,7 @@ func checkArrivals(t *testing.T, filters map[string][]string) {
 func checkArrivalsRecord(t *testing.T, r *tracing, arrived, answered uint64) {
 	t.Helper()
 	for line := range bytes.Lines(r.stdout.bytes()) {
-		var a output.Arrivals
+		var a drop.Arrivals
 		if err := json.Unmarshal(line, &a); err != nil {
 			t.Fatalf("%v in %q", err, line)
 		}

@@ -10,14 +10,14 @@ import (
 const maxArrivalPlaces = 8
 
 // writeArrivals tells nothing dropped from nothing there.
-func writeArrivals(a *Arrivals, p *summaryPrinter) {
+func writeArrivals(a *drop.Arrivals, p *summaryPrinter) {
 	for _, side := range []struct {
 		total uint64
 		words string
-		of    func(*ArrivalPlace) uint64
+		of    func(*drop.ArrivalPlace) uint64
 	}{
-		{a.Arrived, "arrived", func(i *ArrivalPlace) uint64 { return i.Arrived }},
-		{a.Sent, "sent", func(i *ArrivalPlace) uint64 { return i.Sent }},
+		{a.Arrived, "arrived", func(i *drop.ArrivalPlace) uint64 { return i.Arrived }},
+		{a.Sent, "sent", func(i *drop.ArrivalPlace) uint64 { return i.Sent }},
 	} {
 		if side.total == 0 {
 			p.line(0, "no matching packet "+side.words)
@@ -34,7 +34,7 @@ func writeArrivals(a *Arrivals, p *summaryPrinter) {
 	}
 }
 
-func arrivalPlaces(a *Arrivals, s Style, of func(*ArrivalPlace) uint64) string {
+func arrivalPlaces(a *drop.Arrivals, s Style, of func(*drop.ArrivalPlace) uint64) string {
 	var parts []string
 	for i := range a.Interfaces {
 		place := &a.Interfaces[i]
@@ -63,7 +63,7 @@ func arrivalPlaces(a *Arrivals, s Style, of func(*ArrivalPlace) uint64) string {
 }
 
 // Arrivals prints an arrivals record.
-func (j *JSON) Arrivals(a Arrivals) error {
+func (j *JSON) Arrivals(a drop.Arrivals) error {
 	a.Type, a.Schema = typeArrivals, drop.Schema
 	o := begin(j.buf)
 	o.head(a.Type, a.Schema, a.Time)

@@ -58,7 +58,7 @@ func (j *JSON) Loss(l Loss) error {
 }
 
 // Notice prints a notice record.
-func (j *JSON) Notice(n Notice) error {
+func (j *JSON) Notice(n drop.Notice) error {
 	n.Type, n.Schema = typeNotice, drop.Schema
 	o := begin(j.buf)
 	o.head(n.Type, n.Schema, n.Time)

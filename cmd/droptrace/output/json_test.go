@@ -131,11 +131,11 @@ func TestOtherRecords(t *testing.T) {
 	loss := Loss{Type: "loss", Schema: drop.Schema, Time: sampleTime, Lost: 3, Total: 7}
 	lostRule := ruleDrop()
 	loss.Places = []LossPlace{NewLossPlace(&lostRule, 2), {Lost: 1, Verdict: "drop", Cause: "hook", Function: "nf_confirm"}}
-	notice := Notice{Type: "notice", Schema: drop.Schema, Time: sampleTime, Message: "no BTF", Hints: []string{"a", "b"}}
+	notice := drop.Notice{Type: "notice", Schema: drop.Schema, Time: sampleTime, Message: "no BTF", Hints: []string{"a", "b"}}
 	d := ruleDrop()
 	got := lines(t, func(j *JSON) {
 		j.Loss(Loss{Time: sampleTime, Lost: 3, Total: 7, Places: loss.Places})
-		j.Notice(Notice{Time: sampleTime, Message: "no BTF", Hints: []string{"a", "b"}})
+		j.Notice(drop.Notice{Time: sampleTime, Message: "no BTF", Hints: []string{"a", "b"}})
 		j.Arrivals(sampleArrivals())
 		if shown, err := j.Folded(Folded{Scope: ScopeFlow, Count: 5, Drop: &d}); shown != 1 || err != nil {
 			t.Errorf("flow: shown %d, %v", shown, err)

@@ -54,10 +54,10 @@ func with(change func(*drop.Drop)) drop.Drop {
 }
 
 // samples has one drop of every kind.
-func sampleArrivals() Arrivals {
-	return Arrivals{
+func sampleArrivals() drop.Arrivals {
+	return drop.Arrivals{
 		Type: "arrivals", Schema: drop.Schema, Time: sampleTime, Arrived: 3, Sent: 2, Undecided: 1, LeftOut: []string{"--hook"},
-		Interfaces: []ArrivalPlace{
+		Interfaces: []drop.ArrivalPlace{
 			{Netns: drop.Netns{Inode: 1, Name: "web"}, Index: 2, Name: "eth0", Arrived: 3}, {Sent: 2},
 		},
 	}

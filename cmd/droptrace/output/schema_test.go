@@ -36,8 +36,8 @@ func TestSchemaHasEveryField(t *testing.T) {
 	root := parsedSchema(t)
 	for name, typ := range map[string]reflect.Type{
 		"drop": reflect.TypeFor[drop.Drop](), "folded": reflect.TypeFor[foldedRecord](),
-		"loss": reflect.TypeFor[Loss](), "notice": reflect.TypeFor[Notice](),
-		"arrivals": reflect.TypeFor[Arrivals](),
+		"loss": reflect.TypeFor[Loss](), "notice": reflect.TypeFor[drop.Notice](),
+		"arrivals": reflect.TypeFor[drop.Arrivals](),
 		"doctor":   reflect.TypeFor[Examination](), "explanation": reflect.TypeFor[Explanation](),
 		"replayed": reflect.TypeFor[ReplayedDrop](), "replayed_summary": reflect.TypeFor[ReplayedSummary](),
 		"correlation":       reflect.TypeFor[correlationRecord](),
@@ -197,7 +197,7 @@ func TestSamplesFollowTheSchema(t *testing.T) {
 		}
 		j.Loss(Loss{Time: sampleTime, Lost: 1, Total: 2, Places: []LossPlace{NewLossPlace(&samples()[0].drop, 1)}})
 		j.Arrivals(sampleArrivals())
-		j.Notice(Notice{Time: sampleTime, Message: "m", Hints: []string{"h"}})
+		j.Notice(drop.Notice{Time: sampleTime, Message: "m", Hints: []string{"h"}})
 	})
 	for _, l := range got {
 		var v map[string]any

@@ -1,6 +1,7 @@
 package output
 
 import (
+	"github.com/droptrace/droptrace/resolve/drop"
 	"io"
 	"time"
 )
@@ -28,7 +29,7 @@ func (s *Status) SetWidth(columns int) {
 
 // Show writes the line anew. A terminal that cannot be written is no reason to
 // stop: the error is left to the output itself.
-func (s *Status) Show(elapsed time.Duration, dropped, matched uint64, a *Arrivals) {
+func (s *Status) Show(elapsed time.Duration, dropped, matched uint64, a *drop.Arrivals) {
 	if s == nil {
 		return
 	}

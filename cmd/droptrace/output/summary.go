@@ -1,6 +1,7 @@
 package output
 
 import (
+	"github.com/droptrace/droptrace/resolve/drop"
 	"io"
 	"strings"
 	"time"
@@ -11,7 +12,7 @@ const maxTotals = 20
 
 // Summary is what closes a run.
 type Summary struct {
-	Counts  Counts
+	Counts  drop.Counts
 	Shown   uint64 // drops that were printed one by one
 	Folded  uint64 // drops that stand in a count
 	Written uint64 // drops that stand in a recording
@@ -21,8 +22,8 @@ type Summary struct {
 	Unshown   uint64 // drops that came after the end, or that nobody read
 	Elapsed   time.Duration
 	Tally     *Tally
-	Lost      Lost
-	Arrivals  *Arrivals // nil: not asked for
+	Lost      drop.Lost
+	Arrivals  *drop.Arrivals // nil: not asked for
 	// Beside says what else happened to packets, and was no drop.
 	Beside []string
 	// Recorded: the drops were read from a file, where nothing can hide.

@@ -32,24 +32,24 @@ func TestSummary(t *testing.T) {
 	var b bytes.Buffer
 	for _, s := range []Style{{Width: 80}, {Width: 40, ASCII: true}} {
 		for i, m := range []Summary{
-			{Counts: Counts{Seen: 1204, FilteredKernel: 1117, Delivered: 87}, Shown: 87, Elapsed: 41 * time.Second, Tally: &mixed},
+			{Counts: drop.Counts{Seen: 1204, FilteredKernel: 1117, Delivered: 87}, Shown: 87, Elapsed: 41 * time.Second, Tally: &mixed},
 			{
-				Counts: Counts{Seen: 1234567, FilteredKernel: 1000000, Lost: 4567, Delivered: 230000, FilteredUser: 1000,
+				Counts: drop.Counts{Seen: 1234567, FilteredKernel: 1000000, Lost: 4567, Delivered: 230000, FilteredUser: 1000,
 					Members: 12, NotLost: 1, MissedNested: 3},
-				Lost:  Lost{Places: []LostPlace{{Count: 4000}}, Unasked: 60, NotLost: 6},
+				Lost:  drop.Lost{Places: []drop.LostPlace{{Count: 4000}}, Unasked: 60, NotLost: 6},
 				Shown: 200, Folded: 228000, Unshown: 800, Elapsed: 725 * time.Second, Tally: &many,
 			},
-			{Counts: Counts{Seen: 5, FilteredKernel: 5}, Elapsed: 90 * time.Minute, Tally: &Tally{},
+			{Counts: drop.Counts{Seen: 5, FilteredKernel: 5}, Elapsed: 90 * time.Minute, Tally: &Tally{},
 				Hidden: []string{"eth0 has an XDP program (xdp_filter)", "flowtable ft in inet filter: forwarded packets pass by the hooks"}},
 			{Elapsed: 400 * time.Millisecond, Tally: &Tally{}},
-			{Elapsed: time.Second, Tally: &Tally{}, Arrivals: &Arrivals{Arrived: 1204, Interfaces: []ArrivalPlace{{Netns: own, Index: 2, Name: "eth0", Arrived: 1204}}}},
-			{Elapsed: time.Second, Tally: &Tally{}, Beside: []string{"synproxy answered 5 SYNs"}, Arrivals: &Arrivals{
-				Arrived: 1204, Sent: 7, Undecided: 1, LeftOut: []string{"--hook", "--netfilter"}, Interfaces: []ArrivalPlace{
+			{Elapsed: time.Second, Tally: &Tally{}, Arrivals: &drop.Arrivals{Arrived: 1204, Interfaces: []drop.ArrivalPlace{{Netns: own, Index: 2, Name: "eth0", Arrived: 1204}}}},
+			{Elapsed: time.Second, Tally: &Tally{}, Beside: []string{"synproxy answered 5 SYNs"}, Arrivals: &drop.Arrivals{
+				Arrived: 1204, Sent: 7, Undecided: 1, LeftOut: []string{"--hook", "--netfilter"}, Interfaces: []drop.ArrivalPlace{
 					{Netns: own, Index: 2, Name: "eth0", Arrived: 1200, Sent: 7},
 					{Netns: drop.Netns{Inode: 1, Name: "web"}, Index: 3, Name: "eth\x1b0", Arrived: 3}, {Arrived: 1},
 				},
 			}},
-			{Elapsed: time.Second, Tally: &Tally{}, Arrivals: &Arrivals{}},
+			{Elapsed: time.Second, Tally: &Tally{}, Arrivals: &drop.Arrivals{}},
 		} {
 			fmt.Fprintf(&b, "# %d at %d\n", i, s.Width)
 			if err := m.Write(&b, s); err != nil {

@@ -89,7 +89,7 @@ func (t *Tcpdump) Loss(l Loss) error {
 }
 
 // Notice is not part of the lines: people read it on standard error.
-func (t *Tcpdump) Notice(Notice) error { return nil }
+func (t *Tcpdump) Notice(drop.Notice) error { return nil }
 
 // Flush writes what was printed.
 func (t *Tcpdump) Flush() error {

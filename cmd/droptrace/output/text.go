@@ -148,7 +148,7 @@ func (t *Text) Loss(l Loss) error {
 }
 
 // Notice is not part of the text: people read it on standard error.
-func (t *Text) Notice(Notice) error { return nil }
+func (t *Text) Notice(drop.Notice) error { return nil }
 
 // Flush writes what was printed.
 func (t *Text) Flush() error {

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/drop"
 )
 
@@ -25,7 +24,7 @@ func BenchmarkWrite(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	if err := w.Close(output.Counts{}); err != nil {
+	if err := w.Close(drop.Counts{}); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -155,12 +155,12 @@ func interfaceAbout(n *drop.Netns, index uint32) string {
 
 // ending is the last block.
 type ending struct {
-	output.Counts
+	drop.Counts
 	Ended time.Time
 }
 
 // End appends the counters of the run, which ends now.
-func (e *Encoder) End(dst []byte, counts output.Counts, now time.Time) ([]byte, error) {
+func (e *Encoder) End(dst []byte, counts drop.Counts, now time.Time) ([]byte, error) {
 	b, err := json.Marshal(ending{counts, now})
 	if err != nil {
 		return dst, fmt.Errorf("encode counters: %w", err)

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"testing"
 
-	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 func seedFile(t testing.TB) []byte {
@@ -26,7 +26,7 @@ func seedFile(t testing.TB) []byte {
 	if b, err = e.Drop(b, filledDrop(), nil, 0); err != nil {
 		t.Fatal(err)
 	}
-	if b, err = e.End(b, output.Counts{Seen: 5}, sampleTime); err != nil {
+	if b, err = e.End(b, drop.Counts{Seen: 5}, sampleTime); err != nil {
 		t.Fatal(err)
 	}
 	return b

@@ -7,7 +7,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/drop"
 )
 
@@ -191,7 +190,7 @@ func (r *Reader) block() (kind uint32, body []byte, err error) {
 
 // Counts returns the counters that the recorded run ended with; ok is false where
 // it did not end by itself, or the end was not read yet.
-func (r *Reader) Counts() (c output.Counts, ok bool) {
+func (r *Reader) Counts() (c drop.Counts, ok bool) {
 	if r.pcapng.ending == nil {
 		return c, false
 	}

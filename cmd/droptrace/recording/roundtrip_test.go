@@ -11,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/drop"
 )
 
@@ -123,7 +122,7 @@ func TestVerdictsAreNotMixedUp(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if b, err = e.End(b, output.Counts{Seen: n, Delivered: n}, sampleTime); err != nil {
+	if b, err = e.End(b, drop.Counts{Seen: n, Delivered: n}, sampleTime); err != nil {
 		t.Fatal(err)
 	}
 	r, err := NewReader(bytes.NewReader(b))

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/drop"
 )
 
@@ -40,7 +39,7 @@ func record(t *testing.T, o Options, drops ...func() (*drop.Drop, *drop.Capture)
 			t.Fatal(err)
 		}
 	}
-	if err := w.Close(output.Counts{}); err != nil {
+	if err := w.Close(drop.Counts{}); err != nil {
 		t.Fatal(err)
 	}
 	return name
@@ -129,7 +128,7 @@ func TestWiresharkReadsManyVerdicts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := w.Close(output.Counts{Lost: 3 * n / 100}); err != nil {
+	if err := w.Close(drop.Counts{Lost: 3 * n / 100}); err != nil {
 		t.Fatal(err)
 	}
 	out := wireshark(t, "tshark", "-r", name, "-T", "fields", "-e", "frame.comment")
@@ -196,7 +195,7 @@ func TestWiresharkReadsAPipeAsItIsWritten(t *testing.T) {
 	if line != "80\n" {
 		t.Errorf("tshark says %q, %v", line, err)
 	}
-	if err := rec.Close(output.Counts{}); err != nil {
+	if err := rec.Close(drop.Counts{}); err != nil {
 		t.Error(err)
 	}
 	w.Close()

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/drop"
 )
 
@@ -263,7 +262,7 @@ func (w *Writer) Failed() error { return w.failed() }
 
 // Close writes the rest with the counters of the run, and waits for it. The error
 // is the first that came.
-func (w *Writer) Close(counts output.Counts) error {
+func (w *Writer) Close(counts drop.Counts) error {
 	close(w.stop)
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // countDrops reads a recording to its end, which must be whole.
@@ -78,7 +78,7 @@ func TestFilesRotateBySizeAsTcpdumpDoes(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := w.Close(output.Counts{}); err != nil {
+			if err := w.Close(drop.Counts{}); err != nil {
 				t.Fatal(err)
 			}
 			got := files(t, dir)
@@ -123,7 +123,7 @@ func TestFilesRotateByAge(t *testing.T) {
 	if !errors.Is(err, ErrFiles) {
 		t.Fatal(err)
 	}
-	if err := w.Close(output.Counts{}); err != nil {
+	if err := w.Close(drop.Counts{}); err != nil {
 		t.Fatal(err)
 	}
 	got := files(t, dir)
@@ -172,7 +172,7 @@ func TestAnOldFileIsClosedToOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Close(output.Counts{}); err != nil {
+	if err := w.Close(drop.Counts{}); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(name)
@@ -208,7 +208,7 @@ func TestAPipeIsFlushed(t *testing.T) {
 		t.Errorf("%v, want %v", got.Drop.Time, want.Time)
 	}
 	go io.Copy(io.Discard, r)
-	if err := rec.Close(output.Counts{}); err != nil {
+	if err := rec.Close(drop.Counts{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -228,7 +228,7 @@ func TestAFullDiskLeavesAWholeFile(t *testing.T) {
 	for i := 0; err == nil && i < 1e6; i++ {
 		err = w.Write(udpDrop(i))
 	}
-	closeErr := w.Close(output.Counts{})
+	closeErr := w.Close(drop.Counts{})
 	if !errors.Is(err, unix.ENOSPC) || !errors.Is(closeErr, unix.ENOSPC) {
 		t.Fatalf("write: %v; close: %v", err, closeErr)
 	}

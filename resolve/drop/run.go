@@ -1,11 +1,9 @@
-package output
+package drop
 
 import (
 	"cmp"
 	"slices"
 	"time"
-
-	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // Counts are the counters of a run as the tracer keeps them. They obey
@@ -38,7 +36,7 @@ type Lost struct {
 
 // LostPlace counts lost drops that one rule, or one place in the kernel, dropped.
 type LostPlace struct {
-	Drop  *drop.Drop // the first of them; the same one each time
+	Drop  *Drop // the first of them; the same one each time
 	Count uint64
 }
 
@@ -68,11 +66,11 @@ type Arrivals struct {
 
 // ArrivalPlace is one interface.
 type ArrivalPlace struct {
-	Netns   drop.Netns `json:"netns"`
-	Index   uint32     `json:"index"`
-	Name    string     `json:"name"`
-	Arrived uint64     `json:"arrived,omitempty"`
-	Sent    uint64     `json:"sent,omitempty"`
+	Netns   Netns  `json:"netns"`
+	Index   uint32 `json:"index"`
+	Name    string `json:"name"`
+	Arrived uint64 `json:"arrived,omitempty"`
+	Sent    uint64 `json:"sent,omitempty"`
 }
 
 // Sort puts the busiest first.
