@@ -23,12 +23,14 @@ type arrivals struct {
 // no hook, rule or reason.
 func (t *trace) notOfArrivals(f *Filter) []string {
 	var out []string
-	for _, flag := range filters(f) {
-		switch flag.name {
-		case "hook", "table", "chain", "reason", "ctstate":
-			if len(*flag.values) > 0 {
-				out = append(out, "--"+flag.name)
-			}
+	for _, field := range []struct {
+		flag   string
+		values []string
+	}{
+		{"--hook", f.Hook}, {"--table", f.Table}, {"--chain", f.Chain}, {"--reason", f.Reason}, {"--ctstate", f.CTState},
+	} {
+		if len(field.values) > 0 {
+			out = append(out, field.flag)
 		}
 	}
 	if f.Netfilter {

@@ -14,17 +14,6 @@ import (
 	"github.com/droptrace/droptrace/tracer/filter"
 )
 
-func parseNamespaces(ctx context.Context, names []string) (out []netns.Namespace, err error) {
-	for _, name := range names {
-		n, err := netns.Parse(ctx, name)
-		if err != nil {
-			return nil, fmt.Errorf("--netns: %w", err)
-		}
-		out = append(out, n)
-	}
-	return out, nil
-}
-
 // parseFilter turns flags into a filter; namespaces and reasons have numbers
 // that only this machine knows.
 func parseFilter(f Filter, namespaces []netns.Namespace, reasons *symbol.Reasons) (*filter.Filter, error) {
@@ -78,11 +67,7 @@ func checkInterfaces(ctx context.Context, names []string, asked []netns.Namespac
 	}
 	for _, name := range names {
 		if !slices.Contains(known, name) {
-			err := fmt.Errorf("there is no interface %q", name)
-			if like := near.Names(name, known); len(like) > 0 {
-				return errorWithHint(err, "did you mean "+either(like)+"?")
-			}
-			return err
+			return &ArgumentError{Err: fmt.Errorf("there is no interface %q", name), Near: near.Names(name, known)}
 		}
 	}
 	return nil

@@ -52,7 +52,7 @@ func capabilities(ctx context.Context) []output.Capability {
 	if err := errors.Join(btfErr, symErr); err != nil {
 		r.untried(err)
 	} else {
-		c := tracer.Examine(ctx, tracer.Options{BTF: types, Symbols: kernelSymbols{symbols.Table()}})
+		c := tracer.Examine(ctx, tracer.Options{BTF: types, Symbols: Symbols(symbols.Table())})
 		r.tracing(&c)
 		r.methods(&c)
 	}

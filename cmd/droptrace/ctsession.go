@@ -244,7 +244,7 @@ func (s *conntrackSession) losses() error {
 }
 
 func (s *conntrackSession) facts() []string {
-	facts := append([]string{"tracing conntrack failures"}, s.o.cfg.Filter.words()...)
+	facts := append([]string{"tracing conntrack failures"}, filterWords(&s.o.cfg.Filter)...)
 	if about := s.src.About(); about != "" {
 		facts = append(facts, about)
 	}

@@ -40,18 +40,24 @@ func compileExpression(ctx context.Context, text string) (*expression.Program, e
 		return nil, nil
 	}
 	p, err := expression.Compile(ctx, text)
+	if err != nil {
+		return nil, expressionFailed(err, text)
+	}
+	return p, nil
+}
+
+// expressionFailed says what to do about an expression that was not compiled.
+func expressionFailed(err error, text string) error {
 	if _, ok := errors.AsType[*expression.SyntaxError](err); ok {
-		return nil, badUsage(err, "man pcap-filter has the language; flags do it too, see --help")
+		return badUsage(err, "man pcap-filter has the language; flags do it too, see --help")
 	}
 	switch {
 	case errors.Is(err, expression.ErrNoTcpdump):
-		return nil, badUsage(err, "droptrace has expressions compiled by it; "+flagsInstead(text))
+		return badUsage(err, "droptrace has expressions compiled by it; "+flagsInstead(text))
 	case errors.Is(err, expression.ErrUnsupported):
-		return nil, badUsage(err, "flags may do it, see --help")
-	case err != nil:
-		return nil, err
+		return badUsage(err, "flags may do it, see --help")
 	}
-	return p, nil
+	return err
 }
 
 // flagsInstead names the flags that do what an expression says.

@@ -64,12 +64,12 @@ func liveAction(c *cli.Context, t terminal, open opener) error {
 	if o.cfg.Expression, err = readExpression(words, c.App.Commands); err != nil {
 		return err
 	}
-	return live(c.Context, o, t, open)
+	return runLive(c.Context, o, t, open)
 }
 
-// live opens the source and runs a session on it. The duration begins only when
+// runLive opens the source and runs a session on it. The duration begins only when
 // the probes are attached.
-func live(ctx context.Context, o options, t terminal, open opener) error {
+func runLive(ctx context.Context, o options, t terminal, open opener) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	_, isTerminal := width(t.stdout)
@@ -94,7 +94,7 @@ func live(ctx context.Context, o options, t terminal, open opener) error {
 	return s.run(ctx)
 }
 
-// newSession is apart from live so that benchmarks see its counters.
+// newSession is apart from runLive so that benchmarks see its counters.
 func newSession(o options, t terminal, src source, q *queue, cancel context.CancelCauseFunc) *session {
 	s := &session{o: o, t: t, src: src, q: q, cancel: cancel, start: time.Now()}
 	s.w = newWriter(s)
@@ -191,7 +191,7 @@ func (s *session) heading() {
 		return
 	}
 	style := s.t.style(s.t.stderr)
-	facts := append([]string{"tracing drops"}, s.o.cfg.words()...)
+	facts := append([]string{"tracing drops"}, wordsOf(&s.o.cfg)...)
 	if about := s.src.About(); about != "" {
 		facts = append(facts, about)
 	}
@@ -201,17 +201,17 @@ func (s *session) heading() {
 	_ = output.WriteHeading(s.t.stderr, style, facts)
 }
 
-// words describes what is asked for.
-func (c *Config) words() []string {
-	words := c.Filter.words()
+// wordsOf describes what is asked for.
+func wordsOf(c *Config) []string {
+	words := filterWords(&c.Filter)
 	if c.Expression != "" {
 		words = append(words, c.Expression)
 	}
 	return words
 }
 
-// words describes a filter as it was asked for.
-func (f *Filter) words() []string {
+// filterWords describes a filter as it was asked for.
+func filterWords(f *Filter) []string {
 	var words []string
 	for _, flag := range filters(f) {
 		if len(*flag.values) > 0 {

@@ -79,7 +79,7 @@ func TestFloodIsFoldedExactly(t *testing.T) {
 			f := &fake{Drops: tt.drops, Flows: tt.flows, End: true, Lost: 5}
 			done := make(chan error, 1)
 			go func() {
-				err := live(context.Background(), options{format: "json"}, term, f.open)
+				err := runLive(context.Background(), options{format: "json"}, term, f.open)
 				term.stdout.Close()
 				done <- err
 			}()
@@ -121,7 +121,7 @@ func TestCalmRunShowsEachDropInOrder(t *testing.T) {
 	f := &fake{Drops: 300, End: true, Every: 50 * time.Microsecond}
 	done := make(chan error, 1)
 	go func() {
-		err := live(context.Background(), options{format: "json"}, term, f.open)
+		err := runLive(context.Background(), options{format: "json"}, term, f.open)
 		term.stdout.Close()
 		done <- err
 	}()

@@ -66,7 +66,7 @@ func (t *trace) refreshModules(ctx context.Context) error {
 	if err := t.symbols.Reload(); err != nil {
 		return err
 	}
-	err = t.tracer.Refresh(ctx, kernelSymbols{t.symbols.Table()})
+	err = t.tracer.Refresh(ctx, Symbols(t.symbols.Table()))
 	t.modulesSince = time.Now()
 	t.tellNotices()
 	return err

@@ -51,9 +51,24 @@ type failureSource interface {
 	Ctnetlink() bool
 }
 
-// opener starts a source. An error may carry hints (errorWithHint), and
-// badUsage where a flag's value is wrong.
-type opener func(ctx context.Context, cfg Config) (source, error)
+// ArgumentError is a value of Config that means nothing on this machine.
+type ArgumentError struct {
+	Err  error
+	Near []string // names that may have been meant
+}
+
+func (e *ArgumentError) Error() string { return e.Err.Error() }
+
+// ExpressionError is what package expression says of Config.Expression.
+type ExpressionError struct{ Err error }
+
+func (e *ExpressionError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *ExpressionError) Unwrap() error { return e.Err }
+
+// Unwrap returns Err.
+func (e *ArgumentError) Unwrap() error { return e.Err }
 
 // Config is what the command line asks of a source.
 type Config struct {

@@ -226,7 +226,7 @@ func (r *reading) heading(files []string) {
 	if r.o.quiet {
 		return
 	}
-	facts := append([]string{"reading " + strings.Join(files, ", ")}, r.o.cfg.words()...)
+	facts := append([]string{"reading " + strings.Join(files, ", ")}, wordsOf(&r.o.cfg)...)
 	_ = output.WriteHeading(r.t.stderr, r.t.style(r.t.stderr), facts)
 }
 

@@ -10,7 +10,9 @@ import (
 	"github.com/droptrace/droptrace/tracer"
 )
 
-// kernelSymbols gives the tracer, which knows no names, the addresses it asks for.
+// Symbols gives the tracer, which knows no names, the addresses it asks for.
+func Symbols(t *symbol.Table) tracer.Symbols { return kernelSymbols{t} }
+
 type kernelSymbols struct{ table *symbol.Table }
 
 func (k kernelSymbols) Ranges(name string) [][2]uint64 {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -63,9 +64,11 @@ type trace struct {
 	before       map[uint32]ctBefore // by namespace
 }
 
-// open loads the tracer.
-func open(ctx context.Context, cfg Config) (source, error) {
-	program, err := compileExpression(ctx, cfg.Expression)
+// openTrace loads the tracer. An [ArgumentError] says which value of cfg is wrong,
+// an [ExpressionError] that the expression is; other errors are those of packages
+// symbol and tracer, and EPERM.
+func openTrace(ctx context.Context, cfg Config) (*trace, error) {
+	program, err := compiled(ctx, cfg.Expression)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +76,7 @@ func open(ctx context.Context, cfg Config) (source, error) {
 	modules, _ := os.ReadFile("/proc/modules")
 	symbols, err := symbol.Open()
 	if err != nil {
-		return nil, explainFailure(err)
+		return nil, err
 	}
 	t := &trace{symbols: symbols, all: cfg.All, modules: moduleNames(modules), notice: func(message string) {
 		if cfg.Notify != nil {
@@ -82,12 +85,21 @@ func open(ctx context.Context, cfg Config) (source, error) {
 	}}
 	if err := t.open(ctx, cfg, program); err != nil {
 		t.Close()
-		return nil, explainFailure(err)
-	}
-	if err := dropPrivileges(cfg.Snaplen > 0); err != nil {
-		t.notice("it goes on with all its privileges: " + err.Error())
+		return nil, err
 	}
 	return t, nil
+}
+
+// compiled is nil for no expression.
+func compiled(ctx context.Context, text string) (*expression.Program, error) {
+	if strings.TrimSpace(text) == "" {
+		return nil, nil
+	}
+	p, err := expression.Compile(ctx, text)
+	if err != nil {
+		return nil, &ExpressionError{err}
+	}
+	return p, nil
 }
 
 func (t *trace) open(ctx context.Context, cfg Config, program *expression.Program) error {
@@ -99,12 +111,12 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 	if t.reasons, err = symbol.LoadReasons(spec); err != nil && !errors.Is(err, symbol.ErrNoReasons) {
 		return err
 	}
-	asked, err := parseNamespaces(ctx, cfg.Filter.Netns)
+	asked, err := netns.ParseAll(ctx, cfg.Filter.Netns)
 	if err != nil {
-		return badUsage(err)
+		return &ArgumentError{Err: fmt.Errorf("--netns: %w", err)}
 	}
 	if t.filter, err = parseFilter(cfg.Filter, asked, t.reasons); err != nil {
-		return badUsage(err)
+		return &ArgumentError{Err: err}
 	}
 	if t.namespaces = asked; len(asked) == 0 {
 		own, err := netns.Current()
@@ -115,11 +127,11 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 	}
 	t.interfaces = slices.Concat(cfg.Filter.Iface, cfg.Filter.In, cfg.Filter.Out)
 	if err := checkInterfaces(ctx, t.interfaces, asked); err != nil {
-		return badUsage(err)
+		return err
 	}
 	kernel, _ := t.filter.Kernel()
 	t.tracer, err = tracer.Open(ctx, tracer.Options{
-		Filter: kernel, Symbols: kernelSymbols{t.symbols.Table()}, BufferSize: cfg.bufferSize(),
+		Filter: kernel, Symbols: Symbols(t.symbols.Table()), BufferSize: cfg.bufferSize(),
 		Stack: cfg.Stack, Plan: tracer.Plan(cfg.Probes), BTF: types, Expression: program,
 		Snaplen: cfg.Snaplen, Conntrack: cfg.Conntrack, Resolved: cfg.Resolved, Stolen: cfg.All,
 		Arrivals: cfg.Arrivals,
@@ -160,21 +172,6 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 		t.notice("rules of iptables-legacy may stay unknown: " + err.Error())
 	}
 	return nil
-}
-
-// explainFailure adds what to do.
-func explainFailure(err error) error {
-	switch {
-	case errors.Is(err, tracer.ErrNoBTF):
-		return errorWithHint(err, "droptrace needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF=y), 5.10 or later")
-	case errors.Is(err, symbol.ErrHidden):
-		return errorWithHint(err, "it takes root with CAP_SYSLOG, and kernel.kptr_restrict below 2: sudo droptrace")
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return errorWithHint(err, "run it as root: sudo droptrace")
-	case errors.Is(err, unix.ENOSYS):
-		return errorWithHint(err, "this kernel has no BPF (CONFIG_BPF_SYSCALL)")
-	}
-	return err
 }
 
 // Next implements source.

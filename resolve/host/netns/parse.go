@@ -35,6 +35,19 @@ func Parse(ctx context.Context, spec string) (Namespace, error) {
 	return byName(spec)
 }
 
+// ParseAll is Parse for many; the first that fails ends it.
+func ParseAll(ctx context.Context, specs []string) ([]Namespace, error) {
+	var list []Namespace
+	for _, spec := range specs {
+		n, err := Parse(ctx, spec)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, n)
+	}
+	return list, nil
+}
+
 func byPID(s string) (Namespace, error) {
 	pid, err := strconv.Atoi(s)
 	if err != nil || pid <= 0 {

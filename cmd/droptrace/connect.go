@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/host/symbol"
+	"github.com/droptrace/droptrace/tracer"
+)
+
+// opener starts a source. An error may carry hints (errorWithHint), and
+// badUsage where a flag's value is wrong.
+type opener func(ctx context.Context, cfg Config) (source, error)
+
+// open traces this machine, and gives up what it needed only to begin.
+func open(ctx context.Context, cfg Config) (source, error) {
+	t, err := openTrace(ctx, cfg)
+	if err != nil {
+		return nil, explainFailure(err, cfg.Expression)
+	}
+	if err := dropPrivileges(cfg.Snaplen > 0); err != nil && cfg.Notify != nil {
+		cfg.Notify(drop.Notice{Message: "it goes on with all its privileges: " + err.Error()})
+	}
+	return t, nil
+}
+
+// explainFailure adds what to do.
+func explainFailure(err error, text string) error {
+	if failed, ok := errors.AsType[*ExpressionError](err); ok {
+		return expressionFailed(failed.Err, text)
+	}
+	if wrong, ok := errors.AsType[*ArgumentError](err); ok {
+		err = wrong.Err
+		if len(wrong.Near) > 0 {
+			err = errorWithHint(err, "did you mean "+either(wrong.Near)+"?")
+		}
+		err = badUsage(err)
+	}
+	switch {
+	case errors.Is(err, tracer.ErrNoBTF):
+		return errorWithHint(err, "droptrace needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF=y), 5.10 or later")
+	case errors.Is(err, symbol.ErrHidden):
+		return errorWithHint(err, "it takes root with CAP_SYSLOG, and kernel.kptr_restrict below 2: sudo droptrace")
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return errorWithHint(err, "run it as root: sudo droptrace")
+	case errors.Is(err, unix.ENOSYS):
+		return errorWithHint(err, "this kernel has no BPF (CONFIG_BPF_SYSCALL)")
+	}
+	return err
+}
