@@ -14,6 +14,7 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/host/symbol"
+	"github.com/droptrace/droptrace/resolve/live"
 	"github.com/droptrace/droptrace/tracer"
 )
 
@@ -52,7 +53,7 @@ func capabilities(ctx context.Context) []output.Capability {
 	if err := errors.Join(btfErr, symErr); err != nil {
 		r.untried(err)
 	} else {
-		c := tracer.Examine(ctx, tracer.Options{BTF: types, Symbols: Symbols(symbols.Table())})
+		c := tracer.Examine(ctx, tracer.Options{BTF: types, Symbols: live.Symbols(symbols.Table())})
 		r.tracing(&c)
 		r.methods(&c)
 	}

@@ -8,16 +8,17 @@ import (
 
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/symbol"
+	"github.com/droptrace/droptrace/resolve/live"
 	"github.com/droptrace/droptrace/tracer"
 )
 
 // opener starts a source. An error may carry hints (errorWithHint), and
 // badUsage where a flag's value is wrong.
-type opener func(ctx context.Context, cfg Config) (source, error)
+type opener func(ctx context.Context, cfg live.Config) (live.Source, error)
 
 // open traces this machine, and gives up what it needed only to begin.
-func open(ctx context.Context, cfg Config) (source, error) {
-	t, err := openTrace(ctx, cfg)
+func open(ctx context.Context, cfg live.Config) (live.Source, error) {
+	t, err := live.Open(ctx, cfg)
 	if err != nil {
 		return nil, explainFailure(err, cfg.Expression)
 	}
@@ -29,10 +30,10 @@ func open(ctx context.Context, cfg Config) (source, error) {
 
 // explainFailure adds what to do.
 func explainFailure(err error, text string) error {
-	if failed, ok := errors.AsType[*ExpressionError](err); ok {
+	if failed, ok := errors.AsType[*live.ExpressionError](err); ok {
 		return expressionFailed(failed.Err, text)
 	}
-	if wrong, ok := errors.AsType[*ArgumentError](err); ok {
+	if wrong, ok := errors.AsType[*live.ArgumentError](err); ok {
 		err = wrong.Err
 		if len(wrong.Near) > 0 {
 			err = errorWithHint(err, "did you mean "+either(wrong.Near)+"?")

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/droptrace/droptrace/resolve/live"
 	"github.com/urfave/cli/v2"
 )
 
@@ -45,14 +46,14 @@ this, and no event is subscribed to.`, conntrackFlags(),
 }
 
 // conntrackFilters are the live command's that say something of a failure.
-func conntrackFilters(f *Filter) filterList {
+func conntrackFilters(f *live.Filter) filterList {
 	return slices.DeleteFunc(filters(f), func(flag filterFlag) bool {
 		return slices.Contains([]string{"hook", "table", "chain", "reason", "ctstate"}, flag.name)
 	})
 }
 
 func conntrackFlags() []cli.Flag {
-	flags := conntrackFilters(&Filter{}).flags()
+	flags := conntrackFilters(&live.Filter{}).flags()
 	text := func(category, usage, name string, aliases ...string) {
 		flags = append(flags, &cli.StringFlag{Name: name, Aliases: aliases, Category: category, Usage: usage})
 	}
@@ -135,7 +136,7 @@ func conntrackLive(ctx context.Context, o conntrackOptions, t terminal, open ope
 		}
 		return err
 	}
-	failures, ok := src.(failureSource)
+	failures, ok := src.(live.FailureSource)
 	if !ok {
 		src.Close()
 		return errors.New("conntrack failures cannot be traced here")

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/resolve/live"
 	"github.com/droptrace/droptrace/resolve/near"
 )
 
@@ -26,7 +27,7 @@ const (
 // iptables users win; -p and -o mean protocol and out-interface to some of them
 // and are nothing here.
 func liveFlags() []cli.Flag {
-	flags := filters(&Filter{}).flags()
+	flags := filters(&live.Filter{}).flags()
 	flags = append(flags, &cli.BoolFlag{
 		Name: "netfilter", Category: filterFlags, Usage: "only drops by the firewall and conntrack",
 	})
@@ -65,7 +66,7 @@ type filterFlag struct {
 type filterList []filterFlag
 
 // filters lists the filter flags with their fields of f.
-func filters(f *Filter) filterList {
+func filters(f *live.Filter) filterList {
 	return filterList{
 		{"port", "", "`PORT` source or destination port: 80, 8000-8010, http", &f.Port},
 		{"sport", "", "`PORT` source port", &f.Sport},
@@ -102,7 +103,7 @@ func (l filterList) flags() []cli.Flag {
 
 // options are what the command line asks of the live command.
 type options struct {
-	cfg      Config
+	cfg      live.Config
 	format   string // text, json or tcpdump
 	stamp    output.Stamp
 	quiet    bool
@@ -114,7 +115,7 @@ type options struct {
 // readOptions reads the flags. What only the tracer can judge (names, addresses)
 // is left to it.
 func readOptions(c *cli.Context) (options, error) {
-	o := options{quiet: c.Bool("quiet"), cfg: Config{
+	o := options{quiet: c.Bool("quiet"), cfg: live.Config{
 		All: c.Bool("all"), Stack: c.Bool("stack"), NoWhy: c.Bool("no-why"),
 		Arrivals: c.Bool("arrivals"),
 	}}

@@ -21,7 +21,8 @@ func TestImportsGoOneWay(t *testing.T) {
 		{"tracer", []string{"bpf", "tracer/"}},
 		{"resolve/drop", records},
 		{"resolve/netfilter", nil},
-		{"resolve", []string{"tracer/", "resolve/"}},
+		{"resolve/live", []string{"tracer", "tracer/", "resolve", "resolve/"}},
+		{"resolve", append(records, "resolve/")},
 		{"cmd", []string{"bpf", "tracer", "tracer/", "resolve", "resolve/", "cmd/"}},
 	}
 	for _, p := range list(t, "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"...") {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/live"
 )
 
 // Why a run ended. None of them is a failure.
@@ -35,7 +36,7 @@ const (
 type session struct {
 	o      options
 	t      terminal
-	src    source
+	src    live.Source
 	q      *queue
 	w      *writer
 	rec    *recorder // nil: nothing is recorded
@@ -95,7 +96,7 @@ func runLive(ctx context.Context, o options, t terminal, open opener) error {
 }
 
 // newSession is apart from runLive so that benchmarks see its counters.
-func newSession(o options, t terminal, src source, q *queue, cancel context.CancelCauseFunc) *session {
+func newSession(o options, t terminal, src live.Source, q *queue, cancel context.CancelCauseFunc) *session {
 	s := &session{o: o, t: t, src: src, q: q, cancel: cancel, start: time.Now()}
 	s.w = newWriter(s)
 	return s
@@ -202,7 +203,7 @@ func (s *session) heading() {
 }
 
 // wordsOf describes what is asked for.
-func wordsOf(c *Config) []string {
+func wordsOf(c *live.Config) []string {
 	words := filterWords(&c.Filter)
 	if c.Expression != "" {
 		words = append(words, c.Expression)
@@ -211,7 +212,7 @@ func wordsOf(c *Config) []string {
 }
 
 // filterWords describes a filter as it was asked for.
-func filterWords(f *Filter) []string {
+func filterWords(f *live.Filter) []string {
 	var words []string
 	for _, flag := range filters(f) {
 		if len(*flag.values) > 0 {

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/live"
 )
 
 // TestMain gives scripts two commands: droptrace with a fake source that
@@ -102,14 +103,14 @@ type fake struct {
 	next drop.Drop // overwritten with each Next, as the tracer does
 }
 
-func (f *fake) open(_ context.Context, cfg Config) (source, error) {
+func (f *fake) open(_ context.Context, cfg live.Config) (live.Source, error) {
 	if f.Notice != "" {
 		cfg.Notify(drop.Notice{Time: time.Unix(0, 0).UTC(), Message: f.Notice})
 	}
 	if f.Config != "" {
 		cfg.Notify = nil
 		b, err := json.Marshal(struct {
-			Filter
+			live.Filter
 			Expression string `json:",omitempty"`
 		}{cfg.Filter, cfg.Expression})
 		if err != nil {

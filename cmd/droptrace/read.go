@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/droptrace/droptrace/resolve/live"
 	"github.com/droptrace/droptrace/tracer/filter"
 )
 
@@ -95,7 +96,7 @@ func readAction(c *cli.Context, t terminal, files []string, text string) error {
 	return r.run(c.Context, files)
 }
 
-func recordedFilter(f Filter) (*filter.Filter, error) {
+func recordedFilter(f live.Filter) (*filter.Filter, error) {
 	return filter.ParseRecorded(filter.Spec{
 		Port: f.Port, Sport: f.Sport, Dport: f.Dport, Host: f.Host, Src: f.Src, Dst: f.Dst,
 		Proto: f.Proto, Iface: f.Iface, In: f.In, Out: f.Out, Hook: f.Hook, Table: f.Table,

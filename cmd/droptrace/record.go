@@ -14,6 +14,7 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/recording"
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/live"
 	"github.com/droptrace/droptrace/tracer"
 )
 
@@ -172,7 +173,7 @@ func kernelRelease() string {
 }
 
 // start makes losses known to the recording.
-func (r *recorder) start(src source) {
+func (r *recorder) start(src live.Source) {
 	if r == nil {
 		return
 	}

@@ -1,4 +1,4 @@
-package main
+package live
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ const (
 )
 
 // maintain does what is due, also where drops never leave Read waiting.
-func (t *trace) maintain(ctx context.Context, now time.Time) {
+func (t *Trace) maintain(ctx context.Context, now time.Time) {
 	if ctx.Err() != nil {
 		return
 	}
@@ -30,7 +30,7 @@ func (t *trace) maintain(ctx context.Context, now time.Time) {
 	}
 }
 
-func (t *trace) tellNotices() {
+func (t *Trace) tellNotices() {
 	for _, n := range t.tracer.Notices() {
 		t.notice(n)
 	}
@@ -38,7 +38,7 @@ func (t *trace) tellNotices() {
 
 // refresh looks for namespaces' tables for no more than a tenth of the time, but
 // at least every refreshAtLeast.
-func (t *trace) refresh(ctx context.Context) {
+func (t *Trace) refresh(ctx context.Context) {
 	t.collectLosses(ctx)
 	err := errors.Join(t.tracer.SetClock(), t.refreshModules(ctx))
 	start := time.Now()
@@ -52,7 +52,7 @@ func (t *trace) refresh(ctx context.Context) {
 }
 
 // refreshModules looks whether modules came or went since the last time.
-func (t *trace) refreshModules(ctx context.Context) error {
+func (t *Trace) refreshModules(ctx context.Context) error {
 	modules, err := os.ReadFile("/proc/modules")
 	if err != nil {
 		return nil // a kernel without modules
@@ -74,7 +74,7 @@ func (t *trace) refreshModules(ctx context.Context) error {
 
 // probesComplete reports whether the modules were those that have their probes:
 // known before that time, and still the same now.
-func (t *trace) probesComplete(at time.Time) bool {
+func (t *Trace) probesComplete(at time.Time) bool {
 	if !t.modulesSince.Before(at) {
 		return false
 	}

@@ -1,4 +1,4 @@
-package main
+package live
 
 import (
 	"context"
@@ -24,7 +24,7 @@ type ctBefore struct {
 }
 
 // NextFailure implements failureSource.
-func (t *trace) NextFailure(ctx context.Context) (*drop.ConntrackFailure, error) {
+func (t *Trace) NextFailure(ctx context.Context) (*drop.ConntrackFailure, error) {
 	if !t.started {
 		t.started = true
 		context.AfterFunc(ctx, func() { t.tracer.Detach() })
@@ -61,7 +61,7 @@ func (t *trace) NextFailure(ctx context.Context) (*drop.ConntrackFailure, error)
 }
 
 // matchFailure also looks at the connection that was there, or was evicted.
-func (t *trace) matchFailure(e *event.Event) bool {
+func (t *Trace) matchFailure(e *event.Event) bool {
 	if t.filter.MatchEvent(e) {
 		return true
 	}
@@ -76,7 +76,7 @@ func (t *trace) matchFailure(e *event.Event) bool {
 }
 
 // FailuresLost implements failureSource.
-func (t *trace) FailuresLost() (lost, missed uint64) {
+func (t *Trace) FailuresLost() (lost, missed uint64) {
 	c, err := t.tracer.Counts()
 	if err != nil {
 		if last := t.last.Load(); last != nil {
@@ -87,15 +87,15 @@ func (t *trace) FailuresLost() (lost, missed uint64) {
 }
 
 // CountsBefore implements failureSource.
-func (t *trace) CountsBefore(inode uint32) drop.ConntrackCounts { return t.before[inode].counts }
+func (t *Trace) CountsBefore(inode uint32) drop.ConntrackCounts { return t.before[inode].counts }
 
 // Ctnetlink implements failureSource: its functions are in the kernel, so that
 // a message to it loads nothing.
-func (t *trace) Ctnetlink() bool { return len(t.symbols.Table().Range("ctnetlink_dump_table")) > 0 }
+func (t *Trace) Ctnetlink() bool { return len(t.symbols.Table().Range("ctnetlink_dump_table")) > 0 }
 
 // conntrackBaselines gives the kernel side the counters that namespaces already
 // have: later values are compared with them.
-func (t *trace) conntrackBaselines(ctx context.Context) error {
+func (t *Trace) conntrackBaselines(ctx context.Context) error {
 	all, err := netns.List(ctx)
 	if err != nil {
 		return err
@@ -116,7 +116,7 @@ func (t *trace) conntrackBaselines(ctx context.Context) error {
 	return nil
 }
 
-func (t *trace) conntrackBaseline(ctx context.Context, n netns.Namespace) error {
+func (t *Trace) conntrackBaseline(ctx context.Context, n netns.Namespace) error {
 	h, err := netns.Open(n)
 	if err != nil {
 		return nil // gone

@@ -1,4 +1,4 @@
-package main
+package live
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 )
 
 // resolve returns nil for what nobody asked for.
-func (t *trace) resolve(ctx context.Context) *drop.Drop {
+func (t *Trace) resolve(ctx context.Context) *drop.Drop {
 	e := &t.event
 	switch e.Type {
 	case event.Drop, event.Listen, event.Stolen:
@@ -36,7 +36,7 @@ func (t *trace) resolve(ctx context.Context) *drop.Drop {
 }
 
 // matchResolved decides what only the ruleset tells.
-func (t *trace) matchResolved(d *drop.Drop) bool {
+func (t *Trace) matchResolved(d *drop.Drop) bool {
 	var table, chain, state string
 	if d.Rule != nil {
 		table, chain = d.Rule.Table, d.Rule.Chain
@@ -48,7 +48,7 @@ func (t *trace) matchResolved(d *drop.Drop) bool {
 }
 
 // expressionMatches is what the kernel side does of drops where it can.
-func (t *trace) expressionMatches(e *event.Event) bool {
+func (t *Trace) expressionMatches(e *event.Event) bool {
 	if t.expression == nil || t.expressionInKernel && e.Type == event.Drop {
 		return true
 	}
@@ -61,7 +61,7 @@ func (t *trace) expressionMatches(e *event.Event) bool {
 }
 
 // class tells frees that lose no packet; netfilter's always lose one.
-func (t *trace) class(e *event.Event) symbol.Class {
+func (t *Trace) class(e *event.Event) symbol.Class {
 	if e.Hook != event.NoHook {
 		return symbol.Lost
 	}

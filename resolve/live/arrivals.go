@@ -1,4 +1,4 @@
-package main
+package live
 
 import (
 	"context"
@@ -21,7 +21,7 @@ type arrivals struct {
 
 // notOfArrivals lists the flags that do not narrow arrivals: these packets have met
 // no hook, rule or reason.
-func (t *trace) notOfArrivals(f *Filter) []string {
+func (t *Trace) notOfArrivals(f *Filter) []string {
 	var out []string
 	for _, field := range []struct {
 		flag   string
@@ -46,7 +46,7 @@ func (t *trace) notOfArrivals(f *Filter) []string {
 }
 
 // Arrivals implements source.
-func (t *trace) Arrivals() *drop.Arrivals {
+func (t *Trace) Arrivals() *drop.Arrivals {
 	if !t.arrivals.asked {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package main
+package live
 
 import (
 	"context"
@@ -26,7 +26,7 @@ type lostKinds struct {
 
 // collectLosses resolves the lost drops of kinds that are new: soon, since rules
 // can be gone later.
-func (t *trace) collectLosses(ctx context.Context) {
+func (t *Trace) collectLosses(ctx context.Context) {
 	c, err := t.tracer.Counts()
 	if err != nil || c.Lost == t.lost.seen || !t.lostAlike() {
 		return
@@ -54,11 +54,11 @@ func (t *trace) collectLosses(ctx context.Context) {
 
 // lostAlike reports whether the kernel side has decided all that depends on the
 // packet: the first of a kind then speaks for the others.
-func (t *trace) lostAlike() bool {
+func (t *Trace) lostAlike() bool {
 	return t.filter.FitsKernel() && (t.expression == nil || t.expressionInKernel)
 }
 
-func (t *trace) lostKind(ctx context.Context, e *event.Event) *lostKind {
+func (t *Trace) lostKind(ctx context.Context, e *event.Event) *lostKind {
 	if e.Type == event.Drop && !t.all && t.class(e) != symbol.Lost {
 		return &lostKind{notLost: true}
 	}
@@ -81,7 +81,7 @@ func (t *trace) lostKind(ctx context.Context, e *event.Event) *lostKind {
 }
 
 // Losses implements source.
-func (t *trace) Losses() drop.Lost {
+func (t *Trace) Losses() drop.Lost {
 	t.lost.mu.Lock()
 	defer t.lost.mu.Unlock()
 	var l drop.Lost

@@ -1,4 +1,4 @@
-package main
+package live
 
 import (
 	"time"
@@ -37,7 +37,7 @@ func (n *naps) due(now time.Time, fresh func() bool) bool {
 }
 
 // fresh goes by the kernel's own clock, which nobody sets.
-func (t *trace) fresh() bool {
+func (t *Trace) fresh() bool {
 	var now unix.Timespec
 	err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
 	return err == nil && now.Nano()-int64(t.event.Time) < int64(napFresh)

@@ -1,4 +1,4 @@
-package main
+package live
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 
 // synproxies reads what synproxy has counted so far, by inode. Each namespace has
 // the file, or none.
-func (t *trace) synproxies() map[uint32]machine.Synproxy {
+func (t *Trace) synproxies() map[uint32]machine.Synproxy {
 	counts := make(map[uint32]machine.Synproxy)
 	if _, err := os.Stat("/proc/thread-self/net/stat/synproxy"); err != nil {
 		return counts
@@ -33,7 +33,7 @@ func (t *trace) synproxies() map[uint32]machine.Synproxy {
 }
 
 // Beside implements source.
-func (t *trace) Beside() []string {
+func (t *Trace) Beside() []string {
 	var out []string
 	counts := t.synproxies()
 	for _, n := range t.namespaces {

@@ -1,4 +1,4 @@
-package main
+package live
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 )
 
 // source is where drops come from: the tracer with the resolver behind it.
-type source interface {
+type Source interface {
 	// Next returns the next drop that matches; it may be overwritten when Next
 	// is called again. When ctx is done the source detaches its probes, hands
 	// out what the buffer still holds, and then returns io.EOF; any other error
@@ -37,8 +37,8 @@ type source interface {
 }
 
 // failureSource is a source opened with Config.Conntrack.
-type failureSource interface {
-	source
+type FailureSource interface {
+	Source
 	// NextFailure is Next for conntrack failures.
 	NextFailure(ctx context.Context) (*drop.ConntrackFailure, error)
 	// FailuresLost counts those that found no room in the buffer, and the probes'

@@ -1,4 +1,4 @@
-package main
+package live
 
 import (
 	"context"
@@ -37,7 +37,7 @@ func parseFilter(f Filter, namespaces []netns.Namespace, reasons *symbol.Reasons
 }
 
 // wantsInterface goes by the flags' plain names and by the beginning of wildcards.
-func (t *trace) wantsInterface(name string) bool {
+func (t *Trace) wantsInterface(name string) bool {
 	for _, want := range t.interfaces {
 		prefix, wildcard := strings.CutSuffix(strings.ReplaceAll(want, "*", "+"), "+")
 		if name == want || wildcard && strings.HasPrefix(name, prefix) {

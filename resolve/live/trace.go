@@ -1,4 +1,4 @@
-package main
+package live
 
 import (
 	"context"
@@ -27,7 +27,7 @@ import (
 )
 
 // trace is the source that traces this machine.
-type trace struct {
+type Trace struct {
 	tracer     *tracer.Tracer
 	resolver   *resolve.Resolver
 	symbols    *symbol.Live
@@ -67,7 +67,7 @@ type trace struct {
 // openTrace loads the tracer. An [ArgumentError] says which value of cfg is wrong,
 // an [ExpressionError] that the expression is; other errors are those of packages
 // symbol and tracer, and EPERM.
-func openTrace(ctx context.Context, cfg Config) (*trace, error) {
+func Open(ctx context.Context, cfg Config) (*Trace, error) {
 	program, err := compiled(ctx, cfg.Expression)
 	if err != nil {
 		return nil, err
@@ -78,7 +78,7 @@ func openTrace(ctx context.Context, cfg Config) (*trace, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &trace{symbols: symbols, all: cfg.All, modules: moduleNames(modules), notice: func(message string) {
+	t := &Trace{symbols: symbols, all: cfg.All, modules: moduleNames(modules), notice: func(message string) {
 		if cfg.Notify != nil {
 			cfg.Notify(drop.Notice{Message: message})
 		}
@@ -102,7 +102,7 @@ func compiled(ctx context.Context, text string) (*expression.Program, error) {
 	return p, nil
 }
 
-func (t *trace) open(ctx context.Context, cfg Config, program *expression.Program) error {
+func (t *Trace) open(ctx context.Context, cfg Config, program *expression.Program) error {
 	types := btf.NewCache()
 	spec, err := types.Kernel()
 	if err != nil {
@@ -175,7 +175,7 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 }
 
 // Next implements source.
-func (t *trace) Next(ctx context.Context) (*drop.Drop, error) {
+func (t *Trace) Next(ctx context.Context) (*drop.Drop, error) {
 	if !t.started {
 		t.started, t.uncancelled = true, context.WithoutCancel(ctx)
 		// Detaching ends a Read that waits, once it has drained the ring.
@@ -207,13 +207,13 @@ func (t *trace) Next(ctx context.Context) (*drop.Drop, error) {
 }
 
 // Capture implements source.
-func (t *trace) Capture() *drop.Capture {
+func (t *Trace) Capture() *drop.Capture {
 	t.capture.Read(&t.event)
 	return &t.capture
 }
 
 // Stats implements source. After Close it returns the last counts.
-func (t *trace) Stats() drop.Counts {
+func (t *Trace) Stats() drop.Counts {
 	c, err := t.tracer.Counts()
 	if err != nil {
 		if last := t.last.Load(); last != nil {
@@ -237,7 +237,7 @@ func (t *trace) Stats() drop.Counts {
 }
 
 // About implements source.
-func (t *trace) About() string {
+func (t *Trace) About() string {
 	var u unix.Utsname
 	release := "Linux"
 	if unix.Uname(&u) == nil {
@@ -247,7 +247,7 @@ func (t *trace) About() string {
 }
 
 // Hidden implements source.
-func (t *trace) Hidden() []string {
+func (t *Trace) Hidden() []string {
 	var out []string
 	for _, n := range t.namespaces {
 		h, err := netns.Open(n)
@@ -268,7 +268,7 @@ func (t *trace) Hidden() []string {
 }
 
 // Close implements source.
-func (t *trace) Close() error {
+func (t *Trace) Close() error {
 	var err error
 	if t.tracer != nil {
 		t.Stats()
