@@ -12,12 +12,24 @@ import (
 	"github.com/droptrace/droptrace/tracer"
 )
 
+// source is what the live command reads: this machine, or a test's stand-in.
+type source interface {
+	live.Drops
+	live.Report
+}
+
+// failureSource is a source of conntrack failures.
+type failureSource interface {
+	source
+	live.Failures
+}
+
 // opener starts a source. An error may carry hints (errorWithHint), and
 // badUsage where a flag's value is wrong.
-type opener func(ctx context.Context, cfg live.Config) (live.Source, error)
+type opener func(ctx context.Context, cfg live.Config) (source, error)
 
 // open traces this machine, and gives up what it needed only to begin.
-func open(ctx context.Context, cfg live.Config) (live.Source, error) {
+func open(ctx context.Context, cfg live.Config) (source, error) {
 	t, err := live.Open(ctx, cfg)
 	if err != nil {
 		return nil, explainFailure(err, cfg.Expression)

@@ -136,7 +136,7 @@ func conntrackLive(ctx context.Context, o conntrackOptions, t terminal, open ope
 		}
 		return err
 	}
-	failures, ok := src.(live.FailureSource)
+	failures, ok := src.(failureSource)
 	if !ok {
 		src.Close()
 		return errors.New("conntrack failures cannot be traced here")

@@ -14,7 +14,6 @@ import (
 	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/conntrack/table"
-	"github.com/droptrace/droptrace/resolve/live"
 )
 
 // conntrackPrinter is a format of standard output.
@@ -31,7 +30,7 @@ type conntrackPrinter interface {
 type conntrackSession struct {
 	o       conntrackOptions
 	t       terminal
-	src     live.FailureSource
+	src     failureSource
 	sampler *resolve.Sampler
 	fold    *failureFold
 	notices *noticeList
@@ -48,7 +47,7 @@ type conntrackSession struct {
 	last, fills map[uint32]*drop.ConntrackSample
 }
 
-func newConntrackSession(ctx context.Context, o conntrackOptions, t terminal, src live.FailureSource,
+func newConntrackSession(ctx context.Context, o conntrackOptions, t terminal, src failureSource,
 	cancel context.CancelCauseFunc, notices *noticeList,
 ) (*conntrackSession, error) {
 	s := &conntrackSession{

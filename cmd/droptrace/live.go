@@ -36,7 +36,7 @@ const (
 type session struct {
 	o      options
 	t      terminal
-	src    live.Source
+	src    source
 	q      *queue
 	w      *writer
 	rec    *recorder // nil: nothing is recorded
@@ -96,7 +96,7 @@ func runLive(ctx context.Context, o options, t terminal, open opener) error {
 }
 
 // newSession is apart from runLive so that benchmarks see its counters.
-func newSession(o options, t terminal, src live.Source, q *queue, cancel context.CancelCauseFunc) *session {
+func newSession(o options, t terminal, src source, q *queue, cancel context.CancelCauseFunc) *session {
 	s := &session{o: o, t: t, src: src, q: q, cancel: cancel, start: time.Now()}
 	s.w = newWriter(s)
 	return s

@@ -103,7 +103,7 @@ type fake struct {
 	next drop.Drop // overwritten with each Next, as the tracer does
 }
 
-func (f *fake) open(_ context.Context, cfg live.Config) (live.Source, error) {
+func (f *fake) open(_ context.Context, cfg live.Config) (source, error) {
 	if f.Notice != "" {
 		cfg.Notify(drop.Notice{Time: time.Unix(0, 0).UTC(), Message: f.Notice})
 	}

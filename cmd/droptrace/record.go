@@ -14,7 +14,6 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/recording"
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/live"
 	"github.com/droptrace/droptrace/tracer"
 )
 
@@ -173,7 +172,7 @@ func kernelRelease() string {
 }
 
 // start makes losses known to the recording.
-func (r *recorder) start(src live.Source) {
+func (r *recorder) start(src source) {
 	if r == nil {
 		return
 	}

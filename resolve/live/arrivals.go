@@ -45,7 +45,7 @@ func (t *Trace) notOfArrivals(f *Filter) []string {
 	return out
 }
 
-// Arrivals implements source.
+// Arrivals implements [Report].
 func (t *Trace) Arrivals() *drop.Arrivals {
 	if !t.arrivals.asked {
 		return nil

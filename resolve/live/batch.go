@@ -6,30 +6,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// How drops are let gather: napDrops of them within napWindow are many, and the
-// last of them is fresh while it is younger than napFresh.
+// How drops are let gather: batchDrops of them within batchWindow are many, and the
+// last of them is fresh while it is younger than batchFresh.
 const (
-	napDrops  = 32
-	napWindow = 4 * time.Millisecond
-	napFresh  = 100 * time.Microsecond
-	napLength = time.Millisecond
+	batchDrops  = 32
+	batchWindow = 4 * time.Millisecond
+	batchFresh  = 100 * time.Microsecond
+	batchLength = time.Millisecond
 )
 
-// naps spare the waiting for each single drop where drops come fast: it costs
-// several times what the drop does. A nap is taken only where the ring was just read
-// to its end, so that it holds up to a millisecond's drops, and not more.
-type naps struct {
+// batches spare the waiting for each single drop where drops come fast: it costs
+// several times what the drop does. One is let gather only where the ring was just
+// read to its end, so that it holds up to a millisecond's drops, and not more.
+type batches struct {
 	since time.Time
 	drops int
 }
 
 // due is asked before each drop. fresh, which is asked seldom, reports whether the
 // one before is so new that there can be few behind it.
-func (n *naps) due(now time.Time, fresh func() bool) bool {
-	if now.Sub(n.since) > napWindow {
+func (n *batches) due(now time.Time, fresh func() bool) bool {
+	if now.Sub(n.since) > batchWindow {
 		n.since, n.drops = now, 0
 	}
-	if n.drops++; n.drops < napDrops {
+	if n.drops++; n.drops < batchDrops {
 		return false
 	}
 	n.since, n.drops = now, 0
@@ -40,5 +40,5 @@ func (n *naps) due(now time.Time, fresh func() bool) bool {
 func (t *Trace) fresh() bool {
 	var now unix.Timespec
 	err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
-	return err == nil && now.Nano()-int64(t.event.Time) < int64(napFresh)
+	return err == nil && now.Nano()-int64(t.event.Time) < int64(batchFresh)
 }

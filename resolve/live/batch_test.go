@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-func TestNapsOnlyWhereDropsComeFastAndAreFresh(t *testing.T) {
+func TestBatchesOnlyWhereDropsComeFastAndAreFresh(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		every time.Duration // between drops
 		fresh bool
-		want  int // naps in 1000 drops
+		want  int // batches in 1000 drops
 	}{
 		{"few drops", time.Millisecond, true, 0},
-		{"many, read as they come", 10 * time.Microsecond, true, 1000 / napDrops},
+		{"many, read as they come", 10 * time.Microsecond, true, 1000 / batchDrops},
 		{"many, and the ring holds more", 10 * time.Microsecond, false, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var n naps
+			var n batches
 			now, took := time.Now(), 0
 			for range 1000 {
 				now = now.Add(tt.every)
@@ -26,7 +26,7 @@ func TestNapsOnlyWhereDropsComeFastAndAreFresh(t *testing.T) {
 				}
 			}
 			if took != tt.want {
-				t.Errorf("%d naps, want %d", took, tt.want)
+				t.Errorf("%d batches, want %d", took, tt.want)
 			}
 		})
 	}

@@ -23,7 +23,7 @@ type ctBefore struct {
 	at     time.Time
 }
 
-// NextFailure implements failureSource.
+// NextFailure implements [Failures].
 func (t *Trace) NextFailure(ctx context.Context) (*drop.ConntrackFailure, error) {
 	if !t.started {
 		t.started = true
@@ -75,7 +75,7 @@ func (t *Trace) matchFailure(e *event.Event) bool {
 	return matched
 }
 
-// FailuresLost implements failureSource.
+// FailuresLost implements [Failures].
 func (t *Trace) FailuresLost() (lost, missed uint64) {
 	c, err := t.tracer.Counts()
 	if err != nil {
@@ -86,10 +86,10 @@ func (t *Trace) FailuresLost() (lost, missed uint64) {
 	return c.FailuresLost + c.Lost, c.FailuresNested + c.Nested
 }
 
-// CountsBefore implements failureSource.
+// CountsBefore implements [Failures].
 func (t *Trace) CountsBefore(inode uint32) drop.ConntrackCounts { return t.before[inode].counts }
 
-// Ctnetlink implements failureSource: its functions are in the kernel, so that
+// Ctnetlink implements [Failures]: its functions are in the kernel, so that
 // a message to it loads nothing.
 func (t *Trace) Ctnetlink() bool { return len(t.symbols.Table().Range("ctnetlink_dump_table")) > 0 }
 

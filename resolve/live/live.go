@@ -1,3 +1,9 @@
+// Package live traces this machine: the tracer with the resolver behind it, as a
+// stream of drops or of conntrack failures.
+//
+// [Open] attaches the probes. A [Trace] is then read by one goroutine, as [Drops] or
+// as [Failures]; what a [Report] says may be asked beside that. It changes nothing
+// on the machine, and needs root.
 package live
 
 import (
@@ -6,8 +12,8 @@ import (
 	"github.com/droptrace/droptrace/resolve/drop"
 )
 
-// source is where drops come from: the tracer with the resolver behind it.
-type Source interface {
+// Drops hands out drops.
+type Drops interface {
 	// Next returns the next drop that matches; it may be overwritten when Next
 	// is called again. When ctx is done the source detaches its probes, hands
 	// out what the buffer still holds, and then returns io.EOF; any other error
@@ -16,30 +22,33 @@ type Source interface {
 	// Capture returns the bytes of the drop that Next returned last, nil where
 	// they are not known. They are valid until Next is called again.
 	Capture() *drop.Capture
+	Close() error
+}
+
+// Report is what can be asked beside the drops, and at the end of a run.
+type Report interface {
+	// About says what does the tracing, in few words: "Linux 6.12, fentry".
+	About() string
 	// Stats returns the counters so far. It may be called at any time, also
 	// beside Next and after Close.
 	Stats() drop.Counts
 	// Losses tells the drops apart that Stats counts as lost. It may lag behind
 	// until Next has returned io.EOF, and may be called as Stats may.
 	Losses() drop.Lost
-	// About says what does the tracing, in few words: "Linux 6.12, fentry".
-	About() string
-	// Hidden says what could hide drops that match: XDP, flowtables and the
-	// like on the interfaces asked for. It is called after Close.
-	Hidden() []string
 	// Arrivals counts packets that match and were not dropped, too: nil where that
 	// was not asked for. It may be called as Stats may.
 	Arrivals() *drop.Arrivals
+	// Hidden says what could hide drops that match: XDP, flowtables and the
+	// like on the interfaces asked for. It is called after Close.
+	Hidden() []string
 	// Beside says what happened to packets that is no drop, and might be taken
 	// for one. It is called after Close.
 	Beside() []string
-	Close() error
 }
 
-// failureSource is a source opened with Config.Conntrack.
-type FailureSource interface {
-	Source
-	// NextFailure is Next for conntrack failures.
+// Failures hands out conntrack failures, of a source opened with Config.Conntrack.
+type Failures interface {
+	// NextFailure is Drops.Next for conntrack failures.
 	NextFailure(ctx context.Context) (*drop.ConntrackFailure, error)
 	// FailuresLost counts those that found no room in the buffer, and the probes'
 	// runs that the kernel skipped.
@@ -51,37 +60,18 @@ type FailureSource interface {
 	Ctnetlink() bool
 }
 
-// ArgumentError is a value of Config that means nothing on this machine.
-type ArgumentError struct {
-	Err  error
-	Near []string // names that may have been meant
-}
-
-func (e *ArgumentError) Error() string { return e.Err.Error() }
-
-// ExpressionError is what package expression says of Config.Expression.
-type ExpressionError struct{ Err error }
-
-func (e *ExpressionError) Error() string { return e.Err.Error() }
-
-// Unwrap returns Err.
-func (e *ExpressionError) Unwrap() error { return e.Err }
-
-// Unwrap returns Err.
-func (e *ArgumentError) Unwrap() error { return e.Err }
-
-// Config is what the command line asks of a source.
+// Config says what to trace.
 type Config struct {
 	Filter     Filter
 	Expression string // tcpdump's; "" means all
 	Probes     string // auto, fentry, kprobe or tracepoint
-	BufferSize int    // of the ring buffer, in bytes; 0: see bufferSize
+	BufferSize int    // of the ring buffer, in bytes; 0: 8 MiB, and 16 with Snaplen
 	All        bool   // frees that lose no packet are wanted too
 	Stack      bool   // with the kernel stack
 	NoWhy      bool   // no diagnosis
 	Snaplen    int    // bytes of each packet wanted; 0: none
 	Arrivals   bool   // count packets that match, dropped or not
-	Conntrack  bool   // only conntrack failures: the source is a failureSource
+	Conntrack  bool   // only conntrack failures: it is read as Failures
 	Resolved   bool   // with Conntrack: clashes that lost nothing, too
 	// Notify takes what the user has to know. It may be called from any
 	// goroutine and does not block.

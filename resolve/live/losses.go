@@ -80,7 +80,7 @@ func (t *Trace) lostKind(ctx context.Context, e *event.Event) *lostKind {
 	return &lostKind{drop: d}
 }
 
-// Losses implements source.
+// Losses implements [Report].
 func (t *Trace) Losses() drop.Lost {
 	t.lost.mu.Lock()
 	defer t.lost.mu.Unlock()

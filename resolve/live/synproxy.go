@@ -32,7 +32,7 @@ func (t *Trace) synproxies() map[uint32]machine.Synproxy {
 	return counts
 }
 
-// Beside implements source.
+// Beside implements [Report].
 func (t *Trace) Beside() []string {
 	var out []string
 	counts := t.synproxies()

@@ -26,7 +26,7 @@ import (
 	"github.com/droptrace/droptrace/tracer/filter/expression"
 )
 
-// trace is the source that traces this machine.
+// Trace is this machine being traced: [Drops] or [Failures], and a [Report].
 type Trace struct {
 	tracer     *tracer.Tracer
 	resolver   *resolve.Resolver
@@ -48,7 +48,7 @@ type Trace struct {
 	drop    drop.Drop // the one that Next returned
 	capture drop.Capture
 	started bool
-	naps    naps
+	batches batches
 	// What is in the ring at the end is still resolved.
 	uncancelled  context.Context
 	notice       func(message string)
@@ -64,7 +64,7 @@ type Trace struct {
 	before       map[uint32]ctBefore // by namespace
 }
 
-// openTrace loads the tracer. An [ArgumentError] says which value of cfg is wrong,
+// Open loads the tracer. An [ArgumentError] says which value of cfg is wrong,
 // an [ExpressionError] that the expression is; other errors are those of packages
 // symbol and tracer, and EPERM.
 func Open(ctx context.Context, cfg Config) (*Trace, error) {
@@ -174,7 +174,7 @@ func (t *Trace) open(ctx context.Context, cfg Config, program *expression.Progra
 	return nil
 }
 
-// Next implements source.
+// Next implements [Drops].
 func (t *Trace) Next(ctx context.Context) (*drop.Drop, error) {
 	if !t.started {
 		t.started, t.uncancelled = true, context.WithoutCancel(ctx)
@@ -186,8 +186,8 @@ func (t *Trace) Next(ctx context.Context) (*drop.Drop, error) {
 	for {
 		now := time.Now()
 		t.maintain(ctx, now)
-		if t.naps.due(now, t.fresh) {
-			time.Sleep(napLength)
+		if t.batches.due(now, t.fresh) {
+			time.Sleep(batchLength)
 		}
 		err := t.tracer.Read(&t.event)
 		switch {
@@ -206,13 +206,13 @@ func (t *Trace) Next(ctx context.Context) (*drop.Drop, error) {
 	}
 }
 
-// Capture implements source.
+// Capture implements [Drops].
 func (t *Trace) Capture() *drop.Capture {
 	t.capture.Read(&t.event)
 	return &t.capture
 }
 
-// Stats implements source. After Close it returns the last counts.
+// Stats implements [Report]. After Close it returns the last counts.
 func (t *Trace) Stats() drop.Counts {
 	c, err := t.tracer.Counts()
 	if err != nil {
@@ -236,7 +236,7 @@ func (t *Trace) Stats() drop.Counts {
 	}
 }
 
-// About implements source.
+// About implements [Report].
 func (t *Trace) About() string {
 	var u unix.Utsname
 	release := "Linux"
@@ -246,7 +246,7 @@ func (t *Trace) About() string {
 	return release + ", " + t.tracer.Plan()
 }
 
-// Hidden implements source.
+// Hidden implements [Report].
 func (t *Trace) Hidden() []string {
 	var out []string
 	for _, n := range t.namespaces {
@@ -267,7 +267,7 @@ func (t *Trace) Hidden() []string {
 	return out
 }
 
-// Close implements source.
+// Close implements [Drops].
 func (t *Trace) Close() error {
 	var err error
 	if t.tracer != nil {
