@@ -184,7 +184,7 @@ func openSubject(ctx context.Context, name string, files []string) (*subject, er
 		if name != "" {
 			return nil, badUsage(errors.New("--rules and --netns exclude each other"), "give one of them")
 		}
-		rules, indexes, err := readRuleFiles(ctx, files)
+		rules, indexes, err := readRules(ctx, files)
 		return &subject{rules: rules, files: files, indexes: indexes, way: diagnose.Namespace{Own: true}}, err
 	}
 	n, err := netns.Current()

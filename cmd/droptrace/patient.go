@@ -56,7 +56,7 @@ func newPatient(ctx context.Context, n netns.Namespace) *patient {
 func newFilePatient(ctx context.Context, names []string) (*patient, error) {
 	p := &patient{file: strings.Join(names, ", ")}
 	var err error
-	p.rules, _, err = readRuleFiles(ctx, names)
+	p.rules, _, err = readRules(ctx, names)
 	return p, err
 }
 

@@ -18,6 +18,20 @@ import (
 // maxRuleFile bounds a file of rules, in bytes: 100,000 are about 10 MB.
 const maxRuleFile = 256 << 20
 
+// ErrNoRules is for a file that neither iptables-save nor nft has printed.
+var ErrNoRules = errors.New("holds no rules")
+
+// FileError says which file could not be read by nft: see package scratch for Err.
+type FileError struct {
+	Name string
+	Err  error
+}
+
+func (e *FileError) Error() string { return e.Name + ": " + e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *FileError) Unwrap() error { return e.Err }
+
 // language is the program that printed a file of rules.
 type language int
 
@@ -68,11 +82,10 @@ func readRuleFile(name string) (language, []byte, error) {
 	if l != unknownLanguage {
 		return l, text, nil
 	}
-	err = fmt.Errorf("%s holds no rules that are understood: it begins with %q", name, clip(line))
 	if line == "" {
-		err = fmt.Errorf("%s holds no rules", name)
+		return l, nil, fmt.Errorf("%s %w", name, ErrNoRules)
 	}
-	return l, nil, errorWithHint(err, "want what iptables-save, ip6tables-save or nft list ruleset print")
+	return l, nil, fmt.Errorf("%s %w that are understood: it begins with %q", name, ErrNoRules, clip(line))
 }
 
 // clip keeps a message short.
@@ -119,51 +132,23 @@ func readRuleFiles(ctx context.Context, names []string) (r *rulesets, indexes ma
 // loadListed has nft itself read a file, in a namespace of droptrace's own.
 func loadListed(ctx context.Context, name string, text []byte, indexes map[string]uint32) (*ruleset.Ruleset, error) {
 	n, err := scratch.New(ctx)
-	if errors.Is(err, scratch.ErrPrivilege) && name != "-" { // standard input cannot be read again
-		if code, e := scratch.Again(ctx); e == nil {
-			return nil, againError{code}
-		} else if !errors.Is(e, scratch.ErrPrivilege) {
-			err = e
-		}
-	}
 	if err != nil {
-		return nil, scratchFailed(name, err)
+		return nil, &FileError{name, err}
 	}
 	defer n.Close()
 	if err := n.LoadNFT(ctx, string(text)); err != nil {
-		return nil, scratchFailed(name, err)
+		return nil, &FileError{name, err}
 	}
 	rules, err := readRulesets(ctx, n.Handle)
 	if err != nil {
-		return nil, scratchFailed(name, err)
+		return nil, &FileError{name, err}
 	}
 	devices, err := n.Devices()
 	if err != nil {
-		return nil, scratchFailed(name, err)
+		return nil, &FileError{name, err}
 	}
 	for index, device := range devices {
 		indexes[device] = index
 	}
 	return rules.withTexts(ctx), nil
-}
-
-// againError ends droptrace with the exit code of itself in a user namespace,
-// which has answered.
-type againError struct{ code int }
-
-func (againError) Error() string { return "answered by a process of its own" }
-
-// scratchFailed says what to do where the copy could not be made.
-func scratchFailed(name string, err error) error {
-	err = fmt.Errorf("%s: %w", name, err)
-	switch {
-	case errors.Is(err, scratch.ErrUserNamespace), errors.Is(err, scratch.ErrPrivilege):
-		return errorWithHint(err, "nft reads its file in a namespace of droptrace's own, which this user may not make: run it as root",
-			"files of iptables-save need no root")
-	case errors.Is(err, scratch.ErrNoProgram):
-		return errorWithHint(err, "install nftables")
-	case errors.Is(err, scratch.ErrModule):
-		return errorWithHint(err, "droptrace loads no modules by itself: load them, or ask on the machine that the rules are from")
-	}
-	return err
 }

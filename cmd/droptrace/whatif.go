@@ -106,7 +106,7 @@ func (s *subject) changeCopy(ctx context.Context, commands []string) (*changed, 
 			return nil, err
 		}
 	}
-	rules, err := readRulesets(ctx, n.Handle)
+	copied, err := readRulesets(ctx, n.Handle)
 	if err != nil {
 		return nil, fmt.Errorf("read the changed copy: %w", err)
 	}
@@ -119,7 +119,7 @@ func (s *subject) changeCopy(ctx context.Context, commands []string) (*changed, 
 	for index, name := range devices {
 		after.indexes[name] = index
 	}
-	after.rules = &rulesets{list: []*ruleset.Ruleset{rules.withTexts(ctx)}}
+	after.rules = &rulesets{list: []*ruleset.Ruleset{copied.withTexts(ctx)}}
 	return &changed{subject: &after}, nil
 }
 
@@ -144,7 +144,7 @@ func runIn(ctx context.Context, h *netns.Handle, name string, args ...string) ([
 		err = cmd.Wait()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("run %s: %w: %s", name, err, clip(strings.TrimSpace(said.String())))
+		return nil, fmt.Errorf("run %s: %w: %s", name, err, shorten(strings.TrimSpace(said.String())))
 	}
 	return out.Bytes(), nil
 }

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/droptrace/droptrace/resolve/rules/scratch"
+)
+
+// readRules reads files of rules, for who may make no namespace in a process that
+// is root of its own.
+func readRules(ctx context.Context, names []string) (*rulesets, map[string]uint32, error) {
+	r, indexes, err := readRuleFiles(ctx, names)
+	failed, ok := errors.AsType[*FileError](err)
+	if ok && errors.Is(err, scratch.ErrPrivilege) && failed.Name != "-" { // standard input cannot be read again
+		code, e := scratch.Again(ctx)
+		if e == nil {
+			return nil, nil, againError{code}
+		}
+		if !errors.Is(e, scratch.ErrPrivilege) {
+			err = &FileError{failed.Name, e}
+		}
+	}
+	if errors.Is(err, ErrNoRules) {
+		err = errorWithHint(err, "want what iptables-save, ip6tables-save or nft list ruleset print")
+	}
+	return r, indexes, scratchHints(err)
+}
+
+// againError ends droptrace with the exit code of itself in a user namespace,
+// which has answered.
+type againError struct{ code int }
+
+func (againError) Error() string { return "answered by a process of its own" }
+
+// scratchFailed says what to do where the copy could not be made.
+func scratchFailed(name string, err error) error {
+	return scratchHints(fmt.Errorf("%s: %w", name, err))
+}
+
+func scratchHints(err error) error {
+	switch {
+	case errors.Is(err, scratch.ErrUserNamespace), errors.Is(err, scratch.ErrPrivilege):
+		return errorWithHint(err, "nft reads its file in a namespace of droptrace's own, which this user may not make: run it as root",
+			"files of iptables-save need no root")
+	case errors.Is(err, scratch.ErrNoProgram):
+		return errorWithHint(err, "install nftables")
+	case errors.Is(err, scratch.ErrModule):
+		return errorWithHint(err, "droptrace loads no modules by itself: load them, or ask on the machine that the rules are from")
+	}
+	return err
+}
