@@ -24,7 +24,7 @@ type asker struct {
 
 // journey follows the packet, or asks one hook alone.
 func (a *asker) journey(p *replay.Packet) *replay.Journey {
-	fw := replay.New(a.rules.list...)
+	fw := replay.New(a.rules.List...)
 	env := a.environment(p.Out)
 	o := replay.Options{Steps: true}
 	if a.hook == "" {
@@ -166,7 +166,7 @@ func (a *asker) describe(ctx context.Context, p replay.Place) *drop.Rule {
 		r.Policy = p.Chain.Policy
 		return r
 	}
-	r.Handle, r.Number, r.Text = p.Rule.Handle, p.Rule.Number, a.rules.text(ctx, p.Rule)
+	r.Handle, r.Number, r.Text = p.Rule.Handle, p.Rule.Number, a.rules.Text(ctx, p.Rule)
 	return r
 }
 
@@ -218,8 +218,8 @@ func textOf(s ruleset.Statement) string {
 // why asks for the causes of a drop that is certain.
 func (a *asker) why(ctx context.Context, j *replay.Journey, last *replay.Stage) []drop.Why {
 	c := &diagnose.Case{
-		Packet: last.Packet, Hook: last.Hook, Rulesets: a.rules.list, Machine: a.machine(), Namespace: a.subject.way,
-		Environment: a.environment(last.Packet.Out), Text: func(r *ruleset.Rule) string { return a.rules.text(ctx, r) },
+		Packet: last.Packet, Hook: last.Hook, Rulesets: a.rules.List, Machine: a.machine(), Namespace: a.subject.way,
+		Environment: a.environment(last.Packet.Out), Text: func(r *ruleset.Rule) string { return a.rules.Text(ctx, r) },
 	}
 	if state := ruleset.StateName(last.Packet.Conntrack.State); state != "" {
 		c.Conntrack = &drop.Conntrack{State: state}

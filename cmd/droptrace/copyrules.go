@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/droptrace/droptrace/resolve/rules"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 	"github.com/droptrace/droptrace/resolve/rules/scratch"
 )
@@ -15,7 +16,7 @@ func (s *subject) load(ctx context.Context, n *scratch.Namespace) error {
 	if s.handle == nil {
 		return loadFiles(ctx, n, s.files)
 	}
-	if asksIPSets(s.rules.list) {
+	if asksIPSets(s.rules.List) {
 		text, err := runIn(ctx, s.handle, "ipset", "save")
 		if err != nil {
 			return err
@@ -25,7 +26,7 @@ func (s *subject) load(ctx context.Context, n *scratch.Namespace) error {
 		}
 	}
 	var native strings.Builder
-	for _, rs := range s.rules.list {
+	for _, rs := range s.rules.List {
 		for _, t := range rs.Tables {
 			if t.Engine == ruleset.NFTables {
 				text, err := runIn(ctx, s.handle, "nft", "list", "table", t.Family, t.Name)
@@ -100,17 +101,17 @@ func (s *subject) loadTable(ctx context.Context, n *scratch.Namespace, t *rulese
 // loadFiles loads what files hold, as the subject was read from them.
 func loadFiles(ctx context.Context, n *scratch.Namespace, files []string) error {
 	for _, name := range files {
-		l, text, err := readRuleFile(name)
+		l, text, err := rules.ReadFile(name)
 		if err != nil {
 			return err
 		}
-		if l == listedNFT {
+		if l == rules.ListedByNFT {
 			if err := n.LoadNFT(ctx, string(text)); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 			continue
 		}
-		rs, err := parseSaved(name, text)
+		rs, err := rules.ParseSaved(name, text)
 		if err != nil {
 			return err
 		}

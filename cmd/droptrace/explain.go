@@ -17,6 +17,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/explain"
 	"github.com/droptrace/droptrace/resolve/host/netns"
+	"github.com/droptrace/droptrace/resolve/rules"
 	"github.com/droptrace/droptrace/resolve/rules/replay"
 )
 
@@ -108,7 +109,7 @@ func whole(c *cli.Context, name string) []string {
 
 // subject is whose rules are asked.
 type subject struct {
-	rules   *rulesets
+	rules   *rules.Rules
 	handle  *netns.Handle // nil for files
 	live    *explain.Live // nil for files
 	info    drop.Netns
@@ -207,7 +208,7 @@ func openSubject(ctx context.Context, name string, files []string) (*subject, er
 	if s.handle, err = netns.Open(n); err != nil {
 		return nil, rootNeeded(err)
 	}
-	if s.rules, err = readRulesets(ctx, s.handle); err != nil {
+	if s.rules, err = rules.Read(ctx, s.handle); err != nil {
 		s.close()
 		return nil, rootNeeded(err)
 	}

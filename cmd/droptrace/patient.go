@@ -15,6 +15,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/diagnose"
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/netns"
+	"github.com/droptrace/droptrace/resolve/rules"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
@@ -24,7 +25,7 @@ type patient struct {
 	info   drop.Netns
 	file   string // where the rules are from; empty for a namespace
 	handle *netns.Handle
-	rules  *rulesets // of the second look, nil where none
+	rules  *rules.Rules // of the second look, nil where none
 	before *audit.Machine
 	counts audit.Sample
 	first  time.Time
@@ -46,8 +47,8 @@ func newPatient(ctx context.Context, n netns.Namespace) *patient {
 	}
 	p.first = time.Now()
 	p.before = p.machine()
-	if rules, err := readRulesets(ctx, p.handle); err == nil { // told by the second look
-		p.counts = audit.Count(rules.list)
+	if rules, err := rules.Read(ctx, p.handle); err == nil { // told by the second look
+		p.counts = audit.Count(rules.List)
 	}
 	return p
 }
@@ -107,13 +108,13 @@ func (p *patient) findings(ctx context.Context) []netnsFinding {
 	if p.file == "" {
 		after = p.machine()
 		var err error
-		if p.rules, err = readRulesets(ctx, p.handle); err != nil {
+		if p.rules, err = rules.Read(ctx, p.handle); err != nil {
 			p.miss(err)
 		}
 	}
-	text := func(r *ruleset.Rule) string { return p.rules.text(ctx, r) }
+	text := func(r *ruleset.Rule) string { return p.rules.Text(ctx, r) }
 	list := audit.Look(audit.Subject{
-		Rulesets: p.rules.list, Before: p.before, After: after, Between: between, Counters: p.counts, Text: text,
+		Rulesets: p.rules.List, Before: p.before, After: after, Between: between, Counters: p.counts, Text: text,
 		Way: diagnose.Namespace{Name: p.info.Name, PID: p.info.PID, Own: p.info.Own || p.file != ""},
 	})
 	out := make([]netnsFinding, len(list))
@@ -144,7 +145,7 @@ func (p *patient) firewall() output.Firewall {
 		f.ConntrackCount, f.ConntrackMax = p.before.Conntrack.Count, p.before.Conntrack.Max
 	}
 	if p.rules != nil {
-		f.Tables, f.Rules = p.rules.size()
+		f.Tables, f.Rules = p.rules.Size()
 	}
 	return f
 }

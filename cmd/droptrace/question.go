@@ -251,7 +251,7 @@ func (q *question) fill(s *subject) {
 	if !packet.Protocol(q.Protocol).HasPorts() || q.given["sport"] {
 		return
 	}
-	q.SourcePort = explain.UnlikelyPort(s.rules.list)
+	q.SourcePort = explain.UnlikelyPort(s.rules.List)
 }
 
 // build makes the packet, and says what it had to assume.

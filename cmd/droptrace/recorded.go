@@ -88,7 +88,7 @@ type replaying struct {
 const maxKnown = 1 << 16
 
 func (r *replaying) run(drops eachDrop, t terminal, with []string, asJSON bool) error {
-	now, then := replay.New(r.before.rules.list...), replay.New(r.after.rules.list...)
+	now, then := replay.New(r.before.rules.List...), replay.New(r.after.rules.List...)
 	out := output.NewReplayed(t.stdout, t.style(t.stdout), asJSON, with)
 	err := drops(func(d *drop.Drop) error {
 		if r.before.handle != nil && d.Netns.Inode != r.before.info.Inode {

@@ -5,24 +5,25 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/droptrace/droptrace/resolve/rules"
 	"github.com/droptrace/droptrace/resolve/rules/scratch"
 )
 
 // readRules reads files of rules, for who may make no namespace in a process that
 // is root of its own.
-func readRules(ctx context.Context, names []string) (*rulesets, map[string]uint32, error) {
-	r, indexes, err := readRuleFiles(ctx, names)
-	failed, ok := errors.AsType[*FileError](err)
+func readRules(ctx context.Context, names []string) (*rules.Rules, map[string]uint32, error) {
+	r, indexes, err := rules.ReadFiles(ctx, names)
+	failed, ok := errors.AsType[*rules.FileError](err)
 	if ok && errors.Is(err, scratch.ErrPrivilege) && failed.Name != "-" { // standard input cannot be read again
 		code, e := scratch.Again(ctx)
 		if e == nil {
 			return nil, nil, againError{code}
 		}
 		if !errors.Is(e, scratch.ErrPrivilege) {
-			err = &FileError{failed.Name, e}
+			err = &rules.FileError{Name: failed.Name, Err: e}
 		}
 	}
-	if errors.Is(err, ErrNoRules) {
+	if errors.Is(err, rules.ErrNoRules) {
 		err = errorWithHint(err, "want what iptables-save, ip6tables-save or nft list ruleset print")
 	}
 	return r, indexes, scratchHints(err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/host/netns"
+	"github.com/droptrace/droptrace/resolve/rules"
 	"github.com/droptrace/droptrace/resolve/rules/iptables"
 	"github.com/droptrace/droptrace/resolve/rules/replay"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
@@ -106,7 +107,7 @@ func (s *subject) changeCopy(ctx context.Context, commands []string) (*changed, 
 			return nil, err
 		}
 	}
-	copied, err := readRulesets(ctx, n.Handle)
+	copied, err := rules.Read(ctx, n.Handle)
 	if err != nil {
 		return nil, fmt.Errorf("read the changed copy: %w", err)
 	}
@@ -119,7 +120,7 @@ func (s *subject) changeCopy(ctx context.Context, commands []string) (*changed, 
 	for index, name := range devices {
 		after.indexes[name] = index
 	}
-	after.rules = &rulesets{list: []*ruleset.Ruleset{copied.withTexts(ctx)}}
+	after.rules = &rules.Rules{List: []*ruleset.Ruleset{copied.WithTexts(ctx)}}
 	return &changed{subject: &after}, nil
 }
 
@@ -152,7 +153,7 @@ func runIn(ctx context.Context, h *netns.Handle, name string, args ...string) ([
 // changeModel makes the commands' changes on the model alone. why says what kept
 // the real programs from it.
 func (s *subject) changeModel(commands []string, why error) (*changed, error) {
-	list := append([]*ruleset.Ruleset(nil), s.rules.list...)
+	list := append([]*ruleset.Ruleset(nil), s.rules.List...)
 	if len(list) == 0 {
 		list = append(list, &ruleset.Ruleset{})
 	}
@@ -163,7 +164,7 @@ func (s *subject) changeModel(commands []string, why error) (*changed, error) {
 		}
 	}
 	after := *s
-	after.rules = &rulesets{list: list, model: s.rules.model}
+	after.rules = &rules.Rules{List: list, Model: s.rules.Model}
 	c := &changed{subject: &after}
 	if s.handle != nil {
 		c.notes = append(c.notes, "the change was read by droptrace, not by iptables: "+why.Error())

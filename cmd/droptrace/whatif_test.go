@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/rules"
 )
 
 func TestCommandsAreSplitAsAShellDoes(t *testing.T) {
@@ -38,7 +39,7 @@ func FuzzWhatIf(f *testing.F) {
 		if json.Unmarshal(line, &d) == nil {
 			keyOfDrop(&d)
 		}
-		languageOf(line)
+		rules.LanguageOf(line)
 		if words, err := shellSplit(string(line)); err == nil {
 			_ = knownProgram(words)
 		}

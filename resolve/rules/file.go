@@ -1,4 +1,4 @@
-package main
+package rules
 
 import (
 	"bufio"
@@ -32,26 +32,26 @@ func (e *FileError) Error() string { return e.Name + ": " + e.Err.Error() }
 // Unwrap returns Err.
 func (e *FileError) Unwrap() error { return e.Err }
 
-// language is the program that printed a file of rules.
-type language int
+// Language is the program that printed a file of rules.
+type Language int
 
 const (
-	unknownLanguage language = iota
-	savedIPTables            // iptables-save, ip6tables-save
-	listedNFT                // nft list ruleset
+	unknownLanguage Language = iota
+	SavedByIPTables          // iptables-save, ip6tables-save
+	ListedByNFT              // nft list ruleset
 )
 
-// languageOf looks at the first line that says anything.
-func languageOf(text []byte) (language, string) {
+// LanguageOf says which program printed text: it looks at the first line that says anything.
+func LanguageOf(text []byte) (Language, string) {
 	for raw := range bytes.Lines(text) {
 		line := strings.TrimSpace(string(raw))
 		switch {
 		case line == "" || strings.HasPrefix(line, "#"):
 		case strings.HasPrefix(line, "*"):
-			return savedIPTables, line
+			return SavedByIPTables, line
 		case strings.HasPrefix(line, "table "), line == "flush ruleset", strings.HasPrefix(line, "add table "),
 			strings.HasPrefix(line, "define "), strings.HasPrefix(line, "include "):
-			return listedNFT, line
+			return ListedByNFT, line
 		default:
 			return unknownLanguage, line
 		}
@@ -59,9 +59,9 @@ func languageOf(text []byte) (language, string) {
 	return unknownLanguage, ""
 }
 
-// readRuleFile reads what iptables-save, ip6tables-save or `nft list ruleset`
+// ReadFile reads what iptables-save, ip6tables-save or `nft list ruleset`
 // printed; - is standard input.
-func readRuleFile(name string) (language, []byte, error) {
+func ReadFile(name string) (Language, []byte, error) {
 	var in io.Reader = os.Stdin
 	if name != "-" {
 		f, err := os.Open(name)
@@ -78,7 +78,7 @@ func readRuleFile(name string) (language, []byte, error) {
 	if len(text) > maxRuleFile {
 		return 0, nil, fmt.Errorf("read rules: %s is larger than %d MiB", name, maxRuleFile>>20)
 	}
-	l, line := languageOf(text)
+	l, line := LanguageOf(text)
 	if l != unknownLanguage {
 		return l, text, nil
 	}
@@ -97,8 +97,8 @@ func clip(s string) string {
 	return s
 }
 
-// parseSaved reads iptables' own words.
-func parseSaved(name string, text []byte) (*ruleset.Ruleset, error) {
+// ParseSaved reads iptables' own words.
+func ParseSaved(name string, text []byte) (*ruleset.Ruleset, error) {
 	rs, err := iptables.Parse(bytes.NewReader(text), iptables.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -106,25 +106,25 @@ func parseSaved(name string, text []byte) (*ruleset.Ruleset, error) {
 	return rs, nil
 }
 
-// readRuleFiles reads files of one machine into one set of rulesets. indexes are
+// ReadFiles reads files of one machine into one set of rulesets. indexes are
 // those that rules of nft's compare interfaces with.
-func readRuleFiles(ctx context.Context, names []string) (r *rulesets, indexes map[string]uint32, err error) {
-	r, indexes = &rulesets{}, make(map[string]uint32)
+func ReadFiles(ctx context.Context, names []string) (r *Rules, indexes map[string]uint32, err error) {
+	r, indexes = &Rules{}, make(map[string]uint32)
 	for _, name := range names {
-		l, text, err := readRuleFile(name)
+		l, text, err := ReadFile(name)
 		if err != nil {
 			return nil, nil, err
 		}
 		var rs *ruleset.Ruleset
-		if l == savedIPTables {
-			rs, err = parseSaved(name, text)
+		if l == SavedByIPTables {
+			rs, err = ParseSaved(name, text)
 		} else {
 			rs, err = loadListed(ctx, name, text, indexes)
 		}
 		if err != nil {
 			return nil, nil, err
 		}
-		r.list = append(r.list, rs)
+		r.List = append(r.List, rs)
 	}
 	return r, indexes, nil
 }
@@ -139,7 +139,7 @@ func loadListed(ctx context.Context, name string, text []byte, indexes map[strin
 	if err := n.LoadNFT(ctx, string(text)); err != nil {
 		return nil, &FileError{name, err}
 	}
-	rules, err := readRulesets(ctx, n.Handle)
+	rules, err := Read(ctx, n.Handle)
 	if err != nil {
 		return nil, &FileError{name, err}
 	}
@@ -150,5 +150,5 @@ func loadListed(ctx context.Context, name string, text []byte, indexes map[strin
 	for index, device := range devices {
 		indexes[device] = index
 	}
-	return rules.withTexts(ctx), nil
+	return rules.WithTexts(ctx), nil
 }

@@ -1,4 +1,10 @@
-package main
+// Package rules reads everything that filters in one network namespace, or in files
+// of one machine, whatever engine it is for.
+//
+// The readers are below it: nftables for the kernel's own, xtables for
+// iptables-legacy's, iptables and ipset for the words of their programs. All read
+// into the model of package ruleset, which package replay puts packets before.
+package rules
 
 import (
 	"context"
@@ -12,19 +18,19 @@ import (
 	"github.com/droptrace/droptrace/resolve/rules/xtables"
 )
 
-// rulesets is everything that filters in one network namespace, or in one set
-// of files.
-type rulesets struct {
-	list  []*ruleset.Ruleset
-	model *model.Model // nil for files
+// Rules is everything that filters in one network namespace, or in one set of
+// files.
+type Rules struct {
+	List  []*ruleset.Ruleset
+	Model *model.Model // nil for files
 }
 
 // readTries bounds the attempts at rules that change meanwhile.
 const readTries = 5
 
-// readRulesets reads all engines of a namespace. What it could read it returns
+// Read reads all engines of a namespace. What it could read it returns
 // beside the error.
-func readRulesets(ctx context.Context, h *netns.Handle) (*rulesets, error) {
+func Read(ctx context.Context, h *netns.Handle) (*Rules, error) {
 	for range readTries {
 		nft, nftErr := nftables.Read(ctx, h)
 		blobs, legacyErr := readLegacy(h)
@@ -33,11 +39,11 @@ func readRulesets(ctx context.Context, h *netns.Handle) (*rulesets, error) {
 			continue
 		}
 		if err != nil {
-			return &rulesets{}, errors.Join(nftErr, legacyErr, fmt.Errorf("read rules: %w", err))
+			return &Rules{}, errors.Join(nftErr, legacyErr, fmt.Errorf("read rules: %w", err))
 		}
-		return &rulesets{list: m.Rulesets, model: m}, errors.Join(nftErr, legacyErr)
+		return &Rules{List: m.Rulesets, Model: m}, errors.Join(nftErr, legacyErr)
 	}
-	return &rulesets{}, nftables.ErrChanging
+	return &Rules{}, nftables.ErrChanging
 }
 
 func readLegacy(h *netns.Handle) ([]*xtables.Blob, error) {
@@ -54,9 +60,9 @@ func readLegacy(h *netns.Handle) ([]*xtables.Blob, error) {
 	return blobs, failed
 }
 
-// size counts tables and rules.
-func (r *rulesets) size() (tables, rules int) {
-	for _, rs := range r.list {
+// Size counts tables and rules.
+func (r *Rules) Size() (tables, rules int) {
+	for _, rs := range r.List {
 		tables += len(rs.Tables)
 		for _, t := range rs.Tables {
 			for _, c := range t.Chains {
@@ -67,24 +73,24 @@ func (r *rulesets) size() (tables, rules int) {
 	return tables, rules
 }
 
-// text is the rule in its own program's words, empty where they are not known.
-func (r *rulesets) text(ctx context.Context, rule *ruleset.Rule) string {
-	if rule.Text != "" || r.model == nil {
+// Text is the rule in its own program's words, empty where they are not known.
+func (r *Rules) Text(ctx context.Context, rule *ruleset.Rule) string {
+	if rule.Text != "" || r.Model == nil {
 		return rule.Text
 	}
-	return r.model.Text(ctx, rule)
+	return r.Model.Text(ctx, rule)
 }
 
-// withTexts gives each rule its text while it can still be had, and takes its
+// WithTexts gives each rule its text while it can still be had, and takes its
 // handle away: it is for copies, which will be gone, and whose handles name other
 // rules in the original.
-func (r *rulesets) withTexts(ctx context.Context) *ruleset.Ruleset {
+func (r *Rules) WithTexts(ctx context.Context) *ruleset.Ruleset {
 	out := &ruleset.Ruleset{}
-	for _, rs := range r.list {
+	for _, rs := range r.List {
 		for _, t := range rs.Tables {
 			for _, c := range t.Chains {
 				for _, rule := range c.Rules {
-					rule.Text = r.text(ctx, rule)
+					rule.Text = r.Text(ctx, rule)
 				}
 				for _, rule := range c.Rules {
 					rule.Handle = 0
