@@ -8,13 +8,18 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/droptrace/droptrace/resolve/live"
 	"github.com/urfave/cli/v2"
+
+	"github.com/droptrace/droptrace/resolve/live"
 )
 
 // conntrackOptions are what the command line asks of droptrace conntrack.
 type conntrackOptions struct {
-	options
+	cfg      live.Config
+	format   string // text or json
+	quiet    bool
+	limit    uint64 // 0 for none
+	duration time.Duration
 	once     bool
 	top      bool
 	list     bool // failures one by one, also on a terminal

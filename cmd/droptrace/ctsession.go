@@ -8,8 +8,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/drop"
@@ -256,20 +254,4 @@ func (s *conntrackSession) heading() {
 		return
 	}
 	_ = output.WriteHeading(s.t.stderr, s.t.style(s.t.stderr), s.facts())
-}
-
-// rows is the terminal's height, 0 where it is not known.
-func rows(f interface {
-	SyscallConn() (syscall.RawConn, error)
-}) (n int) {
-	conn, err := f.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	_ = conn.Control(func(fd uintptr) {
-		if size, err := unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ); err == nil {
-			n = int(size.Row)
-		}
-	})
-	return n
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/droptrace/droptrace/resolve/host/netns"
 )
 
-// errFindings ends droptrace with exit code 3: doctor has something to say.
-var errFindings = errors.New("doctor has findings")
+// findings ends droptrace: doctor has something to say.
+const findings = 3
 
 // doctorOptions are what the command line asks of doctor.
 type doctorOptions struct {
@@ -78,7 +78,7 @@ func doctorAction(c *cli.Context, t terminal) error {
 		_, _ = io.WriteString(t.stderr, "\n"+e.Closing(t.style(t.stderr), time.Since(start)))
 	}
 	if len(e.Findings)+len(e.NotLookedAt) > 0 {
-		return errFindings
+		return answered{findings}
 	}
 	return nil
 }

@@ -87,26 +87,6 @@ func explainFlags() []cli.Flag {
 	return flags
 }
 
-// wholeValues are those of a flag that may be repeated, and whose values may have
-// commas in them.
-type wholeValues []string
-
-func (v *wholeValues) String() string { return "" }
-
-// Set implements flag.Value.
-func (v *wholeValues) Set(s string) error {
-	*v = append(*v, s)
-	return nil
-}
-
-// whole returns the values of such a flag.
-func whole(c *cli.Context, name string) []string {
-	if v, ok := c.Generic(name).(*wholeValues); ok {
-		return *v
-	}
-	return nil
-}
-
 // subject is whose rules are asked.
 type subject struct {
 	rules   *rules.Rules

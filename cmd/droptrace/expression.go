@@ -3,35 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"strings"
 
-	"github.com/urfave/cli/v2"
-
-	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/near"
 	"github.com/droptrace/droptrace/tracer/filter/expression"
 )
-
-// readExpression joins the words that are no flags, as tcpdump does. One that
-// looks like a command is not taken for a host's name.
-func readExpression(words []string, commands []*cli.Command) (string, error) {
-	if len(words) != 1 {
-		return strings.Join(words, " "), nil
-	}
-	if words[0] == "help" {
-		return "", badUsage(errors.New(`"help" is no command`), "droptrace --help lists the flags")
-	}
-	var names []string
-	for _, c := range commands {
-		names = append(names, c.Names()...)
-	}
-	if n := near.Names(words[0], names); len(n) > 0 {
-		return "", badUsage(fmt.Errorf("%q is no command", words[0]), "did you mean "+either(n)+"?")
-	}
-	return words[0], nil
-}
 
 // compileExpression returns nil for no expression. What is wrong with one is
 // said in libpcap's own words.
@@ -126,24 +101,4 @@ func primitiveFlags(words []string) (flags, rest []string) {
 		names = map[string]string{"src": "--sport", "dst": "--dport", "": "--port"}
 	}
 	return append(flags, names[side]+" "+words[0]), words[1:]
-}
-
-// ethernetFrame gives a recorded packet the form that expressions are about:
-// package expression has what it is. length is that of the whole frame.
-func ethernetFrame(c *drop.Capture, tags bool) (frame []byte, length int) {
-	const addresses, header, tag, cooked = 12, 14, 4, 16
-	b := c.Data
-	switch {
-	case c.Link == drop.LinkEthernet && c.Tagged && !tags && len(b) >= header+tag:
-		return slices.Concat(b[:addresses], b[addresses+tag:]), c.Original - tag
-	case c.Link == drop.LinkEthernet:
-		return b, c.Original
-	case c.Link == drop.LinkCooked && len(b) >= cooked:
-		return slices.Concat(make([]byte, addresses), b[cooked-2:]), c.Original - cooked + header
-	}
-	etherType := []byte{0x08, 0x00}
-	if len(b) > 0 && b[0]>>4 == 6 {
-		etherType = []byte{0x86, 0xdd}
-	}
-	return slices.Concat(make([]byte, addresses), etherType, b), c.Original + header
 }

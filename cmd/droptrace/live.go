@@ -14,16 +14,10 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/live"
 )
 
-// Why a run ended. None of them is a failure.
-var (
-	errSignal   = errors.New("ended by a signal")
-	errDuration = errors.New("the duration is over")
-	errLimit    = errors.New("enough drops were shown")
-	errUnread   = errors.New("standard output is not read, so that some drops were not shown")
-)
+// errUnread is no failure.
+var errUnread = errors.New("standard output is not read, so that some drops were not shown")
 
 // How long the end may take while nobody reads standard output.
 const (
@@ -200,29 +194,6 @@ func (s *session) heading() {
 		facts = append(facts, "Ctrl-C ends")
 	}
 	_ = output.WriteHeading(s.t.stderr, style, facts)
-}
-
-// wordsOf describes what is asked for.
-func wordsOf(c *live.Config) []string {
-	words := filterWords(&c.Filter)
-	if c.Expression != "" {
-		words = append(words, c.Expression)
-	}
-	return words
-}
-
-// filterWords describes a filter as it was asked for.
-func filterWords(f *live.Filter) []string {
-	var words []string
-	for _, flag := range filters(f) {
-		if len(*flag.values) > 0 {
-			words = append(words, flag.name+" "+strings.Join(*flag.values, ","))
-		}
-	}
-	if f.Netfilter {
-		words = append(words, "netfilter only")
-	}
-	return words
 }
 
 // summary prints the closing words. What was received and neither shown nor

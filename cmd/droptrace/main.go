@@ -5,14 +5,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"runtime/debug"
 
 	"github.com/urfave/cli/v2"
-
-	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // heapGrowth is how much garbage there may be, in percent of what is in use. A
@@ -87,17 +83,4 @@ Exit codes: 0 ended as asked, 1 failed, 2 bad usage, 3 doctor has findings.`,
 		return liveAction(c, t, open)
 	}
 	return app
-}
-
-// printVersion also names the JSON schema: scripts depend on both.
-func printVersion(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "droptrace %s, JSON schema %d\n", programVersion(), drop.Schema)
-	return err
-}
-
-func programVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown version"
 }

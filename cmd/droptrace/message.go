@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -47,10 +48,15 @@ func badUsage(err error, hints ...string) error {
 	return &hintError{err: err, hints: hints, usage: true}
 }
 
+// answered ends droptrace with an exit code and without a message: all was said.
+type answered struct{ code int }
+
+func (a answered) Error() string { return fmt.Sprintf("exit code %d", a.code) }
+
 // silent reports whether all was said already.
 func silent(err error) bool {
-	_, again := errors.AsType[againError](err)
-	return again || errors.Is(err, errFindings)
+	_, ok := errors.AsType[answered](err)
+	return ok
 }
 
 // exitCode is the design's: 0 ended as asked, 1 failed, 2 bad usage, 3 doctor has
@@ -59,11 +65,8 @@ func exitCode(err error) int {
 	if err == nil {
 		return 0
 	}
-	if errors.Is(err, errFindings) {
-		return 3
-	}
-	if again, ok := errors.AsType[againError](err); ok {
-		return again.code
+	if a, ok := errors.AsType[answered](err); ok {
+		return a.code
 	}
 	if h, ok := errors.AsType[*hintError](err); ok && h.usage {
 		return 2

@@ -17,7 +17,7 @@ func readRules(ctx context.Context, names []string) (*rules.Rules, map[string]ui
 	if ok && errors.Is(err, scratch.ErrPrivilege) && failed.Name != "-" { // standard input cannot be read again
 		code, e := scratch.Again(ctx)
 		if e == nil {
-			return nil, nil, againError{code}
+			return nil, nil, answered{code}
 		}
 		if !errors.Is(e, scratch.ErrPrivilege) {
 			err = &rules.FileError{Name: failed.Name, Err: e}
@@ -28,12 +28,6 @@ func readRules(ctx context.Context, names []string) (*rules.Rules, map[string]ui
 	}
 	return r, indexes, scratchHints(err)
 }
-
-// againError ends droptrace with the exit code of itself in a user namespace,
-// which has answered.
-type againError struct{ code int }
-
-func (againError) Error() string { return "answered by a process of its own" }
 
 // scratchFailed says what to do where the copy could not be made.
 func scratchFailed(name string, err error) error {

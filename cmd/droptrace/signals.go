@@ -2,11 +2,19 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
+)
+
+// Why a run ended. None of them is a failure.
+var (
+	errSignal   = errors.New("ended by a signal")
+	errDuration = errors.New("the duration is over")
+	errLimit    = errors.New("enough drops were shown")
 )
 
 // sameSignal is how long a second signal is taken for the first one. timeout(1)

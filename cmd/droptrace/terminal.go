@@ -36,6 +36,20 @@ func width(f *os.File) (columns int, ok bool) {
 	return int(size.Col), true
 }
 
+// rows is the terminal's height, 0 where it is not known.
+func rows(f *os.File) (n int) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = conn.Control(func(fd uintptr) {
+		if size, err := unix.IoctlGetWinsize(int(fd), unix.TIOCGWINSZ); err == nil {
+			n = int(size.Row)
+		}
+	})
+	return n
+}
+
 // style asks f itself: standard output may be a pipe while standard error is not.
 func (t terminal) style(f *os.File) output.Style {
 	columns, ok := width(f)

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/droptrace/droptrace/resolve/near"
+)
+
+// readExpression joins the words that are no flags, as tcpdump does. One that
+// looks like a command is not taken for a host's name.
+func readExpression(words []string, commands []*cli.Command) (string, error) {
+	if len(words) != 1 {
+		return strings.Join(words, " "), nil
+	}
+	if words[0] == "help" {
+		return "", badUsage(errors.New(`"help" is no command`), "droptrace --help lists the flags")
+	}
+	var names []string
+	for _, c := range commands {
+		names = append(names, c.Names()...)
+	}
+	if n := near.Names(words[0], names); len(n) > 0 {
+		return "", badUsage(fmt.Errorf("%q is no command", words[0]), "did you mean "+either(n)+"?")
+	}
+	return words[0], nil
+}
