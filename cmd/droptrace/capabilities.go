@@ -12,6 +12,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/host/symbol"
 	"github.com/droptrace/droptrace/resolve/live"
@@ -28,7 +29,7 @@ func systemFacts() (*output.System, error) {
 	return &output.System{
 		Kernel:       unix.ByteSliceToString(u.Release[:]),
 		Architecture: unix.ByteSliceToString(u.Machine[:]),
-		Droptrace:    programVersion(),
+		Droptrace:    console.Version(),
 		UID:          os.Getuid(),
 		Missing:      missing,
 	}, err

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/symbol"
 	"github.com/droptrace/droptrace/resolve/live"
@@ -43,24 +44,24 @@ func open(ctx context.Context, cfg live.Config) (source, error) {
 // explainFailure adds what to do.
 func explainFailure(err error, text string) error {
 	if failed, ok := errors.AsType[*live.ExpressionError](err); ok {
-		return expressionFailed(failed.Err, text)
+		return console.ExpressionFailed(failed.Err, text)
 	}
 	if wrong, ok := errors.AsType[*live.ArgumentError](err); ok {
 		err = wrong.Err
 		if len(wrong.Near) > 0 {
-			err = errorWithHint(err, "did you mean "+either(wrong.Near)+"?")
+			err = console.WithHint(err, "did you mean "+console.Either(wrong.Near)+"?")
 		}
-		err = badUsage(err)
+		err = console.BadUsage(err)
 	}
 	switch {
 	case errors.Is(err, tracer.ErrNoBTF):
-		return errorWithHint(err, "droptrace needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF=y), 5.10 or later")
+		return console.WithHint(err, "droptrace needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF=y), 5.10 or later")
 	case errors.Is(err, symbol.ErrHidden):
-		return errorWithHint(err, "it takes root with CAP_SYSLOG, and kernel.kptr_restrict below 2: sudo droptrace")
+		return console.WithHint(err, "it takes root with CAP_SYSLOG, and kernel.kptr_restrict below 2: sudo droptrace")
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return errorWithHint(err, "run it as root: sudo droptrace")
+		return console.WithHint(err, "run it as root: sudo droptrace")
 	case errors.Is(err, unix.ENOSYS):
-		return errorWithHint(err, "this kernel has no BPF (CONFIG_BPF_SYSCALL)")
+		return console.WithHint(err, "this kernel has no BPF (CONFIG_BPF_SYSCALL)")
 	}
 	return err
 }

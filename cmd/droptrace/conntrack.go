@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/resolve/live"
 )
 
@@ -32,8 +33,8 @@ const (
 	topRows         = 8 // of each list
 )
 
-func conntrackCommand(t terminal, open opener) *cli.Command {
-	return newCommand("conntrack", "droptrace conntrack [flags]", `Shows which packets failed to get a conntrack entry, and why: the table was
+func conntrackCommand(t console.Terminal, open opener) *cli.Command {
+	return console.NewCommand("conntrack", "droptrace conntrack [flags]", `Shows which packets failed to get a conntrack entry, and why: the table was
 full, two packets raced for one entry, NAT had no port left, and others. On a
 terminal it is a running table of each namespace's counters (those of
 conntrack -S) with the causes and flows that fail most; else, or with --list,
@@ -51,33 +52,33 @@ this, and no event is subscribed to.`, conntrackFlags(),
 }
 
 // conntrackFilters are the live command's that say something of a failure.
-func conntrackFilters(f *live.Filter) filterList {
-	return slices.DeleteFunc(filters(f), func(flag filterFlag) bool {
-		return slices.Contains([]string{"hook", "table", "chain", "reason", "ctstate"}, flag.name)
+func conntrackFilters(f *live.Filter) console.FilterList {
+	return slices.DeleteFunc(console.Filters(f), func(flag console.FilterFlag) bool {
+		return slices.Contains([]string{"hook", "table", "chain", "reason", "ctstate"}, flag.Name)
 	})
 }
 
 func conntrackFlags() []cli.Flag {
-	flags := conntrackFilters(&live.Filter{}).flags()
+	flags := conntrackFilters(&live.Filter{}).Flags()
 	text := func(category, usage, name string, aliases ...string) {
 		flags = append(flags, &cli.StringFlag{Name: name, Aliases: aliases, Category: category, Usage: usage})
 	}
 	on := func(category, usage, name string, aliases ...string) {
 		flags = append(flags, &cli.BoolFlag{Name: name, Aliases: aliases, Category: category, Usage: usage})
 	}
-	on(outputFlags, "print counters, sample once more, and end", "once")
-	on(outputFlags, "who fills the tables, nearly full or not", "top")
-	on(outputFlags, "failures one by one on a terminal, too", "list")
-	on(outputFlags, "also clashes that lost nothing", "resolved")
-	text(outputFlags, "`TIME` between samples: 1s", "interval")
-	text(outputFlags, "`FORMAT` text or json", "output")
-	on(outputFlags, "the same as --output json: one object a line", "json")
-	text(outputFlags, "`N` end after so many failures", "count", "c")
-	text(outputFlags, "`TIME` end after so long: 30s, 5m", "duration")
-	on(outputFlags, "no heading, notes or closing summary", "quiet", "q")
-	on(outputFlags, "accepted for habit: addresses are always numbers", "numeric", "n")
-	text(tracerFlags, "`PLAN` auto, fentry, kprobe or tracepoint", "probes")
-	text(tracerFlags, "`SIZE` the buffer in the kernel: 8M", "buffer-size")
+	on(console.OutputFlags, "print counters, sample once more, and end", "once")
+	on(console.OutputFlags, "who fills the tables, nearly full or not", "top")
+	on(console.OutputFlags, "failures one by one on a terminal, too", "list")
+	on(console.OutputFlags, "also clashes that lost nothing", "resolved")
+	text(console.OutputFlags, "`TIME` between samples: 1s", "interval")
+	text(console.OutputFlags, "`FORMAT` text or json", "output")
+	on(console.OutputFlags, "the same as --output json: one object a line", "json")
+	text(console.OutputFlags, "`N` end after so many failures", "count", "c")
+	text(console.OutputFlags, "`TIME` end after so long: 30s, 5m", "duration")
+	on(console.OutputFlags, "no heading, notes or closing summary", "quiet", "q")
+	on(console.OutputFlags, "accepted for habit: addresses are always numbers", "numeric", "n")
+	text(console.TracerFlags, "`PLAN` auto, fentry, kprobe or tracepoint", "probes")
+	text(console.TracerFlags, "`SIZE` the buffer in the kernel: 8M", "buffer-size")
 	return flags
 }
 
@@ -86,17 +87,17 @@ func readConntrackOptions(c *cli.Context) (conntrackOptions, error) {
 	o.quiet = c.Bool("quiet")
 	o.cfg.Conntrack, o.cfg.Resolved = true, c.Bool("resolved")
 	for _, f := range conntrackFilters(&o.cfg.Filter) {
-		*f.values = c.StringSlice(f.name)
-		if slices.Contains(*f.values, "") {
-			return o, badUsage(fmt.Errorf("--%s has an empty value", f.name), "values are parted by one comma, without spaces")
+		*f.Values = c.StringSlice(f.Name)
+		if slices.Contains(*f.Values, "") {
+			return o, console.BadUsage(fmt.Errorf("--%s has an empty value", f.Name), "values are parted by one comma, without spaces")
 		}
 	}
 	var errs [6]error
-	o.format, errs[0] = readFormat(c, "text", "json")
-	o.cfg.Probes, errs[1] = oneOf(c, "probes", "auto", "fentry", "kprobe", "tracepoint")
-	o.limit, errs[2] = readCount(c)
-	o.duration, errs[3] = readDuration(c)
-	o.cfg.BufferSize, errs[4] = readSize(c)
+	o.format, errs[0] = console.ReadFormat(c, "text", "json")
+	o.cfg.Probes, errs[1] = console.OneOf(c, "probes", "auto", "fentry", "kprobe", "tracepoint")
+	o.limit, errs[2] = console.ReadCount(c)
+	o.duration, errs[3] = console.ReadDuration(c)
+	o.cfg.BufferSize, errs[4] = console.ReadSize(c)
 	o.interval, errs[5] = readInterval(c)
 	return o, errors.Join(errs[:]...)
 }
@@ -111,12 +112,12 @@ func readInterval(c *cli.Context) (time.Duration, error) {
 		d, err = time.Duration(n*float64(time.Second)), nil
 	}
 	if err != nil || d < minInterval {
-		return 0, badUsage(fmt.Errorf("--interval %q is no time between samples", v), "want 100ms or more, such as 1s")
+		return 0, console.BadUsage(fmt.Errorf("--interval %q is no time between samples", v), "want 100ms or more, such as 1s")
 	}
 	return d, nil
 }
 
-func conntrackAction(c *cli.Context, t terminal, open opener) error {
+func conntrackAction(c *cli.Context, t console.Terminal, open opener) error {
 	o, err := readConntrackOptions(c)
 	if err != nil {
 		return err
@@ -128,7 +129,7 @@ func conntrackAction(c *cli.Context, t terminal, open opener) error {
 }
 
 // conntrackLive opens the source and runs a session on it.
-func conntrackLive(ctx context.Context, o conntrackOptions, t terminal, open opener) error {
+func conntrackLive(ctx context.Context, o conntrackOptions, t console.Terminal, open opener) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	notices := newNoticeList(t, o.quiet)
@@ -136,7 +137,7 @@ func conntrackLive(ctx context.Context, o conntrackOptions, t terminal, open ope
 	src, err := open(ctx, o.cfg)
 	notices.print()
 	if err != nil {
-		if errors.Is(context.Cause(ctx), errSignal) {
+		if errors.Is(context.Cause(ctx), console.ErrSignal) {
 			return nil
 		}
 		return err
@@ -148,7 +149,7 @@ func conntrackLive(ctx context.Context, o conntrackOptions, t terminal, open ope
 	}
 	if o.duration > 0 {
 		var stop context.CancelFunc
-		ctx, stop = context.WithTimeoutCause(ctx, o.duration, errDuration)
+		ctx, stop = context.WithTimeoutCause(ctx, o.duration, console.ErrDuration)
 		defer stop()
 	}
 	s, err := newConntrackSession(ctx, o, t, failures, cancel, notices)

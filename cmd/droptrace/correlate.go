@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/capture"
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/cmd/droptrace/recording"
 	"github.com/droptrace/droptrace/resolve/correlate"
@@ -35,7 +36,7 @@ func correlateFlags() []cli.Flag {
 // correlation is one run of read --correlate.
 type correlation struct {
 	o           options
-	t           terminal
+	t           console.Terminal
 	filter      *filter.Filter
 	capture     string
 	onlyDropped bool
@@ -49,20 +50,20 @@ type correlation struct {
 	problem error // of a capture that could not be read to its end
 }
 
-func correlateAction(c *cli.Context, t terminal, o options, f *filter.Filter, files []string) error {
+func correlateAction(c *cli.Context, t console.Terminal, o options, f *filter.Filter, files []string) error {
 	if o.record.name != "" {
-		return badUsage(errors.New("-w and --correlate exclude each other"), "use --json to keep what --correlate finds")
+		return console.BadUsage(errors.New("-w and --correlate exclude each other"), "use --json to keep what --correlate finds")
 	}
 	r := &correlation{
 		o: o, t: t, filter: f, capture: c.String("correlate"), onlyDropped: c.Bool("only-dropped"),
 		options: correlate.Options{Within: defaultWithin, Passed: c.Bool("passed")},
-		out:     output.NewCorrelation(t.stdout, t.style(t.stdout), t.zone, o.format == "json"),
+		out:     output.NewCorrelation(t.Stdout, t.Style(t.Stdout), t.Zone, o.format == "json"),
 		drops:   &dropChain{t: t, files: files, filter: f},
 	}
 	if c.IsSet("within") {
 		d, err := time.ParseDuration(c.String("within"))
 		if err != nil || d <= 0 || d > time.Hour {
-			return badUsage(fmt.Errorf("--within %q is no time", c.String("within")), "want a time such as 100ms or 2s")
+			return console.BadUsage(fmt.Errorf("--within %q is no time", c.String("within")), "want a time such as 100ms or 2s")
 		}
 		r.options.Within = d
 	}
@@ -70,7 +71,7 @@ func correlateAction(c *cli.Context, t terminal, o options, f *filter.Filter, fi
 }
 
 func (r *correlation) run(ctx context.Context) error {
-	in, err := openInput(r.capture, r.t)
+	in, err := console.OpenInput(r.capture, r.t)
 	if err != nil {
 		return err
 	}
@@ -92,11 +93,11 @@ func (r *correlation) run(ctx context.Context) error {
 	if errors.Is(err, syscall.EPIPE) {
 		return nil
 	}
-	if errors.Is(err, errEnough) || errors.Is(err, errSignal) {
+	if errors.Is(err, errEnough) || errors.Is(err, console.ErrSignal) {
 		err = nil
 	}
 	if !r.o.quiet {
-		_ = output.WriteCorrelationSummary(r.t.stderr, r.t.style(r.t.stderr), &counts)
+		_ = output.WriteCorrelationSummary(r.t.Stderr, r.t.Style(r.t.Stderr), &counts)
 		r.notes()
 	}
 	return errors.Join(err, r.problem, r.drops.problem)
@@ -105,10 +106,10 @@ func (r *correlation) run(ctx context.Context) error {
 // notes tells what makes the answers less than they seem.
 func (r *correlation) notes() {
 	if r.drops.lost > 0 {
-		printMessage(r.t.stderr, r.t.style(r.t.stderr), fmt.Sprintf("note: %d drops were lost while recording, so that a packet without a drop may have had one", r.drops.lost), nil)
+		console.PrintMessage(r.t.Stderr, r.t.Style(r.t.Stderr), fmt.Sprintf("note: %d drops were lost while recording, so that a packet without a drop may have had one", r.drops.lost), nil)
 	}
 	if r.drops.noBytes > 0 {
-		printMessage(r.t.stderr, r.t.style(r.t.stderr), fmt.Sprintf("note: %d drops are recorded without their bytes, and were not looked for", r.drops.noBytes),
+		console.PrintMessage(r.t.Stderr, r.t.Style(r.t.Stderr), fmt.Sprintf("note: %d drops are recorded without their bytes, and were not looked for", r.drops.noBytes),
 			[]string{"record with -w FILE.pcapng"})
 	}
 }
@@ -144,7 +145,7 @@ func (r *correlation) result(res *correlate.Result) error {
 
 // dropChain reads recordings one after the other, as rotation has made them.
 type dropChain struct {
-	t       terminal
+	t       console.Terminal
 	files   []string
 	filter  *filter.Filter
 	in      io.Closer
@@ -165,13 +166,13 @@ func (d *dropChain) next() error {
 		return io.EOF
 	}
 	d.name, d.files = d.files[0], d.files[1:]
-	in, err := openInput(d.name, d.t)
+	in, err := console.OpenInput(d.name, d.t)
 	if err != nil {
 		return err
 	}
 	d.in = in
 	if d.reader, err = recording.NewReader(in); err != nil {
-		return unreadable(d.name, err, 0)
+		return console.Unreadable(d.name, err, 0)
 	}
 	return nil
 }
@@ -201,7 +202,7 @@ func (d *dropChain) read(out *correlate.Drop) error {
 			return err
 		}
 		if err != nil {
-			d.problem = unreadable(d.name, err, d.number)
+			d.problem = console.Unreadable(d.name, err, d.number)
 			return io.EOF
 		}
 		d.number++

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/drop"
@@ -16,7 +17,7 @@ import (
 
 // conntrackOnce prints how every table stands, and what its counters are. It
 // needs no probe; the interval lets it tell how fast tables grow.
-func conntrackOnce(ctx context.Context, o conntrackOptions, t terminal) error {
+func conntrackOnce(ctx context.Context, o conntrackOptions, t console.Terminal) error {
 	symbols, err := symbol.Load()
 	if err != nil {
 		return explainFailure(err, "")
@@ -43,7 +44,7 @@ func conntrackOnce(ctx context.Context, o conntrackOptions, t terminal) error {
 	case ctx.Err() != nil:
 		return nil
 	case err != nil:
-		return errorWithHint(fmt.Errorf("read conntrack tables: %w", err), onceHints(err)...)
+		return console.WithHint(fmt.Errorf("read conntrack tables: %w", err), onceHints(err)...)
 	}
 	return printOnce(list, o, t)
 }
@@ -68,9 +69,9 @@ func again(ctx context.Context, s *resolve.Sampler, before []*drop.ConntrackSamp
 	return list, err
 }
 
-func printOnce(list []*drop.ConntrackSample, o conntrackOptions, t terminal) error {
+func printOnce(list []*drop.ConntrackSample, o conntrackOptions, t console.Terminal) error {
 	if o.format == "json" {
-		j := output.NewJSON(t.stdout)
+		j := output.NewJSON(t.Stdout)
 		for _, s := range list {
 			if err := j.Sample(s); err != nil {
 				return err
@@ -84,8 +85,8 @@ func printOnce(list []*drop.ConntrackSample, o conntrackOptions, t terminal) err
 			b.Fills = append(b.Fills, s)
 		}
 	}
-	for _, l := range b.Lines(t.style(t.stdout)) {
-		if _, err := io.WriteString(t.stdout, l+"\n"); err != nil {
+	for _, l := range b.Lines(t.Style(t.Stdout)) {
+		if _, err := io.WriteString(t.Stdout, l+"\n"); err != nil {
 			return err
 		}
 	}

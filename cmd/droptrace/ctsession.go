@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/drop"
@@ -27,7 +28,7 @@ type conntrackPrinter interface {
 // all else belongs to the one that calls run.
 type conntrackSession struct {
 	o       conntrackOptions
-	t       terminal
+	t       console.Terminal
 	src     failureSource
 	sampler *resolve.Sampler
 	fold    *failureFold
@@ -45,7 +46,7 @@ type conntrackSession struct {
 	last, fills map[uint32]*drop.ConntrackSample
 }
 
-func newConntrackSession(ctx context.Context, o conntrackOptions, t terminal, src failureSource,
+func newConntrackSession(ctx context.Context, o conntrackOptions, t console.Terminal, src failureSource,
 	cancel context.CancelCauseFunc, notices *noticeList,
 ) (*conntrackSession, error) {
 	s := &conntrackSession{
@@ -57,24 +58,24 @@ func newConntrackSession(ctx context.Context, o conntrackOptions, t terminal, sr
 	if s.sampler, err = newSampler(ctx, o, src.Ctnetlink()); err != nil {
 		return nil, err
 	}
-	_, wide := width(t.stdout)
+	_, wide := console.Width(t.Stdout)
 	switch {
 	case o.format == "json":
-		s.out = output.NewJSON(t.stdout)
-	case wide && !o.list && !t.dumb():
-		s.screen = output.NewScreen(t.stdout)
+		s.out = output.NewJSON(t.Stdout)
+	case wide && !o.list && !t.Dumb():
+		s.screen = output.NewScreen(t.Stdout)
 	default:
-		style := t.style(t.stdout)
+		style := t.Style(t.Stdout)
 		style.OneNetns = len(o.cfg.Filter.Netns) == 1
-		s.out = output.NewText(t.stdout, style, t.zone)
+		s.out = output.NewText(t.Stdout, style, t.Zone)
 	}
 	return s, nil
 }
 
 func newSampler(ctx context.Context, o conntrackOptions, ctnetlink bool) (*resolve.Sampler, error) {
-	asked, err := parseNamespaces(ctx, o.cfg.Filter.Netns)
+	asked, err := console.ParseNamespaces(ctx, o.cfg.Filter.Netns)
 	if err != nil {
-		return nil, badUsage(err)
+		return nil, console.BadUsage(err)
 	}
 	return &resolve.Sampler{
 		Only: asked, Ctnetlink: ctnetlink, FillSize: topRows,
@@ -144,7 +145,7 @@ func (s *conntrackSession) loop(ctx context.Context) error {
 			}
 			s.notices.print()
 			err := errors.Join(s.sample(ctx), s.losses())
-			if err == nil && s.screen == nil && hungUp(s.t.stdout) {
+			if err == nil && s.screen == nil && console.HungUp(s.t.Stdout) {
 				err = syscall.EPIPE
 			}
 			if err != nil {
@@ -157,7 +158,7 @@ func (s *conntrackSession) loop(ctx context.Context) error {
 func (s *conntrackSession) print(list []*drop.ConntrackFailure) error {
 	for _, f := range list {
 		if s.o.limit > 0 && s.shown >= s.o.limit {
-			s.cancel(errLimit)
+			s.cancel(console.ErrLimit)
 			break
 		}
 		s.shown++
@@ -169,7 +170,7 @@ func (s *conntrackSession) print(list []*drop.ConntrackFailure) error {
 		}
 	}
 	if s.o.limit > 0 && s.shown >= s.o.limit {
-		s.cancel(errLimit)
+		s.cancel(console.ErrLimit)
 	}
 	if s.out == nil {
 		return nil
@@ -209,7 +210,7 @@ func (s *conntrackSession) sample(ctx context.Context) error {
 }
 
 func (s *conntrackSession) draw(list []*drop.ConntrackSample) error {
-	style := s.t.style(s.t.stdout)
+	style := s.t.Style(s.t.Stdout)
 	b := output.Board{
 		Samples: list, PerSecond: true, Tops: s.tally.lists(),
 		Heading: style.Join(append(s.facts(), "per second")),
@@ -220,7 +221,7 @@ func (s *conntrackSession) draw(list []*drop.ConntrackSample) error {
 			b.Fills = append(b.Fills, f)
 		}
 	}
-	if err := s.screen.Draw(b.Lines(style), rows(s.t.stdout)); err != nil {
+	if err := s.screen.Draw(b.Lines(style), console.Rows(s.t.Stdout)); err != nil {
 		return fmt.Errorf("write to standard output: %w", err)
 	}
 	return nil
@@ -242,7 +243,7 @@ func (s *conntrackSession) losses() error {
 }
 
 func (s *conntrackSession) facts() []string {
-	facts := append([]string{"tracing conntrack failures"}, filterWords(&s.o.cfg.Filter)...)
+	facts := append([]string{"tracing conntrack failures"}, console.FilterWords(&s.o.cfg.Filter)...)
 	if about := s.src.About(); about != "" {
 		facts = append(facts, about)
 	}
@@ -253,5 +254,5 @@ func (s *conntrackSession) heading() {
 	if s.o.quiet || s.screen != nil {
 		return
 	}
-	_ = output.WriteHeading(s.t.stderr, s.t.style(s.t.stderr), s.facts())
+	_ = output.WriteHeading(s.t.Stderr, s.t.Style(s.t.Stderr), s.facts())
 }

@@ -16,14 +16,14 @@ func (s *conntrackSession) summary() {
 		return
 	}
 	var b strings.Builder
-	fmt.Fprintln(&b, s.counts(s.t.style(s.t.stderr), 100*time.Millisecond))
+	fmt.Fprintln(&b, s.counts(s.t.Style(s.t.Stderr), 100*time.Millisecond))
 	for _, r := range s.tally.causes.List(tallyRoom) {
 		fmt.Fprintf(&b, "%10d  %s\n", r.Count, r.Key)
 	}
 	c := s.counted()
 	fmt.Fprintf(&b, "counted by the kernel meanwhile: insert_failed %d, drop %d, early_drop %d, clash_resolve %d, chaintoolong %d, invalid %d\n",
 		c.InsertFailed, c.Drop, c.EarlyDrop, c.ClashResolve, c.ChainTooLong, c.Invalid)
-	fmt.Fprint(s.t.stderr, b.String())
+	fmt.Fprint(s.t.Stderr, b.String())
 }
 
 // counts is what was told in all, and for how long.

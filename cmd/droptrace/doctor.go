@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/audit"
 	"github.com/droptrace/droptrace/resolve/drop"
@@ -28,18 +29,18 @@ type doctorOptions struct {
 	quiet    bool
 }
 
-func doctorCommand(t terminal) *cli.Command {
+func doctorCommand(t console.Terminal) *cli.Command {
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "netns", Usage: "`NETNS` another namespace: a name, a path, pid:N, inode:N"},
 		&cli.BoolFlag{Name: "all-netns", Usage: "look at every network namespace"},
-		&cli.GenericFlag{Name: "rules", Value: new(wholeValues), Usage: "`FILE` rules to look at instead: iptables-save, nft"},
+		&cli.GenericFlag{Name: "rules", Value: new(console.WholeValues), Usage: "`FILE` rules to look at instead: iptables-save, nft"},
 		&cli.StringFlag{Name: "wait", Usage: "`TIME` between the two looks at the counters (0.5s)"},
 		&cli.StringFlag{Name: "output", Usage: "`FORMAT` text or json"},
 		&cli.BoolFlag{Name: "json", Usage: "the same as --output json"},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no closing line"},
 		&cli.BoolFlag{Name: "schema", Usage: "print the JSON schema of --json and end"},
 	}
-	return newCommand("doctor", "droptrace doctor [flags]", `Says what this kernel, this user and this build can do, then looks at the
+	return console.NewCommand("doctor", "droptrace doctor [flags]", `Says what this kernel, this user and this build can do, then looks at the
 firewall for what is amiss before anything drops:
 
     droptrace doctor                   this network namespace
@@ -52,9 +53,9 @@ Exit codes: 0 nothing amiss, 1 failed, 2 bad usage, 3 there are findings.`, flag
 		func(c *cli.Context) error { return doctorAction(c, t) })
 }
 
-func doctorAction(c *cli.Context, t terminal) error {
+func doctorAction(c *cli.Context, t console.Terminal) error {
 	if c.Bool("schema") {
-		_, err := io.WriteString(t.stdout, output.Schema())
+		_, err := io.WriteString(t.Stdout, output.Schema())
 		return err
 	}
 	o, err := readDoctorOptions(c)
@@ -67,28 +68,28 @@ func doctorAction(c *cli.Context, t terminal) error {
 		return err
 	}
 	if o.json {
-		err = e.WriteJSON(t.stdout)
+		err = e.WriteJSON(t.Stdout)
 	} else {
-		err = e.WriteText(t.stdout, t.style(t.stdout))
+		err = e.WriteText(t.Stdout, t.Style(t.Stdout))
 	}
 	if err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
 	if !o.quiet && !o.json {
-		_, _ = io.WriteString(t.stderr, "\n"+e.Closing(t.style(t.stderr), time.Since(start)))
+		_, _ = io.WriteString(t.Stderr, "\n"+e.Closing(t.Style(t.Stderr), time.Since(start)))
 	}
 	if len(e.Findings)+len(e.NotLookedAt) > 0 {
-		return answered{findings}
+		return console.Answered{Code: findings}
 	}
 	return nil
 }
 
 func readDoctorOptions(c *cli.Context) (o doctorOptions, err error) {
 	o = doctorOptions{
-		netns: c.StringSlice("netns"), rules: whole(c, "rules"), allNetns: c.Bool("all-netns"), quiet: c.Bool("quiet"),
+		netns: c.StringSlice("netns"), rules: console.Whole(c, "rules"), allNetns: c.Bool("all-netns"), quiet: c.Bool("quiet"),
 		wait: 500 * time.Millisecond,
 	}
-	format, err := readFormat(c, "text", "json")
+	format, err := console.ReadFormat(c, "text", "json")
 	if err != nil {
 		return o, err
 	}
@@ -99,10 +100,10 @@ func readDoctorOptions(c *cli.Context) (o doctorOptions, err error) {
 		}
 	}
 	if len(o.rules) > 0 && (o.allNetns || len(o.netns) > 0) {
-		return o, badUsage(errors.New("--rules and network namespaces exclude each other"), "give one of them")
+		return o, console.BadUsage(errors.New("--rules and network namespaces exclude each other"), "give one of them")
 	}
 	if o.allNetns && len(o.netns) > 0 {
-		return o, badUsage(errors.New("--netns and --all-netns exclude each other"), "give one of them")
+		return o, console.BadUsage(errors.New("--netns and --all-netns exclude each other"), "give one of them")
 	}
 	return o, nil
 }
@@ -114,7 +115,7 @@ func readWait(v string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(v)
 	if err != nil || d < 0 {
-		return 0, badUsage(fmt.Errorf("--wait %q is no time", v), "want a time such as 500ms or 5s")
+		return 0, console.BadUsage(fmt.Errorf("--wait %q is no time", v), "want a time such as 500ms or 5s")
 	}
 	return d, nil
 }
@@ -179,9 +180,9 @@ func doctorNamespaces(ctx context.Context, o doctorOptions) ([]netns.Namespace, 
 		return l.Namespaces, err
 	}
 	if len(o.netns) > 0 {
-		list, err := parseNamespaces(ctx, o.netns)
+		list, err := console.ParseNamespaces(ctx, o.netns)
 		if err != nil {
-			return nil, badUsage(err)
+			return nil, console.BadUsage(err)
 		}
 		return list, nil
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/diagnose"
@@ -27,8 +28,8 @@ const (
 	rulesFlags  = "The rules:"
 )
 
-func explainCommand(t terminal) *cli.Command {
-	return newCommand("explain", "droptrace explain [flags]", `Says what would become of a packet that has not been sent: hook by hook, the
+func explainCommand(t console.Terminal) *cli.Command {
+	return console.NewCommand("explain", "droptrace explain [flags]", `Says what would become of a packet that has not been sent: hook by hook, the
 verdict, the rule that gives it, and why:
 
     droptrace explain --in eth0 --src 198.51.100.7 --dst 10.0.0.2 \
@@ -51,7 +52,7 @@ func explainFlags() []cli.Flag {
 		flags = append(flags, &cli.StringFlag{Name: name, Aliases: aliases, Category: category, Usage: usage})
 	}
 	list := func(category, name, usage string) {
-		flags = append(flags, &cli.GenericFlag{Name: name, Category: category, Usage: usage, Value: new(wholeValues)})
+		flags = append(flags, &cli.GenericFlag{Name: name, Category: category, Usage: usage, Value: new(console.WholeValues)})
 	}
 	on := func(category, name, usage string, aliases ...string) {
 		flags = append(flags, &cli.BoolFlag{Name: name, Aliases: aliases, Category: category, Usage: usage})
@@ -79,11 +80,11 @@ func explainFlags() []cli.Flag {
 	list(rulesFlags, "rules", "`FILE` that iptables-save or nft printed; many are one host's")
 	list(rulesFlags, "with", "`COMMAND` of iptables or nft: the way before it and after")
 	text(rulesFlags, "drops", "`FILE` drops recorded with --json: which would pass now")
-	on(outputFlags, "trace", "every rule that was asked")
-	text(outputFlags, "output", "`FORMAT` text or json")
-	on(outputFlags, "json", "the same as --output json")
-	on(outputFlags, "quiet", "no notes on standard error", "q")
-	on(outputFlags, "schema", "print the JSON schema of --json and end")
+	on(console.OutputFlags, "trace", "every rule that was asked")
+	text(console.OutputFlags, "output", "`FORMAT` text or json")
+	on(console.OutputFlags, "json", "the same as --output json")
+	on(console.OutputFlags, "quiet", "no notes on standard error", "q")
+	on(console.OutputFlags, "schema", "print the JSON schema of --json and end")
 	return flags
 }
 
@@ -123,12 +124,12 @@ func (s *subject) machine() diagnose.Machine {
 	return nil
 }
 
-func explainAction(c *cli.Context, t terminal) error {
+func explainAction(c *cli.Context, t console.Terminal) error {
 	if c.Bool("schema") {
-		_, err := io.WriteString(t.stdout, output.Schema())
+		_, err := io.WriteString(t.Stdout, output.Schema())
 		return err
 	}
-	format, err := readFormat(c, "text", "json")
+	format, err := console.ReadFormat(c, "text", "json")
 	if err != nil {
 		return err
 	}
@@ -139,19 +140,19 @@ func explainAction(c *cli.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	s, err := openSubject(c.Context, c.String("netns"), whole(c, "rules"))
+	s, err := openSubject(c.Context, c.String("netns"), console.Whole(c, "rules"))
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	e, err := explainPacket(c.Context, s, q, whole(c, "with"), c.Bool("trace"))
+	e, err := explainPacket(c.Context, s, q, console.Whole(c, "with"), c.Bool("trace"))
 	if err != nil {
 		return err
 	}
 	if format == "json" {
-		err = e.WriteJSON(t.stdout)
+		err = e.WriteJSON(t.Stdout)
 	} else {
-		err = e.WriteText(t.stdout, t.style(t.stdout))
+		err = e.WriteText(t.Stdout, t.Style(t.Stdout))
 	}
 	if err != nil {
 		return fmt.Errorf("write: %w", err)
@@ -163,17 +164,17 @@ func explainAction(c *cli.Context, t terminal) error {
 func openSubject(ctx context.Context, name string, files []string) (*subject, error) {
 	if len(files) > 0 {
 		if name != "" {
-			return nil, badUsage(errors.New("--rules and --netns exclude each other"), "give one of them")
+			return nil, console.BadUsage(errors.New("--rules and --netns exclude each other"), "give one of them")
 		}
-		rules, indexes, err := readRules(ctx, files)
+		rules, indexes, err := console.ReadRules(ctx, files)
 		return &subject{rules: rules, files: files, indexes: indexes, way: diagnose.Namespace{Own: true}}, err
 	}
 	n, err := netns.Current()
 	own := n
 	if name != "" {
-		list, err := parseNamespaces(ctx, []string{name})
+		list, err := console.ParseNamespaces(ctx, []string{name})
 		if err != nil {
-			return nil, badUsage(err)
+			return nil, console.BadUsage(err)
 		}
 		n = list[0]
 	}
@@ -206,7 +207,7 @@ func openSubject(ctx context.Context, name string, files []string) (*subject, er
 func rootNeeded(err error) error {
 	if errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EPERM) {
 		err = fmt.Errorf("read the rules of the network namespace: %w", os.ErrPermission)
-		return errorWithHint(err, "run it as root, or give it the rules in a file: --rules FILE")
+		return console.WithHint(err, "run it as root, or give it the rules in a file: --rules FILE")
 	}
 	return err
 }

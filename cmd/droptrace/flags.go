@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/live"
 )
@@ -19,9 +20,9 @@ const recordFlags = "Recording:"
 // iptables users win; -p and -o mean protocol and out-interface to some of them
 // and are nothing here.
 func liveFlags() []cli.Flag {
-	flags := filters(&live.Filter{}).flags()
+	flags := console.Filters(&live.Filter{}).Flags()
 	flags = append(flags, &cli.BoolFlag{
-		Name: "netfilter", Category: filterFlags, Usage: "only drops by the firewall and conntrack",
+		Name: "netfilter", Category: console.FilterFlags, Usage: "only drops by the firewall and conntrack",
 	})
 	text := func(category, usage, name string, aliases ...string) {
 		flags = append(flags, &cli.StringFlag{Name: name, Aliases: aliases, Category: category, Usage: usage})
@@ -29,22 +30,22 @@ func liveFlags() []cli.Flag {
 	on := func(category, usage, name string, aliases ...string) {
 		flags = append(flags, &cli.BoolFlag{Name: name, Aliases: aliases, Category: category, Usage: usage})
 	}
-	text(outputFlags, "`FILE` show a recording again: droptrace read FILE", "read", "r")
-	text(outputFlags, "`FORMAT` text, json, or tcpdump: its lines with the drop behind", "output")
-	on(outputFlags, "the same as --output json: one object a line", "json")
-	text(outputFlags, "`N` end after so many drops were shown", "count", "c")
-	text(outputFlags, "`TIME` end after so long: 30s, 5m", "duration")
-	on(outputFlags, "with tcpdump's lines: its -t to -ttttt", "stamp", "t")
-	on(outputFlags, "no heading, status line, notes or closing summary", "quiet", "q")
-	on(outputFlags, "with the kernel's stack", "stack")
-	on(outputFlags, "accepted for habit: addresses are always numbers", "numeric", "n")
-	on(outputFlags, "without causes and fixes", "no-why")
-	on(outputFlags, "print the JSON schema of --output json and end", "schema")
+	text(console.OutputFlags, "`FILE` show a recording again: droptrace read FILE", "read", "r")
+	text(console.OutputFlags, "`FORMAT` text, json, or tcpdump: its lines with the drop behind", "output")
+	on(console.OutputFlags, "the same as --output json: one object a line", "json")
+	text(console.OutputFlags, "`N` end after so many drops were shown", "count", "c")
+	text(console.OutputFlags, "`TIME` end after so long: 30s, 5m", "duration")
+	on(console.OutputFlags, "with tcpdump's lines: its -t to -ttttt", "stamp", "t")
+	on(console.OutputFlags, "no heading, status line, notes or closing summary", "quiet", "q")
+	on(console.OutputFlags, "with the kernel's stack", "stack")
+	on(console.OutputFlags, "accepted for habit: addresses are always numbers", "numeric", "n")
+	on(console.OutputFlags, "without causes and fixes", "no-why")
+	on(console.OutputFlags, "print the JSON schema of --output json and end", "schema")
 	flags = append(flags, recordingFlags()...)
-	text(tracerFlags, "`PLAN` auto, fentry, kprobe or tracepoint", "probes")
-	text(tracerFlags, "`SIZE` the buffer in the kernel: 8M; 16M with -w", "buffer-size")
-	on(tracerFlags, "count matching packets that came, dropped or not", "arrivals")
-	on(tracerFlags, "also what the kernel frees without losing a packet", "all")
+	text(console.TracerFlags, "`PLAN` auto, fentry, kprobe or tracepoint", "probes")
+	text(console.TracerFlags, "`SIZE` the buffer in the kernel: 8M; 16M with -w", "buffer-size")
+	on(console.TracerFlags, "count matching packets that came, dropped or not", "arrivals")
+	on(console.TracerFlags, "also what the kernel frees without losing a packet", "all")
 	on("", "print the version and end", "version")
 	return flags
 }
@@ -68,18 +69,18 @@ func readOptions(c *cli.Context) (options, error) {
 		Arrivals: c.Bool("arrivals"),
 	}}
 	o.cfg.Filter.Netfilter = c.Bool("netfilter")
-	for _, f := range filters(&o.cfg.Filter) {
-		*f.values = c.StringSlice(f.name)
-		if slices.Contains(*f.values, "") {
-			return o, badUsage(fmt.Errorf("--%s has an empty value", f.name), "values are parted by one comma, without spaces")
+	for _, f := range console.Filters(&o.cfg.Filter) {
+		*f.Values = c.StringSlice(f.Name)
+		if slices.Contains(*f.Values, "") {
+			return o, console.BadUsage(fmt.Errorf("--%s has an empty value", f.Name), "values are parted by one comma, without spaces")
 		}
 	}
 	var errs [7]error
-	o.format, errs[0] = readFormat(c, "text", "json", "tcpdump")
-	o.cfg.Probes, errs[1] = oneOf(c, "probes", "auto", "fentry", "kprobe", "tracepoint")
-	o.limit, errs[2] = readCount(c)
-	o.duration, errs[3] = readDuration(c)
-	o.cfg.BufferSize, errs[4] = readSize(c)
+	o.format, errs[0] = console.ReadFormat(c, "text", "json", "tcpdump")
+	o.cfg.Probes, errs[1] = console.OneOf(c, "probes", "auto", "fentry", "kprobe", "tracepoint")
+	o.limit, errs[2] = console.ReadCount(c)
+	o.duration, errs[3] = console.ReadDuration(c)
+	o.cfg.BufferSize, errs[4] = console.ReadSize(c)
 	o.record, errs[5] = readRecordOptions(c)
 	o.cfg.Snaplen = o.record.snaplen
 	o.stamp, errs[6] = readStamp(c, o.format)
@@ -96,9 +97,9 @@ func readStamp(c *cli.Context, format string) (output.Stamp, error) {
 	stamp := output.Stamp(c.Count("stamp"))
 	switch {
 	case stamp > 0 && format != "tcpdump":
-		return 0, badUsage(errors.New("-t is for lines as tcpdump has them"), "give --output tcpdump too")
+		return 0, console.BadUsage(errors.New("-t is for lines as tcpdump has them"), "give --output tcpdump too")
 	case stamp > output.StampFirst:
-		return 0, badUsage(errors.New("-t is given too often"), "tcpdump knows -t to -ttttt")
+		return 0, console.BadUsage(errors.New("-t is given too often"), "tcpdump knows -t to -ttttt")
 	}
 	return stamp, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"flag"
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -65,11 +66,11 @@ func printed(t *testing.T, args []string) string {
 		}
 		return f
 	}
-	term := terminal{stdout: create("out"), stderr: create("err"), zone: time.UTC,
-		getenv: func(name string) string { return map[string]string{"LC_ALL": "C.UTF-8"}[name] }}
+	term := console.Terminal{Stdout: create("out"), Stderr: create("err"), Zone: time.UTC,
+		Getenv: func(name string) string { return map[string]string{"LC_ALL": "C.UTF-8"}[name] }}
 	run(args, term, nil)
 	var all []byte
-	for _, f := range []*os.File{term.stdout, term.stderr} {
+	for _, f := range []*os.File{term.Stdout, term.Stderr} {
 		f.Close()
 		b, err := os.ReadFile(f.Name())
 		if err != nil {

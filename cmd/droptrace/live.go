@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/drop"
 )
@@ -29,7 +30,7 @@ const (
 // calls run; the writer is a second one and owns printer and status line.
 type session struct {
 	o      options
-	t      terminal
+	t      console.Terminal
 	src    source
 	q      *queue
 	w      *writer
@@ -43,9 +44,9 @@ type session struct {
 }
 
 // liveAction reads the flags and traces until asked to end.
-func liveAction(c *cli.Context, t terminal, open opener) error {
+func liveAction(c *cli.Context, t console.Terminal, open opener) error {
 	if c.Bool("schema") {
-		_, err := io.WriteString(t.stdout, output.Schema())
+		_, err := io.WriteString(t.Stdout, output.Schema())
 		return err
 	}
 	words := c.Args().Slice()
@@ -64,10 +65,10 @@ func liveAction(c *cli.Context, t terminal, open opener) error {
 
 // runLive opens the source and runs a session on it. The duration begins only when
 // the probes are attached.
-func runLive(ctx context.Context, o options, t terminal, open opener) error {
+func runLive(ctx context.Context, o options, t console.Terminal, open opener) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	_, isTerminal := width(t.stdout)
+	_, isTerminal := console.Width(t.Stdout)
 	q := newQueue(isTerminal)
 	o.cfg.Notify = q.notify
 	rec, err := newRecorder(o.record, t)
@@ -80,7 +81,7 @@ func runLive(ctx context.Context, o options, t terminal, open opener) error {
 	}
 	if o.duration > 0 {
 		var stop context.CancelFunc
-		ctx, stop = context.WithTimeoutCause(ctx, o.duration, errDuration)
+		ctx, stop = context.WithTimeoutCause(ctx, o.duration, console.ErrDuration)
 		defer stop()
 	}
 	s := newSession(o, t, src, q, cancel)
@@ -90,22 +91,22 @@ func runLive(ctx context.Context, o options, t terminal, open opener) error {
 }
 
 // newSession is apart from runLive so that benchmarks see its counters.
-func newSession(o options, t terminal, src source, q *queue, cancel context.CancelCauseFunc) *session {
+func newSession(o options, t console.Terminal, src source, q *queue, cancel context.CancelCauseFunc) *session {
 	s := &session{o: o, t: t, src: src, q: q, cancel: cancel, start: time.Now()}
 	s.w = newWriter(s)
 	return s
 }
 
 // openFailed tells first what was noticed on the way.
-func openFailed(ctx context.Context, o options, t terminal, q *queue, err error) error {
+func openFailed(ctx context.Context, o options, t console.Terminal, q *queue, err error) error {
 	var b batch
 	q.take(&b, time.Now())
 	for _, n := range b.notices {
 		if !o.quiet {
-			printNotice(t.stderr, t.style(t.stderr), n)
+			console.PrintNotice(t.Stderr, t.Style(t.Stderr), n)
 		}
 	}
-	if errors.Is(context.Cause(ctx), errSignal) {
+	if errors.Is(context.Cause(ctx), console.ErrSignal) {
 		return nil
 	}
 	return err
@@ -131,7 +132,7 @@ func (s *session) run(ctx context.Context) error {
 		return errors.Join(readErr, recordErr, closeErr) // as with head: enough was read
 	case errors.Is(writeErr, errUnread):
 		// No failure: less stops reading at its first screen.
-		printMessage(s.t.stderr, s.t.style(s.t.stderr), "note: "+writeErr.Error(), nil)
+		console.PrintMessage(s.t.Stderr, s.t.Style(s.t.Stderr), "note: "+writeErr.Error(), nil)
 		writeErr = nil
 	}
 	s.summary()
@@ -185,15 +186,15 @@ func (s *session) heading() {
 	if s.o.quiet {
 		return
 	}
-	style := s.t.style(s.t.stderr)
-	facts := append([]string{"tracing drops"}, wordsOf(&s.o.cfg)...)
+	style := s.t.Style(s.t.Stderr)
+	facts := append([]string{"tracing drops"}, console.Words(&s.o.cfg)...)
 	if about := s.src.About(); about != "" {
 		facts = append(facts, about)
 	}
-	if _, ok := width(s.t.stderr); ok {
+	if _, ok := console.Width(s.t.Stderr); ok {
 		facts = append(facts, "Ctrl-C ends")
 	}
-	_ = output.WriteHeading(s.t.stderr, style, facts)
+	_ = output.WriteHeading(s.t.Stderr, style, facts)
 }
 
 // summary prints the closing words. What was received and neither shown nor
@@ -225,9 +226,9 @@ func (s *session) summary() {
 		s.tally.Lose(p.Drop, p.Count)
 	}
 	s.w.status.End()
-	style := s.t.style(s.t.stderr)
+	style := s.t.Style(s.t.Stderr)
 	style.OneNetns = len(s.o.cfg.Filter.Netns) == 1
-	_ = m.Write(s.t.stderr, style)
+	_ = m.Write(s.t.Stderr, style)
 }
 
 // arrivalsPrinter is a printer that has a record for arrivals.

@@ -13,11 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // pipeTerminal is a terminal whose standard output is a pipe.
-func pipeTerminal(t testing.TB) (term terminal, stdout *os.File, stderr func() string) {
+func pipeTerminal(t testing.TB) (term console.Terminal, stdout *os.File, stderr func() string) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -30,7 +31,7 @@ func pipeTerminal(t testing.TB) (term terminal, stdout *os.File, stderr func() s
 	}
 	t.Cleanup(func() { r.Close(); w.Close(); e.Close() })
 	env := map[string]string{"LANG": "C.UTF-8"}
-	term = terminal{stdout: w, stderr: e, getenv: func(k string) string { return env[k] }, zone: time.UTC}
+	term = console.Terminal{Stdout: w, Stderr: e, Getenv: func(k string) string { return env[k] }, Zone: time.UTC}
 	return term, r, func() string {
 		b, err := os.ReadFile(path)
 		if err != nil {
@@ -80,7 +81,7 @@ func TestFloodIsFoldedExactly(t *testing.T) {
 			done := make(chan error, 1)
 			go func() {
 				err := runLive(context.Background(), options{format: "json"}, term, f.open)
-				term.stdout.Close()
+				term.Stdout.Close()
 				done <- err
 			}()
 			slow := &slowReader{r: stdout}
@@ -122,7 +123,7 @@ func TestCalmRunShowsEachDropInOrder(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
 		err := runLive(context.Background(), options{format: "json"}, term, f.open)
-		term.stdout.Close()
+		term.Stdout.Close()
 		done <- err
 	}()
 	s := bufio.NewScanner(stdout)
@@ -215,7 +216,7 @@ func TestUTF8Locale(t *testing.T) {
 		{map[string]string{"LANG": "en_GB.UTF-8", "LC_ALL": "C"}, false},
 		{map[string]string{"LC_CTYPE": "C.utf8"}, true},
 	} {
-		if got := utf8Locale(func(k string) string { return tt.env[k] }); got != tt.want {
+		if got := console.Utf8Locale(func(k string) string { return tt.env[k] }); got != tt.want {
 			t.Errorf("%v: got %v", tt.env, got)
 		}
 	}
@@ -252,7 +253,7 @@ func BenchmarkLive(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer null.Close()
-	term := terminal{stdout: null, stderr: null, getenv: func(string) string { return "" }, zone: time.UTC}
+	term := console.Terminal{Stdout: null, Stderr: null, Getenv: func(string) string { return "" }, Zone: time.UTC}
 	for _, format := range []string{"json", "text", "tcpdump"} {
 		for _, rate := range []int{100000, 200000, 300000, 500000} {
 			b.Run(fmt.Sprintf("%s/rate=%d", format, rate), func(b *testing.B) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime/debug"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/urfave/cli/v2"
 )
 
@@ -18,26 +19,26 @@ const heapGrowth = 25
 
 func main() {
 	debug.SetGCPercent(heapGrowth)
-	os.Exit(run(os.Args, systemTerminal(), open))
+	os.Exit(run(os.Args, console.SystemTerminal(), open))
 }
 
 // run is main without the process: it returns the exit code.
-func run(args []string, t terminal, open opener) int {
-	ctx, stop := signals(context.Background())
+func run(args []string, t console.Terminal, open opener) int {
+	ctx, stop := console.Signals(context.Background())
 	defer stop()
 	app := newApp(t, open)
-	err := app.RunContext(ctx, flagsFirst(app, args))
+	err := app.RunContext(ctx, console.FlagsFirst(app, args))
 	if exit, ok := err.(cli.ExitCoder); ok { // cli's own: --help with a topic
-		err = badUsage(errors.New(exit.Error()), "droptrace --help lists the flags")
+		err = console.BadUsage(errors.New(exit.Error()), "droptrace --help lists the flags")
 	}
-	if err != nil && !silent(err) {
-		printError(t.stderr, t.style(t.stderr), err)
+	if err != nil && !console.Silent(err) {
+		console.PrintError(t.Stderr, t.Style(t.Stderr), err)
 	}
-	return exitCode(err)
+	return console.ExitCode(err)
 }
 
 // newApp builds the command line. Each command has a file of its own.
-func newApp(t terminal, open opener) *cli.App {
+func newApp(t console.Terminal, open opener) *cli.App {
 	app := &cli.App{
 		Name:      "droptrace",
 		UsageText: "droptrace [flags] [expression]\n       droptrace COMMAND [flags]",
@@ -65,20 +66,20 @@ Commands, each with a --help of its own:
 
 Exit codes: 0 ended as asked, 1 failed, 2 bad usage, 3 doctor has findings.`,
 		Flags:           liveFlags(),
-		Writer:          t.stdout,
-		ErrWriter:       t.stderr,
+		Writer:          t.Stdout,
+		ErrWriter:       t.Stderr,
 		HideVersion:     true, // -v means verbose to many; --version is a flag of ours
 		HideHelpCommand: true,
 		// Habits: -ni eth0, -nq.
 		UseShortOptionHandling: true,
 		ExitErrHandler:         func(*cli.Context, error) {},
-		OnUsageError:           func(c *cli.Context, err error, _ bool) error { return usageError(c.App.Flags, err) },
+		OnUsageError:           func(c *cli.Context, err error, _ bool) error { return console.UsageError(c.App.Flags, err) },
 	}
-	app.CustomAppHelpTemplate = helpText(app) // a template with no actions
+	app.CustomAppHelpTemplate = console.HelpText(app) // a template with no actions
 	app.Commands = []*cli.Command{conntrackCommand(t, open), explainCommand(t), doctorCommand(t), readCommand(t)}
 	app.Action = func(c *cli.Context) error {
 		if c.Bool("version") {
-			return printVersion(t.stdout)
+			return console.PrintVersion(t.Stdout)
 		}
 		return liveAction(c, t, open)
 	}

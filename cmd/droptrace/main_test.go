@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/live"
 )
@@ -30,8 +31,8 @@ func TestMain(m *testing.M) {
 					panic(err)
 				}
 			}
-			t := systemTerminal()
-			t.zone = time.UTC
+			t := console.SystemTerminal()
+			t.Zone = time.UTC
 			os.Exit(run(os.Args, t, f.open))
 		},
 		"droptrace-real": main,
@@ -122,9 +123,9 @@ func (f *fake) open(_ context.Context, cfg live.Config) (source, error) {
 	}
 	if f.OpenError != "" {
 		if f.Usage {
-			return nil, badUsage(errors.New(f.OpenError), f.Hints...)
+			return nil, console.BadUsage(errors.New(f.OpenError), f.Hints...)
 		}
-		return nil, errorWithHint(errors.New(f.OpenError), f.Hints...)
+		return nil, console.WithHint(errors.New(f.OpenError), f.Hints...)
 	}
 	return f, nil
 }

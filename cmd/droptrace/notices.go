@@ -3,18 +3,21 @@ package main
 import (
 	"sync"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // noticeList keeps what the source has to tell until there is a moment for it.
 type noticeList struct {
-	t     terminal
+	t     console.Terminal
 	quiet bool
 	mu    sync.Mutex
 	list  []drop.Notice
 }
 
-func newNoticeList(t terminal, quiet bool) *noticeList { return &noticeList{t: t, quiet: quiet} }
+func newNoticeList(t console.Terminal, quiet bool) *noticeList {
+	return &noticeList{t: t, quiet: quiet}
+}
 
 func (l *noticeList) add(n drop.Notice) {
 	l.mu.Lock()
@@ -27,7 +30,7 @@ func (l *noticeList) print() {
 	defer l.mu.Unlock()
 	for _, n := range l.list {
 		if !l.quiet {
-			printNotice(l.t.stderr, l.t.style(l.t.stderr), n)
+			console.PrintNotice(l.t.Stderr, l.t.Style(l.t.Stderr), n)
 		}
 	}
 	l.list = nil

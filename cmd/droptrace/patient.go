@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/audit"
 	"github.com/droptrace/droptrace/resolve/diagnose"
@@ -57,7 +58,7 @@ func newPatient(ctx context.Context, n netns.Namespace) *patient {
 func newFilePatient(ctx context.Context, names []string) (*patient, error) {
 	p := &patient{file: strings.Join(names, ", ")}
 	var err error
-	p.rules, _, err = readRules(ctx, names)
+	p.rules, _, err = console.ReadRules(ctx, names)
 	return p, err
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/resolve/explain"
 	"github.com/droptrace/droptrace/resolve/rules/replay"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
@@ -48,16 +49,16 @@ func (q *question) readAddresses(c *cli.Context) error {
 	for name, to := range map[string]*netip.Addr{"src": &q.Source, "dst": &q.Destination} {
 		v := c.String(name)
 		if v == "" {
-			return badUsage(fmt.Errorf("--%s is missing", name), "say from where to where the packet goes: --src ADDRESS --dst ADDRESS")
+			return console.BadUsage(fmt.Errorf("--%s is missing", name), "say from where to where the packet goes: --src ADDRESS --dst ADDRESS")
 		}
 		a, err := netip.ParseAddr(v)
 		if err != nil {
-			return badUsage(fmt.Errorf("--%s %q is no address", name, v), "want one such as 10.0.0.1 or 2001:db8::1")
+			return console.BadUsage(fmt.Errorf("--%s %q is no address", name, v), "want one such as 10.0.0.1 or 2001:db8::1")
 		}
 		*to = a.Unmap().WithZone("")
 	}
 	if q.Source.Is4() != q.Destination.Is4() {
-		return badUsage(fmt.Errorf("--src %s and --dst %s are of two families", q.Source, q.Destination), "give both of IPv4 or of IPv6")
+		return console.BadUsage(fmt.Errorf("--src %s and --dst %s are of two families", q.Source, q.Destination), "give both of IPv4 or of IPv6")
 	}
 	return nil
 }
@@ -69,12 +70,12 @@ func (q *question) readProtocol(c *cli.Context) error {
 			name = "icmp"
 		}
 		if !c.IsSet("dport") && !c.IsSet("sport") && !c.IsSet("icmp-type") && !c.IsSet("tcp-flags") {
-			return badUsage(errors.New("--proto is missing"), "want tcp, udp, icmp and others, or a number")
+			return console.BadUsage(errors.New("--proto is missing"), "want tcp, udp, icmp and others, or a number")
 		}
 	}
 	p, ok := packet.ParseProtocol(name)
 	if !ok {
-		return badUsage(fmt.Errorf("--proto %q is not known", name), "want tcp, udp, icmp and others, or a number")
+		return console.BadUsage(fmt.Errorf("--proto %q is not known", name), "want tcp, udp, icmp and others, or a number")
 	}
 	if p == packet.ProtoICMP && q.Destination.Is6() {
 		p = packet.ProtoICMPv6
@@ -82,17 +83,17 @@ func (q *question) readProtocol(c *cli.Context) error {
 	q.Protocol = uint8(p)
 	for _, flag := range []string{"sport", "dport"} {
 		if c.IsSet(flag) && !p.HasPorts() {
-			return badUsage(fmt.Errorf("--%s: %s has no ports", flag, p), "leave it out, or give another --proto")
+			return console.BadUsage(fmt.Errorf("--%s: %s has no ports", flag, p), "leave it out, or give another --proto")
 		}
 	}
 	if c.IsSet("tcp-flags") && p != packet.ProtoTCP {
-		return badUsage(fmt.Errorf("--tcp-flags: %s has none", p), "leave it out, or give --proto tcp")
+		return console.BadUsage(fmt.Errorf("--tcp-flags: %s has none", p), "leave it out, or give --proto tcp")
 	}
 	if c.IsSet("icmp-type") && p != packet.ProtoICMP && p != packet.ProtoICMPv6 {
-		return badUsage(fmt.Errorf("--icmp-type: %s has none", p), "leave it out, or give --proto icmp")
+		return console.BadUsage(fmt.Errorf("--icmp-type: %s has none", p), "leave it out, or give --proto icmp")
 	}
 	if p.HasPorts() && !c.IsSet("dport") && !c.Bool("fragment") {
-		return badUsage(errors.New("--dport is missing"), "say which port of "+p.String()+" the packet goes to")
+		return console.BadUsage(errors.New("--dport is missing"), "say which port of "+p.String()+" the packet goes to")
 	}
 	return nil
 }
@@ -107,7 +108,7 @@ func (q *question) readPorts(c *cli.Context) error {
 		if err != nil {
 			port, e := net.LookupPort(packet.Protocol(q.Protocol).String(), v)
 			if e != nil {
-				return badUsage(fmt.Errorf("--%s %q is no port", flag, v), "want a number up to 65535, or a service's name")
+				return console.BadUsage(fmt.Errorf("--%s %q is no port", flag, v), "want a number up to 65535, or a service's name")
 			}
 			n = uint64(port)
 		}
@@ -135,7 +136,7 @@ func (q *question) readHeader(c *cli.Context) error {
 		}
 		n, err := strconv.ParseUint(c.String(f.flag), 0, 64)
 		if err != nil || n < f.low || n > f.high {
-			return badUsage(fmt.Errorf("--%s %q is out of place", f.flag, c.String(f.flag)), fmt.Sprintf("want a number from %d to %d", f.low, f.high))
+			return console.BadUsage(fmt.Errorf("--%s %q is out of place", f.flag, c.String(f.flag)), fmt.Sprintf("want a number from %d to %d", f.low, f.high))
 		}
 		f.set(n)
 	}
@@ -145,7 +146,7 @@ func (q *question) readHeader(c *cli.Context) error {
 	if v := c.String("mac"); v != "" {
 		mac, err := net.ParseMAC(v)
 		if err != nil || len(mac) != 6 {
-			return badUsage(fmt.Errorf("--mac %q is no MAC address", v), "want one such as 52:54:00:12:34:56")
+			return console.BadUsage(fmt.Errorf("--mac %q is no MAC address", v), "want one such as 52:54:00:12:34:56")
 		}
 		q.SourceMAC, q.DestinationMAC = mac, make([]byte, 6)
 	}
@@ -166,7 +167,7 @@ func (q *question) readTCPFlags(v string) error {
 	for _, name := range strings.Split(strings.ToLower(v), ",") {
 		i := slices.Index(names, name)
 		if i < 0 {
-			return badUsage(fmt.Errorf("--tcp-flags %q is not known", name), "want "+strings.Join(names, ", ")+" with commas between, or none")
+			return console.BadUsage(fmt.Errorf("--tcp-flags %q is not known", name), "want "+strings.Join(names, ", ")+" with commas between, or none")
 		}
 		q.TCPFlags |= 1 << i
 	}
@@ -204,12 +205,12 @@ func (q *question) readICMP(c *cli.Context) error {
 	} else if n, err := strconv.ParseUint(name, 10, 8); err == nil {
 		q.ICMPType = uint8(n)
 	} else {
-		return badUsage(fmt.Errorf("--icmp-type %q is not known", v), "want a number, or a name such as echo-request")
+		return console.BadUsage(fmt.Errorf("--icmp-type %q is not known", v), "want a number, or a name such as echo-request")
 	}
 	if code != "" {
 		n, err := strconv.ParseUint(code, 10, 8)
 		if err != nil {
-			return badUsage(fmt.Errorf("--icmp-type %q: %q is no code", v, code), "want TYPE/CODE, such as 3/4")
+			return console.BadUsage(fmt.Errorf("--icmp-type %q: %q is no code", v, code), "want TYPE/CODE, such as 3/4")
 		}
 		q.ICMPCode = uint8(n)
 	}
@@ -223,7 +224,7 @@ func (q *question) readState(c *cli.Context) error {
 	}
 	q.State = ruleset.StateBit(name)
 	if q.State == 0 {
-		return badUsage(fmt.Errorf("--state %q is not known", c.String("state")), "want new, established, related, invalid or untracked")
+		return console.BadUsage(fmt.Errorf("--state %q is not known", c.String("state")), "want new, established, related, invalid or untracked")
 	}
 	if q.State == ruleset.CTEstablished && q.TCPFlags == 0 && !q.noFlags {
 		q.TCPFlags = 0x10 // ACK
@@ -238,10 +239,10 @@ func hooks() []string {
 
 func (q *question) readPlace(*cli.Context) error {
 	if q.hook != "" && !slices.Contains(hooks(), q.hook) {
-		return badUsage(fmt.Errorf("--hook %q is not known", q.hook), "want "+either(hooks()))
+		return console.BadUsage(fmt.Errorf("--hook %q is not known", q.hook), "want "+console.Either(hooks()))
 	}
 	if q.hook == "ingress" && q.in == "" || q.hook == "egress" && q.out == "" {
-		return badUsage(fmt.Errorf("--hook %s is an interface's", q.hook), "say which: --in NAME, of egress --out NAME")
+		return console.BadUsage(fmt.Errorf("--hook %s is an interface's", q.hook), "say which: --in NAME, of egress --out NAME")
 	}
 	return nil
 }
@@ -261,7 +262,7 @@ func (q *question) build(s *subject) (*replay.Packet, []explain.Assumption, erro
 	}
 	p, err := explain.Build(q.Description)
 	if err != nil {
-		return nil, nil, badUsage(err)
+		return nil, nil, console.BadUsage(err)
 	}
 	if q.noFlags && len(p.Bytes) > 33 {
 		at := 20

@@ -8,12 +8,13 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/resolve/live"
 	"github.com/droptrace/droptrace/tracer/filter"
 )
 
 // readCommand shows recordings again.
-func readCommand(t terminal) *cli.Command {
+func readCommand(t console.Terminal) *cli.Command {
 	cmd := &cli.Command{
 		Name:      "read",
 		Usage:     "show a recording again",
@@ -33,11 +34,11 @@ interfaces and one was captured, narrow the drops with --in.`,
 		UseShortOptionHandling: true,
 		HideHelpCommand:        true,
 	}
-	cmd.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return usageError(cmd.Flags, err) }
-	cmd.CustomHelpTemplate = commandHelp(cmd)
+	cmd.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return console.UsageError(cmd.Flags, err) }
+	cmd.CustomHelpTemplate = console.CommandHelp(cmd)
 	cmd.Action = func(c *cli.Context) error {
 		if !c.Args().Present() {
-			return badUsage(errors.New("no recording is given"), "droptrace read FILE")
+			return console.BadUsage(errors.New("no recording is given"), "droptrace read FILE")
 		}
 		files, text := filesFirst(c.Args().Slice())
 		return readAction(c, t, files, text)
@@ -67,21 +68,21 @@ func readFlags() []cli.Flag {
 
 // readAction reads files, each a recording, one after the other; text is an
 // expression.
-func readAction(c *cli.Context, t terminal, files []string, text string) error {
+func readAction(c *cli.Context, t console.Terminal, files []string, text string) error {
 	o, err := readOptions(c)
 	if err != nil {
 		return err
 	}
 	f, err := recordedFilter(o.cfg.Filter)
 	if err != nil {
-		return badUsage(err)
+		return console.BadUsage(err)
 	}
-	program, err := compileExpression(c.Context, text)
+	program, err := console.CompileExpression(c.Context, text)
 	if err != nil {
 		return err
 	}
 	if c.IsSet("correlate") && program != nil {
-		return badUsage(errors.New("--correlate takes no expression"), "flags narrow the drops; tcpdump -r CAPTURE -w NARROWER narrows the capture")
+		return console.BadUsage(errors.New("--correlate takes no expression"), "flags narrow the drops; tcpdump -r CAPTURE -w NARROWER narrows the capture")
 	}
 	if c.IsSet("correlate") {
 		return correlateAction(c, t, o, f, files)

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/cmd/droptrace/recording"
 	"github.com/droptrace/droptrace/resolve/drop"
@@ -20,7 +21,7 @@ import (
 // whoever reads its output, so that nothing is folded.
 type reading struct {
 	o      options
-	t      terminal
+	t      console.Terminal
 	filter *filter.Filter
 	rec    *recorder
 	out    printer
@@ -37,9 +38,9 @@ type reading struct {
 	begun       bool // there is something to sum up
 }
 
-func newReading(o options, t terminal, f *filter.Filter, rec *recorder) *reading {
+func newReading(o options, t console.Terminal, f *filter.Filter, rec *recorder) *reading {
 	r := &reading{o: o, t: t, filter: f, rec: rec}
-	r.out = newPrinter(t.stdout, o, t)
+	r.out = newPrinter(t.Stdout, o, t)
 	return r
 }
 
@@ -75,14 +76,14 @@ func notEnough(err error) error {
 
 // file reads one recording, of all these, to its end.
 func (r *reading) file(ctx context.Context, name string, all []string) error {
-	in, err := openInput(name, r.t)
+	in, err := console.OpenInput(name, r.t)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
 	rd, err := recording.NewReader(in)
 	if err != nil {
-		return unreadable(name, err, 0)
+		return console.Unreadable(name, err, 0)
 	}
 	if !r.begun {
 		r.begun = true
@@ -102,7 +103,7 @@ func (r *reading) file(ctx context.Context, name string, all []string) error {
 			break
 		}
 		if err != nil {
-			return unreadable(name, err, drops)
+			return console.Unreadable(name, err, drops)
 		}
 		if err := r.drop(&rec); err != nil {
 			return err
@@ -120,14 +121,14 @@ func (r *reading) end(name string, rd *recording.Reader) error {
 	}
 	r.lost = 0 // the next file is another run's
 	if rd.Folded > 0 && !r.o.quiet {
-		printMessage(r.t.stderr, r.t.style(r.t.stderr), fmt.Sprintf("note: %s holds %d more drops only as counts, which no filter can tell apart", name, rd.Folded), nil)
+		console.PrintMessage(r.t.Stderr, r.t.Style(r.t.Stderr), fmt.Sprintf("note: %s holds %d more drops only as counts, which no filter can tell apart", name, rd.Folded), nil)
 	}
 	return nil
 }
 
 // notSignal: being told to end is no failure.
 func notSignal(ctx context.Context) error {
-	if err := context.Cause(ctx); !errors.Is(err, errSignal) {
+	if err := context.Cause(ctx); !errors.Is(err, console.ErrSignal) {
 		return err
 	}
 	return errEnough
@@ -188,7 +189,7 @@ func (r *reading) drop(rec *recording.Record) error {
 	}
 	r.shown++
 	r.repeats += d.Repeats
-	if columns, ok := width(r.t.stdout); ok {
+	if columns, ok := console.Width(r.t.Stdout); ok {
 		r.out.SetWidth(columns)
 	}
 	return r.wrote(r.out.Drop(d))
@@ -226,8 +227,8 @@ func (r *reading) heading(files []string) {
 	if r.o.quiet {
 		return
 	}
-	facts := append([]string{"reading " + strings.Join(files, ", ")}, wordsOf(&r.o.cfg)...)
-	_ = output.WriteHeading(r.t.stderr, r.t.style(r.t.stderr), facts)
+	facts := append([]string{"reading " + strings.Join(files, ", ")}, console.Words(&r.o.cfg)...)
+	_ = output.WriteHeading(r.t.Stderr, r.t.Style(r.t.Stderr), facts)
 }
 
 func (r *reading) summary() {
@@ -239,5 +240,5 @@ func (r *reading) summary() {
 		Elapsed: r.last.Sub(r.first), Tally: &r.tally, WrittenTo: r.o.record.name,
 	}
 	m.Written, m.Files = r.rec.written()
-	_ = m.Write(r.t.stderr, r.t.style(r.t.stderr))
+	_ = m.Write(r.t.Stderr, r.t.Style(r.t.Stderr))
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/recording"
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/tracer"
@@ -50,18 +51,18 @@ type recordOptions struct {
 func readRecordOptions(c *cli.Context) (o recordOptions, err error) {
 	o.name, o.print = c.String("write"), c.Bool("print")
 	if c.IsSet("write") && o.name == "" {
-		return o, badUsage(errors.New("--write has an empty value"), "give the name of a file, or - for a pipe")
+		return o, console.BadUsage(errors.New("--write has an empty value"), "give the name of a file, or - for a pipe")
 	}
 	if o.name == "" {
 		for _, name := range []string{"print", "snaplen", "rotate-size", "rotate-seconds", "rotate-files"} {
 			if c.IsSet(name) {
-				return o, badUsage(fmt.Errorf("%s is about a recording", dashed(name)), "say where with -w FILE")
+				return o, console.BadUsage(fmt.Errorf("%s is about a recording", console.Dashed(name)), "say where with -w FILE")
 			}
 		}
 		return o, nil
 	}
 	if o.name == "-" && o.print {
-		return o, badUsage(errors.New("--print and -w - both want standard output"), "give a file to -w")
+		return o, console.BadUsage(errors.New("--print and -w - both want standard output"), "give a file to -w")
 	}
 	if o.snaplen, err = readSnaplen(c); err != nil {
 		return o, err
@@ -78,7 +79,7 @@ func readSnaplen(c *cli.Context) (int, error) {
 	v := c.String("snaplen")
 	n, err := strconv.ParseUint(v, 10, 32)
 	if err != nil || n > tracer.MaxSnaplen {
-		return 0, badUsage(fmt.Errorf("--snaplen %q is no length", v), fmt.Sprintf("want 0 to %d bytes", tracer.MaxSnaplen))
+		return 0, console.BadUsage(fmt.Errorf("--snaplen %q is no length", v), fmt.Sprintf("want 0 to %d bytes", tracer.MaxSnaplen))
 	}
 	if n == 0 {
 		return defaultSnaplen, nil
@@ -95,25 +96,25 @@ func readRotation(c *cli.Context, name string) (r recording.Rotation, err error)
 	if v := c.String("rotate-seconds"); c.IsSet("rotate-seconds") {
 		n, err := strconv.ParseUint(v, 10, 31)
 		if err != nil || n == 0 {
-			return r, badUsage(fmt.Errorf("-G %q is no number of seconds", v), "want 1 or more")
+			return r, console.BadUsage(fmt.Errorf("-G %q is no number of seconds", v), "want 1 or more")
 		}
 		r.Every = time.Duration(n) * time.Second
 		if err := recording.CheckPattern(name); err != nil {
-			return r, badUsage(fmt.Errorf("-w %w", err))
+			return r, console.BadUsage(fmt.Errorf("-w %w", err))
 		}
 	}
 	if v := c.String("rotate-files"); c.IsSet("rotate-files") {
 		n, err := strconv.ParseUint(v, 10, 31)
 		if err != nil || n == 0 {
-			return r, badUsage(fmt.Errorf("-W %q is no number of files", v), "want 1 or more")
+			return r, console.BadUsage(fmt.Errorf("-W %q is no number of files", v), "want 1 or more")
 		}
 		r.Files = int(n)
 		if r.Size == 0 && r.Every == 0 {
-			return r, badUsage(errors.New("-W says how many files, but not when another begins"), "give -C or -G too")
+			return r, console.BadUsage(errors.New("-W says how many files, but not when another begins"), "give -C or -G too")
 		}
 	}
 	if name == "-" && r != (recording.Rotation{}) {
-		return r, badUsage(errors.New("a pipe is one file"), "give the name of a file to -w")
+		return r, console.BadUsage(errors.New("a pipe is one file"), "give the name of a file to -w")
 	}
 	return r, nil
 }
@@ -128,7 +129,7 @@ func readFileSize(v string) (int64, error) {
 	}
 	n, err := strconv.ParseUint(number, 10, 31)
 	if err != nil || n == 0 {
-		return 0, badUsage(fmt.Errorf("-C %q is no size of a file", v), "want millions of bytes, or 64K, 1M, 1G")
+		return 0, console.BadUsage(fmt.Errorf("-C %q is no size of a file", v), "want millions of bytes, or 64K, 1M, 1G")
 	}
 	return int64(n) * unit, nil
 }
@@ -143,18 +144,18 @@ type recorder struct {
 }
 
 // newRecorder creates the file before anything is traced.
-func newRecorder(o recordOptions, t terminal) (*recorder, error) {
+func newRecorder(o recordOptions, t console.Terminal) (*recorder, error) {
 	if o.name == "" {
 		return nil, nil
 	}
-	if _, ok := width(t.stdout); ok && o.name == "-" {
-		return nil, badUsage(errors.New("standard output is a terminal, and a recording is not for reading"), "give a file to -w, or a pipe: | wireshark -k -i -")
+	if _, ok := console.Width(t.Stdout); ok && o.name == "-" {
+		return nil, console.BadUsage(errors.New("standard output is a terminal, and a recording is not for reading"), "give a file to -w, or a pipe: | wireshark -k -i -")
 	}
 	r := &recorder{o: o}
 	w, err := recording.Create(o.name, recording.Options{
-		Encoder:  recording.Encoder{Application: "droptrace " + programVersion(), OS: kernelRelease(), Snaplen: uint32(o.snaplen)},
+		Encoder:  recording.Encoder{Application: "droptrace " + console.Version(), OS: kernelRelease(), Snaplen: uint32(o.snaplen)},
 		Rotation: o.rotation,
-		Stdout:   t.stdout,
+		Stdout:   t.Stdout,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("record: %w", err)
@@ -182,13 +183,13 @@ func (r *recorder) start(src source) {
 // put records one drop. more is false once there are enough.
 func (r *recorder) put(s *session, d *drop.Drop) (more bool, err error) {
 	if s.o.limit > 0 && r.count >= s.o.limit {
-		s.cancel(errLimit)
+		s.cancel(console.ErrLimit)
 		return false, nil
 	}
 	err = r.w.Write(d, s.src.Capture())
 	switch {
 	case errors.Is(err, recording.ErrFiles):
-		s.cancel(errLimit)
+		s.cancel(console.ErrLimit)
 		return false, nil
 	case errors.Is(err, syscall.EPIPE): // as with head
 		s.cancel(err)
@@ -200,7 +201,7 @@ func (r *recorder) put(s *session, d *drop.Drop) (more bool, err error) {
 	r.count++
 	r.repeats += d.Repeats
 	if r.count == s.o.limit {
-		s.cancel(errLimit)
+		s.cancel(console.ErrLimit)
 	}
 	return true, nil
 }

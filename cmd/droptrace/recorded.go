@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/cmd/droptrace/recording"
 	"github.com/droptrace/droptrace/resolve/drop"
@@ -22,16 +23,16 @@ type eachDrop func(visit func(*drop.Drop) error) error
 
 // readDrops reads a recording of the live command, JSON or pcapng; - is standard
 // input.
-func readDrops(name string, t terminal) eachDrop {
+func readDrops(name string, t console.Terminal) eachDrop {
 	return func(visit func(*drop.Drop) error) error {
-		in, err := openInput(name, t)
+		in, err := console.OpenInput(name, t)
 		if err != nil {
 			return err
 		}
 		defer in.Close()
 		rd, err := recording.NewReader(in)
 		if err != nil {
-			return unreadable(name, err, 0)
+			return console.Unreadable(name, err, 0)
 		}
 		var rec recording.Record
 		for n := uint64(0); ; n++ {
@@ -40,7 +41,7 @@ func readDrops(name string, t terminal) eachDrop {
 			case errors.Is(err, io.EOF):
 				return nil
 			case err != nil:
-				return unreadable(name, err, n)
+				return console.Unreadable(name, err, n)
 			}
 			if err := visit(rec.Drop); err != nil {
 				return err
@@ -51,20 +52,20 @@ func readDrops(name string, t terminal) eachDrop {
 
 // explainDrops says of every recorded drop whether it would pass now, or after a
 // change.
-func explainDrops(c *cli.Context, t terminal, asJSON bool) error {
+func explainDrops(c *cli.Context, t console.Terminal, asJSON bool) error {
 	for _, flag := range c.LocalFlagNames() {
 		switch flag {
 		case "drops", "rules", "netns", "with", "json", "output", "quiet", "q":
 		default:
-			return badUsage(fmt.Errorf("%s describes a packet, and --drops has its own", dashed(flag)), "leave one of them out")
+			return console.BadUsage(fmt.Errorf("%s describes a packet, and --drops has its own", console.Dashed(flag)), "leave one of them out")
 		}
 	}
-	s, err := openSubject(c.Context, c.String("netns"), whole(c, "rules"))
+	s, err := openSubject(c.Context, c.String("netns"), console.Whole(c, "rules"))
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	with := whole(c, "with")
+	with := console.Whole(c, "with")
 	r := replaying{ctx: c.Context, before: s, after: &changed{subject: s}, known: make(map[string]explain.Verdict)}
 	if len(with) > 0 {
 		if r.after, err = s.change(c.Context, with); err != nil {
@@ -87,9 +88,9 @@ type replaying struct {
 // maxKnown bounds the verdicts that are kept.
 const maxKnown = 1 << 16
 
-func (r *replaying) run(drops eachDrop, t terminal, with []string, asJSON bool) error {
+func (r *replaying) run(drops eachDrop, t console.Terminal, with []string, asJSON bool) error {
 	now, then := replay.New(r.before.rules.List...), replay.New(r.after.rules.List...)
-	out := output.NewReplayed(t.stdout, t.style(t.stdout), asJSON, with)
+	out := output.NewReplayed(t.Stdout, t.Style(t.Stdout), asJSON, with)
 	err := drops(func(d *drop.Drop) error {
 		if r.before.handle != nil && d.Netns.Inode != r.before.info.Inode {
 			return out.Elsewhere(d)

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/resolve/host/netns"
 	"github.com/droptrace/droptrace/resolve/near"
 	"github.com/droptrace/droptrace/resolve/rules/replay"
@@ -32,7 +33,7 @@ func (q *question) place(s *subject) error {
 	case q.out != "" || s.sends(q.Source):
 		q.In.Known = true
 	default:
-		return badUsage(errors.New("it is not said where the packet comes from"),
+		return console.BadUsage(errors.New("it is not said where the packet comes from"),
 			"--in NAME for one that comes in, --out NAME for one that this host sends, or --hook HOOK")
 	}
 	return nil
@@ -65,9 +66,9 @@ func (s *subject) interfaceNamed(flag, name string) (replay.Interface, error) {
 		}
 		slices.Sort(known)
 		if like := near.Names(name, known); len(like) > 0 {
-			return replay.Interface{}, badUsage(err, "did you mean "+either(like)+"?")
+			return replay.Interface{}, console.BadUsage(err, "did you mean "+console.Either(like)+"?")
 		}
-		return replay.Interface{}, badUsage(err, "ip link lists them")
+		return replay.Interface{}, console.BadUsage(err, "ip link lists them")
 	}
 	if !ok {
 		index = noIndex

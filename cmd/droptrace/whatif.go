@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/resolve/host/netns"
 	"github.com/droptrace/droptrace/resolve/rules"
 	"github.com/droptrace/droptrace/resolve/rules/iptables"
@@ -43,7 +44,7 @@ func (s *subject) change(ctx context.Context, commands []string) (*changed, erro
 			err = knownProgram(words)
 		}
 		if err != nil {
-			return nil, badUsage(fmt.Errorf("--with %q: %w", command, err), "want a command of iptables, ip6tables, nft or ipset")
+			return nil, console.BadUsage(fmt.Errorf("--with %q: %w", command, err), "want a command of iptables, ip6tables, nft or ipset")
 		}
 	}
 	c, err := s.changeCopy(ctx, commands)
@@ -51,11 +52,11 @@ func (s *subject) change(ctx context.Context, commands []string) (*changed, erro
 		return c, nil
 	}
 	if said, ok := errors.AsType[*commandError](err); ok {
-		return nil, badUsage(said)
+		return nil, console.BadUsage(said)
 	}
 	for _, command := range commands {
 		if !iptables.IsCommand(command) {
-			return nil, scratchFailed("--with", err)
+			return nil, console.ScratchFailed("--with", err)
 		}
 	}
 	return s.changeModel(commands, err)
@@ -160,7 +161,7 @@ func (s *subject) changeModel(commands []string, why error) (*changed, error) {
 	for _, command := range commands {
 		var err error
 		if list, err = applyTo(list, command); err != nil {
-			return nil, badUsage(fmt.Errorf("--with %q: %w", command, err))
+			return nil, console.BadUsage(fmt.Errorf("--with %q: %w", command, err))
 		}
 	}
 	after := *s

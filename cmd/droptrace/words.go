@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/resolve/near"
 )
 
@@ -17,14 +18,14 @@ func readExpression(words []string, commands []*cli.Command) (string, error) {
 		return strings.Join(words, " "), nil
 	}
 	if words[0] == "help" {
-		return "", badUsage(errors.New(`"help" is no command`), "droptrace --help lists the flags")
+		return "", console.BadUsage(errors.New(`"help" is no command`), "droptrace --help lists the flags")
 	}
 	var names []string
 	for _, c := range commands {
 		names = append(names, c.Names()...)
 	}
 	if n := near.Names(words[0], names); len(n) > 0 {
-		return "", badUsage(fmt.Errorf("%q is no command", words[0]), "did you mean "+either(n)+"?")
+		return "", console.BadUsage(fmt.Errorf("%q is no command", words[0]), "did you mean "+console.Either(n)+"?")
 	}
 	return words[0], nil
 }

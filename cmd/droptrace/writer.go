@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve/drop"
 )
@@ -38,32 +39,32 @@ type writer struct {
 func newWriter(s *session) *writer {
 	w := &writer{s: s}
 	t := s.t
-	if _, ok := width(t.stdout); ok {
-		w.wide = t.stdout
+	if _, ok := console.Width(t.Stdout); ok {
+		w.wide = t.Stdout
 	}
 	w.out = newPrinter(w, s.o, t)
-	if _, ok := width(t.stderr); ok && !s.o.quiet && !t.dumb() {
-		w.status = output.NewStatus(t.stderr, t.style(t.stderr))
+	if _, ok := console.Width(t.Stderr); ok && !s.o.quiet && !t.Dumb() {
+		w.status = output.NewStatus(t.Stderr, t.Style(t.Stderr))
 	}
 	return w
 }
 
 // newPrinter prints in the format that was asked for.
-func newPrinter(w io.Writer, o options, t terminal) printer {
+func newPrinter(w io.Writer, o options, t console.Terminal) printer {
 	switch o.format {
 	case "json":
 		return output.NewJSON(w)
 	case "tcpdump":
-		return output.NewTcpdump(w, t.style(t.stdout), t.zone, o.stamp)
+		return output.NewTcpdump(w, t.Style(t.Stdout), t.Zone, o.stamp)
 	}
-	style := t.style(t.stdout)
+	style := t.Style(t.Stdout)
 	style.OneNetns = len(o.cfg.Filter.Netns) == 1
-	return output.NewText(w, style, t.zone)
+	return output.NewText(w, style, t.Zone)
 }
 
 // Write writes to standard output and counts that as progress.
 func (w *writer) Write(p []byte) (int, error) {
-	n, err := w.s.t.stdout.Write(p)
+	n, err := w.s.t.Stdout.Write(p)
 	w.progress.Add(1)
 	return n, err
 }
@@ -88,7 +89,7 @@ func (w *writer) run() error {
 			w.s.cancel(err)
 			return err
 		case done:
-			w.s.cancel(errLimit)
+			w.s.cancel(console.ErrLimit)
 			return nil
 		case b.last:
 			return nil
@@ -150,7 +151,7 @@ func (w *writer) prepare() {
 	w.busy = true
 	w.status.Erase()
 	if w.wide != nil {
-		columns, _ := width(w.wide)
+		columns, _ := console.Width(w.wide)
 		w.out.SetWidth(columns)
 	}
 }
@@ -169,7 +170,7 @@ func (w *writer) flush() error {
 // notice goes to people, and into the stream where programs read it.
 func (w *writer) notice(n drop.Notice) error {
 	if !w.s.o.quiet {
-		printNotice(w.s.t.stderr, w.s.t.style(w.s.t.stderr), n)
+		console.PrintNotice(w.s.t.Stderr, w.s.t.Style(w.s.t.Stderr), n)
 	}
 	if w.s.rec.silent() {
 		return nil
@@ -232,7 +233,7 @@ func (w *writer) tick() error {
 	if err := w.losses(); err != nil {
 		return err
 	}
-	if w.wide == nil && hungUp(w.s.t.stdout) {
+	if w.wide == nil && console.HungUp(w.s.t.Stdout) {
 		return syscall.EPIPE
 	}
 	if w.s.rec.failed() {
@@ -240,7 +241,7 @@ func (w *writer) tick() error {
 	}
 	if !w.busy {
 		c := w.s.src.Stats()
-		columns, _ := width(w.s.t.stderr)
+		columns, _ := console.Width(w.s.t.Stderr)
 		w.status.SetWidth(columns)
 		w.status.Show(time.Since(w.s.start), c.Seen, c.Delivered-min(c.FilteredUser, c.Delivered), w.s.src.Arrivals())
 	}

@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"context"
@@ -41,23 +41,23 @@ func TestAnExpressionThatCannotBeCompiledIsBadUsage(t *testing.T) {
 		"ether[-1] = 3":    "before the beginning",
 		"-w file":          "syntax error", // never a flag of tcpdump's
 	} {
-		_, err := compileExpression(ctx, text)
-		if err == nil || exitCode(err) != 2 || !strings.Contains(err.Error(), want) {
+		_, err := CompileExpression(ctx, text)
+		if err == nil || ExitCode(err) != 2 || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
-	if p, err := compileExpression(ctx, "  "); p != nil || err != nil {
+	if p, err := CompileExpression(ctx, "  "); p != nil || err != nil {
 		t.Errorf("blanks: %v, %v", p, err)
 	}
 }
 
 func TestWithoutTcpdumpTheFlagsAreNamed(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	_, err := compileExpression(context.Background(), "tcp port 80")
+	_, err := CompileExpression(context.Background(), "tcp port 80")
 	var b strings.Builder
-	printError(&b, systemTerminal().style(os.Stderr), err)
-	if got := b.String(); exitCode(err) != 2 || !strings.Contains(got, "tcpdump is not installed") || !strings.Contains(got, "droptrace --proto tcp --port 80") {
-		t.Errorf("exit code %d, %q", exitCode(err), got)
+	PrintError(&b, SystemTerminal().Style(os.Stderr), err)
+	if got := b.String(); ExitCode(err) != 2 || !strings.Contains(got, "tcpdump is not installed") || !strings.Contains(got, "droptrace --proto tcp --port 80") {
+		t.Errorf("exit code %d, %q", ExitCode(err), got)
 	}
 }
 
@@ -70,7 +70,7 @@ func TestAnEndEndsTcpdump(t *testing.T) {
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := compileExpression(ctx, "host a.example"); err == nil {
+	if _, err := CompileExpression(ctx, "host a.example"); err == nil {
 		t.Error("no error")
 	}
 }

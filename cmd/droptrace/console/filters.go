@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"strings"
@@ -8,17 +8,17 @@ import (
 	"github.com/droptrace/droptrace/resolve/live"
 )
 
-// filterFlag ties a list flag to its field.
-type filterFlag struct {
-	name, alias, usage string
-	values             *[]string
+// FilterFlag ties a list flag to its field.
+type FilterFlag struct {
+	Name, alias, usage string
+	Values             *[]string
 }
 
-type filterList []filterFlag
+type FilterList []FilterFlag
 
-// filters lists the filter flags with their fields of f.
-func filters(f *live.Filter) filterList {
-	return filterList{
+// Filters lists the filter flags with their fields of f.
+func Filters(f *live.Filter) FilterList {
+	return FilterList{
 		{"port", "", "`PORT` source or destination port: 80, 8000-8010, http", &f.Port},
 		{"sport", "", "`PORT` source port", &f.Sport},
 		{"dport", "", "`PORT` destination port", &f.Dport},
@@ -39,11 +39,11 @@ func filters(f *live.Filter) filterList {
 	}
 }
 
-// flags declares the list as flags of the command line.
-func (l filterList) flags() []cli.Flag {
+// Flags declares the list as flags of the command line.
+func (l FilterList) Flags() []cli.Flag {
 	var flags []cli.Flag
 	for _, f := range l {
-		flag := &cli.StringSliceFlag{Name: f.name, Category: filterFlags, Usage: f.usage}
+		flag := &cli.StringSliceFlag{Name: f.Name, Category: FilterFlags, Usage: f.usage}
 		if f.alias != "" {
 			flag.Aliases = []string{f.alias}
 		}
@@ -52,21 +52,21 @@ func (l filterList) flags() []cli.Flag {
 	return flags
 }
 
-// wordsOf describes what is asked for.
-func wordsOf(c *live.Config) []string {
-	words := filterWords(&c.Filter)
+// Words describes what is asked for.
+func Words(c *live.Config) []string {
+	words := FilterWords(&c.Filter)
 	if c.Expression != "" {
 		words = append(words, c.Expression)
 	}
 	return words
 }
 
-// filterWords describes a filter as it was asked for.
-func filterWords(f *live.Filter) []string {
+// FilterWords describes a filter as it was asked for.
+func FilterWords(f *live.Filter) []string {
 	var words []string
-	for _, flag := range filters(f) {
-		if len(*flag.values) > 0 {
-			words = append(words, flag.name+" "+strings.Join(*flag.values, ","))
+	for _, flag := range Filters(f) {
+		if len(*flag.Values) > 0 {
+			words = append(words, flag.Name+" "+strings.Join(*flag.Values, ","))
 		}
 	}
 	if f.Netfilter {

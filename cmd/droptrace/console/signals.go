@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"context"
@@ -12,9 +12,9 @@ import (
 
 // Why a run ended. None of them is a failure.
 var (
-	errSignal   = errors.New("ended by a signal")
-	errDuration = errors.New("the duration is over")
-	errLimit    = errors.New("enough drops were shown")
+	ErrSignal   = errors.New("ended by a signal")
+	ErrDuration = errors.New("the duration is over")
+	ErrLimit    = errors.New("enough drops were shown")
 )
 
 // sameSignal is how long a second signal is taken for the first one. timeout(1)
@@ -22,14 +22,14 @@ var (
 // do the like: that is no wish to have a recording cut off.
 const sameSignal = 300 * time.Millisecond
 
-// signals returns a context that the first SIGINT, SIGTERM or SIGHUP ends; a
+// Signals returns a context that the first SIGINT, SIGTERM or SIGHUP ends; a
 // later one kills, as if droptrace had never asked. A signal that was ignored when
 // droptrace started (nohup, a shell's background job) stays ignored.
 //
 // SIGPIPE is caught and thrown away, so that a closed pipe is an error of the
 // write: by default it kills, and no summary would be printed. It is not
 // ignored, because that would be inherited by nft and iptables-save.
-func signals(parent context.Context) (ctx context.Context, stop func()) {
+func Signals(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	end, pipe := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
@@ -45,7 +45,7 @@ func signals(parent context.Context) (ctx context.Context, stop func()) {
 		defer close(done)
 		select {
 		case s := <-end:
-			cancel(fmt.Errorf("%w: %v", errSignal, s))
+			cancel(fmt.Errorf("%w: %v", ErrSignal, s))
 			select {
 			case <-time.After(sameSignal):
 				signal.Stop(end)

@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"errors"
@@ -10,11 +10,11 @@ import (
 	"github.com/droptrace/droptrace/cmd/droptrace/recording"
 )
 
-// openInput opens a file to read, or standard input for -.
-func openInput(name string, t terminal) (io.ReadCloser, error) {
+// OpenInput opens a file to read, or standard input for -.
+func OpenInput(name string, t Terminal) (io.ReadCloser, error) {
 	if name == "-" {
-		if _, ok := width(os.Stdin); ok {
-			return nil, badUsage(errors.New("standard input is a terminal"), "give the name of a file, or a pipe")
+		if _, ok := Width(os.Stdin); ok {
+			return nil, BadUsage(errors.New("standard input is a terminal"), "give the name of a file, or a pipe")
 		}
 		return io.NopCloser(os.Stdin), nil
 	}
@@ -29,17 +29,17 @@ func openInput(name string, t terminal) (io.ReadCloser, error) {
 	return f, nil
 }
 
-// unreadable says what is wrong with a file, and what could be read of it.
-func unreadable(name string, err error, drops uint64) error {
+// Unreadable says what is wrong with a file, and what could be read of it.
+func Unreadable(name string, err error, drops uint64) error {
 	foreign, ok := errors.AsType[*recording.ForeignError](err)
 	switch {
 	case ok && strings.HasPrefix(foreign.Format, "pcap"):
-		return errorWithHint(fmt.Errorf("%s %w", name, err),
+		return WithHint(fmt.Errorf("%s %w", name, err),
 			"to look for its packets among recorded drops: droptrace read --correlate "+name+" RECORDING")
 	case ok && (foreign.Format == "gzip" || foreign.Format == "zstd"):
-		return errorWithHint(fmt.Errorf("%s is packed with %s", name, foreign.Format), "unpack it to a pipe: droptrace read -")
+		return WithHint(fmt.Errorf("%s is packed with %s", name, foreign.Format), "unpack it to a pipe: droptrace read -")
 	case ok:
-		return errorWithHint(fmt.Errorf("%s %w", name, err), "recordings are made with -w FILE.pcapng, or --json")
+		return WithHint(fmt.Errorf("%s %w", name, err), "recordings are made with -w FILE.pcapng, or --json")
 	case errors.Is(err, recording.ErrEmpty):
 		return fmt.Errorf("%s %w", name, err)
 	case errors.Is(err, recording.ErrCut):

@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"errors"
@@ -33,40 +33,40 @@ type hintError struct {
 func (e *hintError) Error() string { return e.err.Error() }
 func (e *hintError) Unwrap() error { return e.err }
 
-// errorWithHint returns err with hints for people: sentences in lower case,
+// WithHint returns err with hints for people: sentences in lower case,
 // each something to do.
-func errorWithHint(err error, hints ...string) error {
+func WithHint(err error, hints ...string) error {
 	return &hintError{err: err, hints: hints}
 }
 
-// badUsage is errorWithHint for an error in the command line: it ends droptrace
+// BadUsage is errorWithHint for an error in the command line: it ends droptrace
 // with exit code 2.
-func badUsage(err error, hints ...string) error {
+func BadUsage(err error, hints ...string) error {
 	if h, ok := errors.AsType[*hintError](err); ok {
 		hints = append(slices.Clip(h.hints), hints...)
 	}
 	return &hintError{err: err, hints: hints, usage: true}
 }
 
-// answered ends droptrace with an exit code and without a message: all was said.
-type answered struct{ code int }
+// Answered ends droptrace with an exit code and without a message: all was said.
+type Answered struct{ Code int }
 
-func (a answered) Error() string { return fmt.Sprintf("exit code %d", a.code) }
+func (a Answered) Error() string { return fmt.Sprintf("exit code %d", a.Code) }
 
-// silent reports whether all was said already.
-func silent(err error) bool {
-	_, ok := errors.AsType[answered](err)
+// Silent reports whether all was said already.
+func Silent(err error) bool {
+	_, ok := errors.AsType[Answered](err)
 	return ok
 }
 
-// exitCode is the design's: 0 ended as asked, 1 failed, 2 bad usage, 3 doctor has
+// ExitCode is the design's: 0 ended as asked, 1 failed, 2 bad usage, 3 doctor has
 // findings.
-func exitCode(err error) int {
+func ExitCode(err error) int {
 	if err == nil {
 		return 0
 	}
-	if a, ok := errors.AsType[answered](err); ok {
-		return a.code
+	if a, ok := errors.AsType[Answered](err); ok {
+		return a.Code
 	}
 	if h, ok := errors.AsType[*hintError](err); ok && h.usage {
 		return 2
@@ -74,11 +74,11 @@ func exitCode(err error) int {
 	return 1
 }
 
-// printError tells people about err, and about each where several were joined.
-func printError(w io.Writer, style output.Style, err error) {
+// PrintError tells people about err, and about each where several were joined.
+func PrintError(w io.Writer, style output.Style, err error) {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range joined.Unwrap() {
-			printError(w, style, e)
+			PrintError(w, style, e)
 		}
 		return
 	}
@@ -86,16 +86,16 @@ func printError(w io.Writer, style output.Style, err error) {
 	if h, ok := errors.AsType[*hintError](err); ok {
 		hints = h.hints
 	}
-	printMessage(w, style, err.Error(), hints)
+	PrintMessage(w, style, err.Error(), hints)
 }
 
-// printNotice tells people something that is no error.
-func printNotice(w io.Writer, style output.Style, n drop.Notice) {
-	printMessage(w, style, "note: "+n.Message, n.Hints)
+// PrintNotice tells people something that is no error.
+func PrintNotice(w io.Writer, style output.Style, n drop.Notice) {
+	PrintMessage(w, style, "note: "+n.Message, n.Hints)
 }
 
-// printMessage writes at once, so that a line is whole where others write too.
-func printMessage(w io.Writer, style output.Style, message string, hints []string) {
+// PrintMessage writes at once, so that a line is whole where others write too.
+func PrintMessage(w io.Writer, style output.Style, message string, hints []string) {
 	var b strings.Builder
 	b.WriteString("droptrace: ")
 	b.WriteString(output.Escape(message, style.ASCII))

@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"strings"
@@ -9,14 +9,14 @@ import (
 // helpColumn is where the flags' descriptions begin.
 const helpColumn = 26
 
-// helpText is what --help prints: an example first, since that is what most
+// HelpText is what --help prints: an example first, since that is what most
 // came for, then the flags in the order in which they are declared.
-func helpText(app *cli.App) string {
+func HelpText(app *cli.App) string {
 	return usageText(app.UsageText, app.Description, app.Flags)
 }
 
-// commandHelp is the same for a command.
-func commandHelp(c *cli.Command) string {
+// CommandHelp is the same for a command.
+func CommandHelp(c *cli.Command) string {
 	return usageText(c.UsageText, c.Description, c.Flags)
 }
 
@@ -58,7 +58,7 @@ func writeFlagHelp(b *strings.Builder, f describedFlag) {
 			left = "  -" + n + ", "
 		}
 	}
-	left += dashed(f.Names()[0])
+	left += Dashed(f.Names()[0])
 	usage := f.GetUsage()
 	if rest, ok := strings.CutPrefix(usage, "`"); ok {
 		var value string

@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"syscall"
@@ -7,7 +7,7 @@ import (
 )
 
 func TestTheTwinOfASignalDoesNotKillAtTheEnd(t *testing.T) {
-	ctx, stop := signals(t.Context())
+	ctx, stop := Signals(t.Context())
 	raise := func() {
 		if err := syscall.Kill(syscall.Getpid(), syscall.SIGTERM); err != nil {
 			t.Fatal(err)

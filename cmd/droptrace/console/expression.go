@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"context"
@@ -8,29 +8,29 @@ import (
 	"github.com/droptrace/droptrace/tracer/filter/expression"
 )
 
-// compileExpression returns nil for no expression. What is wrong with one is
+// CompileExpression returns nil for no expression. What is wrong with one is
 // said in libpcap's own words.
-func compileExpression(ctx context.Context, text string) (*expression.Program, error) {
+func CompileExpression(ctx context.Context, text string) (*expression.Program, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, nil
 	}
 	p, err := expression.Compile(ctx, text)
 	if err != nil {
-		return nil, expressionFailed(err, text)
+		return nil, ExpressionFailed(err, text)
 	}
 	return p, nil
 }
 
-// expressionFailed says what to do about an expression that was not compiled.
-func expressionFailed(err error, text string) error {
+// ExpressionFailed says what to do about an expression that was not compiled.
+func ExpressionFailed(err error, text string) error {
 	if _, ok := errors.AsType[*expression.SyntaxError](err); ok {
-		return badUsage(err, "man pcap-filter has the language; flags do it too, see --help")
+		return BadUsage(err, "man pcap-filter has the language; flags do it too, see --help")
 	}
 	switch {
 	case errors.Is(err, expression.ErrNoTcpdump):
-		return badUsage(err, "droptrace has expressions compiled by it; "+flagsInstead(text))
+		return BadUsage(err, "droptrace has expressions compiled by it; "+flagsInstead(text))
 	case errors.Is(err, expression.ErrUnsupported):
-		return badUsage(err, "flags may do it, see --help")
+		return BadUsage(err, "flags may do it, see --help")
 	}
 	return err
 }

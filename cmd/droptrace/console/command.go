@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"fmt"
@@ -6,17 +6,17 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// newCommand builds one of droptrace's commands: its flags stand behind its name,
+// NewCommand builds one of droptrace's commands: its flags stand behind its name,
 // and what is no flag is refused.
-func newCommand(name, usage, description string, flags []cli.Flag, action func(*cli.Context) error) *cli.Command {
+func NewCommand(name, usage, description string, flags []cli.Flag, action func(*cli.Context) error) *cli.Command {
 	return &cli.Command{
 		Name:                   name,
 		Flags:                  flags,
 		HideHelpCommand:        true,
 		UseShortOptionHandling: true,
-		CustomHelpTemplate:     helpText(&cli.App{UsageText: usage, Description: description, Flags: flags}), // a template with no actions
+		CustomHelpTemplate:     HelpText(&cli.App{UsageText: usage, Description: description, Flags: flags}), // a template with no actions
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error {
-			return usageError(flags, err)
+			return UsageError(flags, err)
 		},
 		Action: func(c *cli.Context) error {
 			if err := onlyFlags(c, name); err != nil {
@@ -32,12 +32,12 @@ func newCommand(name, usage, description string, flags []cli.Flag, action func(*
 func onlyFlags(c *cli.Context, name string) error {
 	for _, before := range c.Lineage()[1:] {
 		if set := before.LocalFlagNames(); len(set) > 0 {
-			return badUsage(fmt.Errorf("%s stands before %s, where it means nothing", dashed(set[0]), name),
+			return BadUsage(fmt.Errorf("%s stands before %s, where it means nothing", Dashed(set[0]), name),
 				"the flags of "+name+" follow it, see droptrace "+name+" --help")
 		}
 	}
 	if word := c.Args().First(); word != "" {
-		return badUsage(fmt.Errorf("%q is no flag of %s", word, name), "see droptrace "+name+" --help")
+		return BadUsage(fmt.Errorf("%q is no flag of %s", word, name), "see droptrace "+name+" --help")
 	}
 	return nil
 }

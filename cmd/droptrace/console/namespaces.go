@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"context"
@@ -7,8 +7,8 @@ import (
 	"github.com/droptrace/droptrace/resolve/host/netns"
 )
 
-// parseNamespaces reads the values of --netns.
-func parseNamespaces(ctx context.Context, names []string) ([]netns.Namespace, error) {
+// ParseNamespaces reads the values of --netns.
+func ParseNamespaces(ctx context.Context, names []string) ([]netns.Namespace, error) {
 	list, err := netns.ParseAll(ctx, names)
 	if err != nil {
 		return nil, fmt.Errorf("--netns: %w", err)

@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"fmt"
@@ -14,14 +14,14 @@ import (
 
 // The headings of --help.
 const (
-	filterFlags = "Filters:"
-	outputFlags = "Output:"
-	tracerFlags = "Tracing:"
+	FilterFlags = "Filters:"
+	OutputFlags = "Output:"
+	TracerFlags = "Tracing:"
 )
 
-// readFormat takes --json as the short form of --output json.
-func readFormat(c *cli.Context, formats ...string) (string, error) {
-	format, err := oneOf(c, "output", formats...)
+// ReadFormat takes --json as the short form of --output json.
+func ReadFormat(c *cli.Context, formats ...string) (string, error) {
+	format, err := OneOf(c, "output", formats...)
 	if err != nil {
 		return "", err
 	}
@@ -29,13 +29,13 @@ func readFormat(c *cli.Context, formats ...string) (string, error) {
 		return format, nil
 	}
 	if c.IsSet("output") && format != "json" {
-		return "", badUsage(fmt.Errorf("--json and --output %s exclude each other", format), "give one of them")
+		return "", BadUsage(fmt.Errorf("--json and --output %s exclude each other", format), "give one of them")
 	}
 	return "json", nil
 }
 
-// oneOf reads a flag that knows few values; the first is the default.
-func oneOf(c *cli.Context, flag string, values ...string) (string, error) {
+// OneOf reads a flag that knows few values; the first is the default.
+func OneOf(c *cli.Context, flag string, values ...string) (string, error) {
 	v := c.String(flag)
 	switch {
 	case !c.IsSet(flag):
@@ -43,28 +43,28 @@ func oneOf(c *cli.Context, flag string, values ...string) (string, error) {
 	case slices.Contains(values, v):
 		return v, nil
 	}
-	hint := "want " + either(values)
+	hint := "want " + Either(values)
 	if n := near.Names(v, values); len(n) > 0 {
-		hint = "did you mean " + either(n) + "?"
+		hint = "did you mean " + Either(n) + "?"
 	}
-	return "", badUsage(fmt.Errorf("--%s %q is not known", flag, v), hint)
+	return "", BadUsage(fmt.Errorf("--%s %q is not known", flag, v), hint)
 }
 
-// readCount reads -c. Nothing is no answer to "end after", so 0 is refused.
-func readCount(c *cli.Context) (uint64, error) {
+// ReadCount reads -c. Nothing is no answer to "end after", so 0 is refused.
+func ReadCount(c *cli.Context) (uint64, error) {
 	if !c.IsSet("count") {
 		return 0, nil
 	}
 	n, err := strconv.ParseUint(c.String("count"), 10, 63)
 	if err != nil || n == 0 {
-		return 0, badUsage(fmt.Errorf("-c %q is no number of drops", c.String("count")), "want 1 or more")
+		return 0, BadUsage(fmt.Errorf("-c %q is no number of drops", c.String("count")), "want 1 or more")
 	}
 	return n, nil
 }
 
-// readDuration reads a Go duration. A bare number is refused: seconds and minutes
+// ReadDuration reads a Go duration. A bare number is refused: seconds and minutes
 // would both make sense.
-func readDuration(c *cli.Context) (time.Duration, error) {
+func ReadDuration(c *cli.Context) (time.Duration, error) {
 	if !c.IsSet("duration") {
 		return 0, nil
 	}
@@ -77,7 +77,7 @@ func readDuration(c *cli.Context) (time.Duration, error) {
 	if n, err := strconv.ParseUint(v, 10, 32); err == nil && n > 0 {
 		hint = "did you mean " + v + "s?"
 	}
-	return 0, badUsage(fmt.Errorf("--duration %q is no time", v), hint)
+	return 0, BadUsage(fmt.Errorf("--duration %q is no time", v), hint)
 }
 
 // The sizes that a ring buffer may have: less than a page is none, and more
@@ -87,9 +87,9 @@ const (
 	maxBuffer = 1 << 30
 )
 
-// readSize reads a number of bytes with K, M or G. The ring buffer wants a power
+// ReadSize reads a number of bytes with K, M or G. The ring buffer wants a power
 // of two, so that the next one is taken.
-func readSize(c *cli.Context) (int, error) {
+func ReadSize(c *cli.Context) (int, error) {
 	if !c.IsSet("buffer-size") {
 		return 0, nil
 	}
@@ -102,7 +102,7 @@ func readSize(c *cli.Context) (int, error) {
 	}
 	n, err := strconv.ParseUint(number, 10, 31)
 	if n <<= shift; err != nil || n < minBuffer || n > maxBuffer {
-		return 0, badUsage(fmt.Errorf("--buffer-size %q is no size of a buffer", v), "want 64K to 1G, such as 8M")
+		return 0, BadUsage(fmt.Errorf("--buffer-size %q is no size of a buffer", v), "want 64K to 1G, such as 8M")
 	}
 	size := minBuffer
 	for uint64(size) < n {
@@ -111,21 +111,21 @@ func readSize(c *cli.Context) (int, error) {
 	return size, nil
 }
 
-// wholeValues are those of a flag that may be repeated, and whose values may have
+// WholeValues are those of a flag that may be repeated, and whose values may have
 // commas in them.
-type wholeValues []string
+type WholeValues []string
 
-func (v *wholeValues) String() string { return "" }
+func (v *WholeValues) String() string { return "" }
 
 // Set implements flag.Value.
-func (v *wholeValues) Set(s string) error {
+func (v *WholeValues) Set(s string) error {
 	*v = append(*v, s)
 	return nil
 }
 
-// whole returns the values of such a flag.
-func whole(c *cli.Context, name string) []string {
-	if v, ok := c.Generic(name).(*wholeValues); ok {
+// Whole returns the values of such a flag.
+func Whole(c *cli.Context, name string) []string {
+	if v, ok := c.Generic(name).(*WholeValues); ok {
 		return *v
 	}
 	return nil

@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"errors"
@@ -10,9 +10,9 @@ import (
 	"github.com/droptrace/droptrace/resolve/near"
 )
 
-// usageError turns what package flag says about a command line into our words:
+// UsageError turns what package flag says about a command line into our words:
 // the flag as it was written, and what it may have been meant for.
-func usageError(flags []cli.Flag, err error) error {
+func UsageError(flags []cli.Flag, err error) error {
 	const (
 		unknown = "flag provided but not defined: "
 		missing = "flag needs an argument: "
@@ -24,21 +24,21 @@ func usageError(flags []cli.Flag, err error) error {
 		return unknownFlag(strings.TrimLeft(name, "-"), flags)
 	}
 	if name, ok := strings.CutPrefix(text, missing); ok {
-		return badUsage(fmt.Errorf("%s needs a value", dashed(strings.TrimLeft(name, "-"))), "see --help")
+		return BadUsage(fmt.Errorf("%s needs a value", Dashed(strings.TrimLeft(name, "-"))), "see --help")
 	}
 	if rest, ok := strings.CutPrefix(text, badBool); ok {
 		if value, name, ok := strings.Cut(strings.TrimSuffix(rest, ": parse error"), " for -"); ok {
-			return badUsage(fmt.Errorf("%s takes no value, got %s", dashed(name), value), "leave the value out")
+			return BadUsage(fmt.Errorf("%s takes no value, got %s", Dashed(name), value), "leave the value out")
 		}
 	}
 	if arg, ok := strings.CutPrefix(text, syntax); ok {
-		return badUsage(fmt.Errorf("%q is no flag", arg), "see --help")
+		return BadUsage(fmt.Errorf("%q is no flag", arg), "see --help")
 	}
-	return badUsage(errors.New(text), "see --help")
+	return BadUsage(errors.New(text), "see --help")
 }
 
-// dashed writes a flag as people do.
-func dashed(name string) string {
+// Dashed writes a flag as people do.
+func Dashed(name string) string {
 	if len(name) == 1 {
 		return "-" + name
 	}
@@ -58,7 +58,7 @@ func unknownFlag(name string, flags []cli.Flag) error {
 	}
 	found := near.Names(name, long)
 	for i := range found {
-		found[i] = dashed(found[i])
+		found[i] = Dashed(found[i])
 	}
 	switch written := attached(name); {
 	case name == "p": // habits from elsewhere
@@ -68,11 +68,11 @@ func unknownFlag(name string, flags []cli.Flag) error {
 	case name == "v":
 		hint = "--version is written out, and all that is known is always told"
 	case len(found) > 0:
-		hint = "did you mean " + either(found) + "?"
+		hint = "did you mean " + Either(found) + "?"
 	case written != "":
-		return badUsage(fmt.Errorf("no flag -%s", name), "did you mean "+written+"?")
+		return BadUsage(fmt.Errorf("no flag -%s", name), "did you mean "+written+"?")
 	}
-	return badUsage(fmt.Errorf("no flag %s", dashed(name)), hint)
+	return BadUsage(fmt.Errorf("no flag %s", Dashed(name)), hint)
 }
 
 // attached takes -c5 and -ieth0 apart, which getopt allows and package flag does
@@ -87,8 +87,8 @@ func attached(name string) string {
 	return "-" + name[:1] + " " + name[1:]
 }
 
-// either joins names for a sentence: "a", "a or b", "a, b or c".
-func either(names []string) string {
+// Either joins names for a sentence: "a", "a or b", "a, b or c".
+func Either(names []string) string {
 	if len(names) < 2 {
 		return strings.Join(names, "")
 	}
