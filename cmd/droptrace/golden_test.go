@@ -2,13 +2,14 @@ package main
 
 import (
 	"flag"
-	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")

@@ -43,15 +43,18 @@ type session struct {
 	received uint64
 }
 
+// recordingReader shows recordings, as the read command does; text is an expression.
+type recordingReader func(c *cli.Context, files []string, text string) error
+
 // liveAction reads the flags and traces until asked to end.
-func liveAction(c *cli.Context, t console.Terminal, open opener) error {
+func liveAction(c *cli.Context, t console.Terminal, open opener, read recordingReader) error {
 	if c.Bool("schema") {
 		_, err := io.WriteString(t.Stdout, output.Schema())
 		return err
 	}
 	words := c.Args().Slice()
 	if c.IsSet("read") {
-		return readAction(c, t, []string{c.String("read")}, strings.Join(words, " "))
+		return read(c, []string{c.String("read")}, strings.Join(words, " "))
 	}
 	o, err := readOptions(c)
 	if err != nil {

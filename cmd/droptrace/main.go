@@ -3,18 +3,17 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"os"
 	"runtime/debug"
 
-	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/urfave/cli/v2"
+
+	"github.com/droptrace/droptrace/cmd/droptrace/console"
 )
 
 // heapGrowth is how much garbage there may be, in percent of what is in use. A
 // quarter of Go's own: the start and the reading of large rulesets make most of it,
-// the drops of a flood hardly any, but for their conntrack state (trace.Next).
+// the drops of a flood hardly any, but for their conntrack state (live.Trace.Next).
 const heapGrowth = 25
 
 func main() {
@@ -22,66 +21,15 @@ func main() {
 	os.Exit(run(os.Args, console.SystemTerminal(), open))
 }
 
-// run is main without the process: it returns the exit code.
+// run is main without the process: it returns the exit code. Each command has a
+// folder of its own.
 func run(args []string, t console.Terminal, open opener) int {
-	ctx, stop := console.Signals(context.Background())
-	defer stop()
-	app := newApp(t, open)
-	err := app.RunContext(ctx, console.FlagsFirst(app, args))
-	if exit, ok := err.(cli.ExitCoder); ok { // cli's own: --help with a topic
-		err = console.BadUsage(errors.New(exit.Error()), "droptrace --help lists the flags")
+	app := liveApp(t, open, readRecordings(t))
+	app.Commands = []*cli.Command{
+		conntrackCommand(t, open),
+		explainCommand(t),
+		doctorCommand(t),
+		readCommand(t),
 	}
-	if err != nil && !console.Silent(err) {
-		console.PrintError(t.Stderr, t.Style(t.Stderr), err)
-	}
-	return console.ExitCode(err)
-}
-
-// newApp builds the command line. Each command has a file of its own.
-func newApp(t console.Terminal, open opener) *cli.App {
-	app := &cli.App{
-		Name:      "droptrace",
-		UsageText: "droptrace [flags] [expression]\n       droptrace COMMAND [flags]",
-		Description: `Shows every packet that the kernel drops, with the rule that dropped it:
-
-    droptrace --port 80               drops of one service
-    droptrace 'tcp port 80 and not net 10'         as tcpdump has it
-    droptrace -i eth0 --json          all on one interface, for programs
-    droptrace -w drops.pcapng         recorded, for Wireshark and for later
-    droptrace read drops.pcapng       a recording again (droptrace read --help)
-
-It changes nothing on the machine that it watches. It needs root. Filters narrow
-what is shown: the values of one flag (repeated, or with commas) are
-alternatives, and all flags must match. Ports and hosts match the packet, its
-conntrack entry in both directions, and the header quoted in an ICMP error. An
-expression of tcpdump's (man pcap-filter) narrows further and sees the packet
-only, as it was when it was dropped; tcpdump must be installed to compile it.
-
-Commands, each with a --help of its own:
-
-    conntrack   which flows got no conntrack entry, and why
-    explain     what would become of a packet, and of a change of the rules
-    doctor      what this machine can do, and what is amiss in its firewall
-    read        a recording again; --correlate lays it beside tcpdump's
-
-Exit codes: 0 ended as asked, 1 failed, 2 bad usage, 3 doctor has findings.`,
-		Flags:           liveFlags(),
-		Writer:          t.Stdout,
-		ErrWriter:       t.Stderr,
-		HideVersion:     true, // -v means verbose to many; --version is a flag of ours
-		HideHelpCommand: true,
-		// Habits: -ni eth0, -nq.
-		UseShortOptionHandling: true,
-		ExitErrHandler:         func(*cli.Context, error) {},
-		OnUsageError:           func(c *cli.Context, err error, _ bool) error { return console.UsageError(c.App.Flags, err) },
-	}
-	app.CustomAppHelpTemplate = console.HelpText(app) // a template with no actions
-	app.Commands = []*cli.Command{conntrackCommand(t, open), explainCommand(t), doctorCommand(t), readCommand(t)}
-	app.Action = func(c *cli.Context) error {
-		if c.Bool("version") {
-			return console.PrintVersion(t.Stdout)
-		}
-		return liveAction(c, t, open)
-	}
-	return app
+	return console.Run(app, t, args)
 }

@@ -46,6 +46,11 @@ interfaces and one was captured, narrow the drops with --in.`,
 	return cmd
 }
 
+// readRecordings is the read command for the live one's -r.
+func readRecordings(t console.Terminal) recordingReader {
+	return func(c *cli.Context, files []string, text string) error { return readAction(c, t, files, text) }
+}
+
 // filesFirst parts names of recordings from the words of an expression. The first
 // argument is a file, others are where there is such a file.
 func filesFirst(args []string) (files []string, text string) {

@@ -7,11 +7,11 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// FlagsFirst moves flags before the words of an expression, as tcpdump's getopt
+// flagsFirst moves flags before the words of an expression, as tcpdump's getopt
 // does: package flag would take all that follows the first word for words. What
 // follows "--" is words. A command's name keeps its place, and its own flags are
 // moved behind it.
-func FlagsFirst(app *cli.App, args []string) []string {
+func flagsFirst(app *cli.App, args []string) []string {
 	if len(args) == 0 {
 		return args
 	}

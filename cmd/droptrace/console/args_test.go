@@ -34,7 +34,7 @@ func TestFlagsBehindAnExpressionAreFlags(t *testing.T) {
 	} {
 		args := append([]string{"droptrace"}, strings.Fields(line)...)
 		wantArgs := append([]string{"droptrace"}, strings.Fields(want)...)
-		if got := FlagsFirst(app, args); !slices.Equal(got, wantArgs) {
+		if got := flagsFirst(app, args); !slices.Equal(got, wantArgs) {
 			t.Errorf("%q: %q, want %q", line, got[1:], want)
 		}
 	}

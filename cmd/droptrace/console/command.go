@@ -1,6 +1,8 @@
 package console
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
@@ -40,4 +42,18 @@ func onlyFlags(c *cli.Context, name string) error {
 		return BadUsage(fmt.Errorf("%q is no flag of %s", word, name), "see droptrace "+name+" --help")
 	}
 	return nil
+}
+
+// Run runs the command line and returns the exit code.
+func Run(app *cli.App, t Terminal, args []string) int {
+	ctx, stop := Signals(context.Background())
+	defer stop()
+	err := app.RunContext(ctx, flagsFirst(app, args))
+	if exit, ok := err.(cli.ExitCoder); ok { // cli's own: --help with a topic
+		err = BadUsage(errors.New(exit.Error()), "droptrace --help lists the flags")
+	}
+	if err != nil && !silent(err) {
+		printError(t.Stderr, t.Style(t.Stderr), err)
+	}
+	return exitCode(err)
 }

@@ -42,7 +42,7 @@ func TestAnExpressionThatCannotBeCompiledIsBadUsage(t *testing.T) {
 		"-w file":          "syntax error", // never a flag of tcpdump's
 	} {
 		_, err := CompileExpression(ctx, text)
-		if err == nil || ExitCode(err) != 2 || !strings.Contains(err.Error(), want) {
+		if err == nil || exitCode(err) != 2 || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
@@ -55,9 +55,9 @@ func TestWithoutTcpdumpTheFlagsAreNamed(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, err := CompileExpression(context.Background(), "tcp port 80")
 	var b strings.Builder
-	PrintError(&b, SystemTerminal().Style(os.Stderr), err)
-	if got := b.String(); ExitCode(err) != 2 || !strings.Contains(got, "tcpdump is not installed") || !strings.Contains(got, "droptrace --proto tcp --port 80") {
-		t.Errorf("exit code %d, %q", ExitCode(err), got)
+	printError(&b, SystemTerminal().Style(os.Stderr), err)
+	if got := b.String(); exitCode(err) != 2 || !strings.Contains(got, "tcpdump is not installed") || !strings.Contains(got, "droptrace --proto tcp --port 80") {
+		t.Errorf("exit code %d, %q", exitCode(err), got)
 	}
 }
 

@@ -53,15 +53,15 @@ type Answered struct{ Code int }
 
 func (a Answered) Error() string { return fmt.Sprintf("exit code %d", a.Code) }
 
-// Silent reports whether all was said already.
-func Silent(err error) bool {
+// silent reports whether all was said already.
+func silent(err error) bool {
 	_, ok := errors.AsType[Answered](err)
 	return ok
 }
 
-// ExitCode is the design's: 0 ended as asked, 1 failed, 2 bad usage, 3 doctor has
+// exitCode is the design's: 0 ended as asked, 1 failed, 2 bad usage, 3 doctor has
 // findings.
-func ExitCode(err error) int {
+func exitCode(err error) int {
 	if err == nil {
 		return 0
 	}
@@ -74,11 +74,11 @@ func ExitCode(err error) int {
 	return 1
 }
 
-// PrintError tells people about err, and about each where several were joined.
-func PrintError(w io.Writer, style output.Style, err error) {
+// printError tells people about err, and about each where several were joined.
+func printError(w io.Writer, style output.Style, err error) {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range joined.Unwrap() {
-			PrintError(w, style, e)
+			printError(w, style, e)
 		}
 		return
 	}

@@ -11,8 +11,8 @@ import (
 func TestBadUsageKeepsTheHint(t *testing.T) {
 	err := BadUsage(WithHint(errors.New(`there is no interface "etth0"`), "did you mean eth0?"))
 	var b bytes.Buffer
-	PrintError(&b, output.Style{}, err)
-	if want := "droptrace: there is no interface \"etth0\"; did you mean eth0?\n"; b.String() != want || ExitCode(err) != 2 {
-		t.Errorf("got %q and exit code %d, want %q and 2", b.String(), ExitCode(err), want)
+	printError(&b, output.Style{}, err)
+	if want := "droptrace: there is no interface \"etth0\"; did you mean eth0?\n"; b.String() != want || exitCode(err) != 2 {
+		t.Errorf("got %q and exit code %d, want %q and 2", b.String(), exitCode(err), want)
 	}
 }
