@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
+	"github.com/droptrace/droptrace/cmd/droptrace/source"
 	"github.com/droptrace/droptrace/resolve/live"
 )
 
@@ -33,7 +34,7 @@ const (
 	topRows         = 8 // of each list
 )
 
-func conntrackCommand(t console.Terminal, open opener) *cli.Command {
+func conntrackCommand(t console.Terminal, open source.Opener) *cli.Command {
 	return console.NewCommand("conntrack", "droptrace conntrack [flags]", `Shows which packets failed to get a conntrack entry, and why: the table was
 full, two packets raced for one entry, NAT had no port left, and others. On a
 terminal it is a running table of each namespace's counters (those of
@@ -117,7 +118,7 @@ func readInterval(c *cli.Context) (time.Duration, error) {
 	return d, nil
 }
 
-func conntrackAction(c *cli.Context, t console.Terminal, open opener) error {
+func conntrackAction(c *cli.Context, t console.Terminal, open source.Opener) error {
 	o, err := readConntrackOptions(c)
 	if err != nil {
 		return err
@@ -129,7 +130,7 @@ func conntrackAction(c *cli.Context, t console.Terminal, open opener) error {
 }
 
 // conntrackLive opens the source and runs a session on it.
-func conntrackLive(ctx context.Context, o conntrackOptions, t console.Terminal, open opener) error {
+func conntrackLive(ctx context.Context, o conntrackOptions, t console.Terminal, open source.Opener) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	notices := newNoticeList(t, o.quiet)
@@ -142,7 +143,7 @@ func conntrackLive(ctx context.Context, o conntrackOptions, t console.Terminal, 
 		}
 		return err
 	}
-	failures, ok := src.(failureSource)
+	failures, ok := src.(source.Failures)
 	if !ok {
 		src.Close()
 		return errors.New("conntrack failures cannot be traced here")

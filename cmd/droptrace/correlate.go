@@ -12,6 +12,7 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/capture"
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
+	"github.com/droptrace/droptrace/cmd/droptrace/live"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/cmd/droptrace/recording"
 	"github.com/droptrace/droptrace/resolve/correlate"
@@ -35,7 +36,7 @@ func correlateFlags() []cli.Flag {
 
 // correlation is one run of read --correlate.
 type correlation struct {
-	o           options
+	o           live.Options
 	t           console.Terminal
 	filter      *filter.Filter
 	capture     string
@@ -50,14 +51,14 @@ type correlation struct {
 	problem error // of a capture that could not be read to its end
 }
 
-func correlateAction(c *cli.Context, t console.Terminal, o options, f *filter.Filter, files []string) error {
-	if o.record.name != "" {
+func correlateAction(c *cli.Context, t console.Terminal, o live.Options, f *filter.Filter, files []string) error {
+	if o.Record.Name != "" {
 		return console.BadUsage(errors.New("-w and --correlate exclude each other"), "use --json to keep what --correlate finds")
 	}
 	r := &correlation{
 		o: o, t: t, filter: f, capture: c.String("correlate"), onlyDropped: c.Bool("only-dropped"),
 		options: correlate.Options{Within: defaultWithin, Passed: c.Bool("passed")},
-		out:     output.NewCorrelation(t.Stdout, t.Style(t.Stdout), t.Zone, o.format == "json"),
+		out:     output.NewCorrelation(t.Stdout, t.Style(t.Stdout), t.Zone, o.Format == "json"),
 		drops:   &dropChain{t: t, files: files, filter: f},
 	}
 	if c.IsSet("within") {
@@ -96,7 +97,7 @@ func (r *correlation) run(ctx context.Context) error {
 	if errors.Is(err, errEnough) || errors.Is(err, console.ErrSignal) {
 		err = nil
 	}
-	if !r.o.quiet {
+	if !r.o.Quiet {
 		_ = output.WriteCorrelationSummary(r.t.Stderr, r.t.Style(r.t.Stderr), &counts)
 		r.notes()
 	}
@@ -133,7 +134,7 @@ func (r *correlation) result(res *correlate.Result) error {
 	if r.onlyDropped && res.Status == correlate.NotSeen {
 		return nil
 	}
-	if r.o.limit > 0 && r.shown == r.o.limit {
+	if r.o.Limit > 0 && r.shown == r.o.Limit {
 		return errEnough
 	}
 	r.shown++

@@ -10,6 +10,7 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/cmd/droptrace/source"
 	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/conntrack/table"
@@ -29,7 +30,7 @@ type conntrackPrinter interface {
 type conntrackSession struct {
 	o       conntrackOptions
 	t       console.Terminal
-	src     failureSource
+	src     source.Failures
 	sampler *resolve.Sampler
 	fold    *failureFold
 	notices *noticeList
@@ -46,7 +47,7 @@ type conntrackSession struct {
 	last, fills map[uint32]*drop.ConntrackSample
 }
 
-func newConntrackSession(ctx context.Context, o conntrackOptions, t console.Terminal, src failureSource,
+func newConntrackSession(ctx context.Context, o conntrackOptions, t console.Terminal, src source.Failures,
 	cancel context.CancelCauseFunc, notices *noticeList,
 ) (*conntrackSession, error) {
 	s := &conntrackSession{

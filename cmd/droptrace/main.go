@@ -9,6 +9,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
+	"github.com/droptrace/droptrace/cmd/droptrace/live"
+	"github.com/droptrace/droptrace/cmd/droptrace/source"
 )
 
 // heapGrowth is how much garbage there may be, in percent of what is in use. A
@@ -18,13 +20,13 @@ const heapGrowth = 25
 
 func main() {
 	debug.SetGCPercent(heapGrowth)
-	os.Exit(run(os.Args, console.SystemTerminal(), open))
+	os.Exit(run(os.Args, console.SystemTerminal(), source.Open))
 }
 
 // run is main without the process: it returns the exit code. Each command has a
 // folder of its own.
-func run(args []string, t console.Terminal, open opener) int {
-	app := liveApp(t, open, readRecordings(t))
+func run(args []string, t console.Terminal, open source.Opener) int {
+	app := live.App(t, open, readRecordings(t))
 	app.Commands = []*cli.Command{
 		conntrackCommand(t, open),
 		explainCommand(t),

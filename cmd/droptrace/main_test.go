@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
+	"github.com/droptrace/droptrace/cmd/droptrace/fake"
 )
 
 // TestMain gives scripts two commands: droptrace with a fake source that
@@ -18,7 +19,7 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(leakChecked{m}, map[string]func(){
 		"droptrace": func() {
-			var f fake
+			var f fake.Source
 			if s := os.Getenv("DROPTRACE_FAKE"); s != "" {
 				if err := json.Unmarshal([]byte(s), &f); err != nil {
 					panic(err)
@@ -26,7 +27,7 @@ func TestMain(m *testing.M) {
 			}
 			t := console.SystemTerminal()
 			t.Zone = time.UTC
-			os.Exit(run(os.Args, t, f.open))
+			os.Exit(run(os.Args, t, f.Open))
 		},
 		"droptrace-real": main,
 	})

@@ -9,8 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
-	"github.com/droptrace/droptrace/resolve/live"
-	"github.com/droptrace/droptrace/tracer/filter"
+	"github.com/droptrace/droptrace/cmd/droptrace/live"
 )
 
 // readCommand shows recordings again.
@@ -47,7 +46,7 @@ interfaces and one was captured, narrow the drops with --in.`,
 }
 
 // readRecordings is the read command for the live one's -r.
-func readRecordings(t console.Terminal) recordingReader {
+func readRecordings(t console.Terminal) live.Reader {
 	return func(c *cli.Context, files []string, text string) error { return readAction(c, t, files, text) }
 }
 
@@ -67,18 +66,18 @@ func filesFirst(args []string) (files []string, text string) {
 // readFlags are those of the live command that need no tracing.
 func readFlags() []cli.Flag {
 	apart := []string{"read", "duration", "stack", "schema", "probes", "buffer-size", "all", "arrivals", "version"}
-	flags := slices.DeleteFunc(liveFlags(), func(f cli.Flag) bool { return slices.Contains(apart, f.Names()[0]) })
+	flags := slices.DeleteFunc(live.Flags(), func(f cli.Flag) bool { return slices.Contains(apart, f.Names()[0]) })
 	return append(flags, correlateFlags()...)
 }
 
 // readAction reads files, each a recording, one after the other; text is an
 // expression.
 func readAction(c *cli.Context, t console.Terminal, files []string, text string) error {
-	o, err := readOptions(c)
+	o, err := live.ReadOptions(c)
 	if err != nil {
 		return err
 	}
-	f, err := recordedFilter(o.cfg.Filter)
+	f, err := o.Cfg.Filter.Recorded()
 	if err != nil {
 		return console.BadUsage(err)
 	}
@@ -92,21 +91,12 @@ func readAction(c *cli.Context, t console.Terminal, files []string, text string)
 	if c.IsSet("correlate") {
 		return correlateAction(c, t, o, f, files)
 	}
-	rec, err := newRecorder(o.record, t)
+	rec, err := live.NewRecorder(o.Record, t)
 	if err != nil {
 		return err
 	}
-	o.cfg.Expression = text
+	o.Cfg.Expression = text
 	r := newReading(o, t, f, rec)
 	r.expression = program
 	return r.run(c.Context, files)
-}
-
-func recordedFilter(f live.Filter) (*filter.Filter, error) {
-	return filter.ParseRecorded(filter.Spec{
-		Port: f.Port, Sport: f.Sport, Dport: f.Dport, Host: f.Host, Src: f.Src, Dst: f.Dst,
-		Proto: f.Proto, Iface: f.Iface, In: f.In, Out: f.Out, Hook: f.Hook, Table: f.Table,
-		Chain: f.Chain, CTState: f.CTState, Mark: f.Mark, Netfilter: f.Netfilter,
-		Netns: f.Netns, Reason: f.Reason,
-	})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
+	"github.com/droptrace/droptrace/cmd/droptrace/live"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/cmd/droptrace/recording"
 	"github.com/droptrace/droptrace/resolve/drop"
@@ -20,11 +21,11 @@ import (
 // reading is one run of the read command. Unlike a live session it may wait for
 // whoever reads its output, so that nothing is folded.
 type reading struct {
-	o      options
+	o      live.Options
 	t      console.Terminal
 	filter *filter.Filter
-	rec    *recorder
-	out    printer
+	rec    *live.Recorder
+	out    live.Printer
 
 	expression *expression.Program // nil for none
 
@@ -38,9 +39,9 @@ type reading struct {
 	begun       bool // there is something to sum up
 }
 
-func newReading(o options, t console.Terminal, f *filter.Filter, rec *recorder) *reading {
+func newReading(o live.Options, t console.Terminal, f *filter.Filter, rec *live.Recorder) *reading {
 	r := &reading{o: o, t: t, filter: f, rec: rec}
-	r.out = newPrinter(t.Stdout, o, t)
+	r.out = live.NewPrinter(t.Stdout, o, t)
 	return r
 }
 
@@ -56,7 +57,7 @@ func (r *reading) run(ctx context.Context, files []string) error {
 	if flushErr := r.out.Flush(); flushErr != nil && err == nil {
 		err = fmt.Errorf("write to standard output: %w", flushErr)
 	}
-	err = errors.Join(notEnough(err), r.rec.close(r.counts))
+	err = errors.Join(notEnough(err), r.rec.Close(r.counts))
 	if errors.Is(err, syscall.EPIPE) {
 		return nil // as with head
 	}
@@ -120,7 +121,7 @@ func (r *reading) end(name string, rd *recording.Reader) error {
 		}
 	}
 	r.lost = 0 // the next file is another run's
-	if rd.Folded > 0 && !r.o.quiet {
+	if rd.Folded > 0 && !r.o.Quiet {
 		console.PrintMessage(r.t.Stderr, r.t.Style(r.t.Stderr), fmt.Sprintf("note: %s holds %d more drops only as counts, which no filter can tell apart", name, rd.Folded), nil)
 	}
 	return nil
@@ -150,8 +151,8 @@ func (r *reading) loss(n uint64, rec *recording.Record) error {
 		}
 	}
 	if r.rec != nil {
-		r.rec.w.AddLost(n)
-		if r.rec.silent() {
+		r.rec.W.AddLost(n)
+		if r.rec.Silent() {
 			return nil
 		}
 	}
@@ -172,19 +173,19 @@ func (r *reading) drop(rec *recording.Record) error {
 		r.counts.FilteredUser += n
 		return nil
 	}
-	if r.o.limit > 0 && max(r.shown, r.written) >= r.o.limit {
+	if r.o.Limit > 0 && max(r.shown, r.written) >= r.o.Limit {
 		r.counts.Seen -= n
 		r.counts.Delivered -= n
 		return errEnough
 	}
 	r.tally.Add(d)
 	if r.rec != nil {
-		if err := r.rec.w.Write(d, &rec.Capture); err != nil {
+		if err := r.rec.W.Write(d, &rec.Capture); err != nil {
 			return r.rotated(err)
 		}
 		r.written++
 	}
-	if r.rec.silent() {
+	if r.rec.Silent() {
 		return nil
 	}
 	r.shown++
@@ -210,7 +211,7 @@ func (r *reading) expressionMatches(c *drop.Capture, n uint64) bool {
 
 // rotated: to have written all the files that were asked for is no failure.
 func (r *reading) rotated(err error) error {
-	if errors.Is(err, recording.ErrFiles) || r.rec.failed() {
+	if errors.Is(err, recording.ErrFiles) || r.rec.Failed() {
 		return errEnough // a failure is told when the recording is closed
 	}
 	return err
@@ -224,21 +225,21 @@ func (r *reading) wrote(err error) error {
 }
 
 func (r *reading) heading(files []string) {
-	if r.o.quiet {
+	if r.o.Quiet {
 		return
 	}
-	facts := append([]string{"reading " + strings.Join(files, ", ")}, console.Words(&r.o.cfg)...)
+	facts := append([]string{"reading " + strings.Join(files, ", ")}, console.Words(&r.o.Cfg)...)
 	_ = output.WriteHeading(r.t.Stderr, r.t.Style(r.t.Stderr), facts)
 }
 
 func (r *reading) summary() {
-	if r.o.quiet {
+	if r.o.Quiet {
 		return
 	}
 	m := output.Summary{
 		Counts: r.counts, Shown: r.shown, Folded: r.repeats, Recorded: true,
-		Elapsed: r.last.Sub(r.first), Tally: &r.tally, WrittenTo: r.o.record.name,
+		Elapsed: r.last.Sub(r.first), Tally: &r.tally, WrittenTo: r.o.Record.Name,
 	}
-	m.Written, m.Files = r.rec.written()
+	m.Written, m.Files = r.rec.Written()
 	_ = m.Write(r.t.Stderr, r.t.Style(r.t.Stderr))
 }

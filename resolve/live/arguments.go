@@ -14,15 +14,22 @@ import (
 	"github.com/droptrace/droptrace/tracer/filter"
 )
 
-// parseFilter turns flags into a filter; namespaces and reasons have numbers
-// that only this machine knows.
-func parseFilter(f Filter, namespaces []netns.Namespace, reasons *symbol.Reasons) (*filter.Filter, error) {
-	spec := filter.Spec{
+// Recorded is the filter for drops that were recorded, on whatever machine.
+func (f *Filter) Recorded() (*filter.Filter, error) { return filter.ParseRecorded(f.spec()) }
+
+func (f *Filter) spec() filter.Spec {
+	return filter.Spec{
 		Port: f.Port, Sport: f.Sport, Dport: f.Dport, Host: f.Host, Src: f.Src, Dst: f.Dst,
 		Proto: f.Proto, Iface: f.Iface, In: f.In, Out: f.Out, Hook: f.Hook, Table: f.Table,
 		Chain: f.Chain, CTState: f.CTState, Mark: f.Mark, Netfilter: f.Netfilter,
 		Netns: f.Netns, Reason: f.Reason,
 	}
+}
+
+// parseFilter turns flags into a filter; namespaces and reasons have numbers
+// that only this machine knows.
+func parseFilter(f Filter, namespaces []netns.Namespace, reasons *symbol.Reasons) (*filter.Filter, error) {
+	spec := f.spec()
 	for _, n := range namespaces {
 		spec.NetnsInodes = append(spec.NetnsInodes, n.Inode)
 	}

@@ -1,4 +1,4 @@
-package main
+package live
 
 import (
 	"bufio"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
+	"github.com/droptrace/droptrace/cmd/droptrace/fake"
 	"github.com/droptrace/droptrace/resolve/drop"
 )
 
@@ -77,10 +78,10 @@ func TestFloodIsFoldedExactly(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			term, stdout, stderr := pipeTerminal(t)
-			f := &fake{Drops: tt.drops, Flows: tt.flows, End: true, Lost: 5}
+			f := &fake.Source{Drops: tt.drops, Flows: tt.flows, End: true, Lost: 5}
 			done := make(chan error, 1)
 			go func() {
-				err := runLive(context.Background(), options{format: "json"}, term, f.open)
+				err := runLive(context.Background(), Options{Format: "json"}, term, f.Open)
 				term.Stdout.Close()
 				done <- err
 			}()
@@ -119,17 +120,17 @@ func (s *slowReader) Read(p []byte) (int, error) {
 // Below the limits each drop is shown, in order.
 func TestCalmRunShowsEachDropInOrder(t *testing.T) {
 	term, stdout, _ := pipeTerminal(t)
-	f := &fake{Drops: 300, End: true, Every: 50 * time.Microsecond}
+	f := &fake.Source{Drops: 300, End: true, Every: 50 * time.Microsecond}
 	done := make(chan error, 1)
 	go func() {
-		err := runLive(context.Background(), options{format: "json"}, term, f.open)
+		err := runLive(context.Background(), Options{Format: "json"}, term, f.Open)
 		term.Stdout.Close()
 		done <- err
 	}()
 	s := bufio.NewScanner(stdout)
 	n := 0
 	for ; s.Scan(); n++ {
-		want, _ := json.Marshal(f.drop(n))
+		want, _ := json.Marshal(f.Drop(n))
 		if !bytes.Equal(s.Bytes(), want) {
 			t.Fatalf("line %d: got %s, want %s", n, s.Text(), want)
 		}
@@ -142,11 +143,11 @@ func TestCalmRunShowsEachDropInOrder(t *testing.T) {
 // The reader of the ring is never held up by whoever reads standard output.
 func TestStuckOutputDoesNotHoldTheReader(t *testing.T) {
 	q := newQueue(false)
-	f := &fake{Flows: 100000}
+	f := &fake.Source{Flows: 100000}
 	start := time.Now()
 	const n = 500000
 	for i := range n {
-		q.put(f.drop(i), start.Add(time.Duration(i)*time.Microsecond))
+		q.put(f.Drop(i), start.Add(time.Duration(i)*time.Microsecond))
 	}
 	if len(q.drops) > queueLength {
 		t.Errorf("%d drops wait", len(q.drops))
@@ -168,7 +169,7 @@ func TestStuckOutputDoesNotHoldTheReader(t *testing.T) {
 
 func TestTerminalPace(t *testing.T) {
 	q := newQueue(true)
-	f := &fake{Flows: 1000000}
+	f := &fake.Source{Flows: 1000000}
 	now := time.Unix(1000, 0)
 	var b batch
 	printed, sum := 0, uint64(0)
@@ -183,7 +184,7 @@ func TestTerminalPace(t *testing.T) {
 	// People see each drop of a low rate for as long as it lasts.
 	for i := range 3000 {
 		now = now.Add(20 * time.Millisecond)
-		q.put(f.drop(i), now)
+		q.put(f.Drop(i), now)
 		take()
 	}
 	if printed != 3000 {
@@ -193,7 +194,7 @@ func TestTerminalPace(t *testing.T) {
 	printed, sum = 0, 0
 	for i := range 100000 {
 		now = now.Add(100 * time.Microsecond)
-		q.put(f.drop(i), now)
+		q.put(f.Drop(i), now)
 		take()
 	}
 	q.close()
@@ -224,7 +225,7 @@ func TestUTF8Locale(t *testing.T) {
 
 // pacedSource hands out drops made before, at a rate.
 type pacedSource struct {
-	fake
+	fake.Source
 	made  []*drop.Drop
 	n     int
 	rate  int // a second
@@ -257,12 +258,12 @@ func BenchmarkLive(b *testing.B) {
 	for _, format := range []string{"json", "text", "tcpdump"} {
 		for _, rate := range []int{100000, 200000, 300000, 500000} {
 			b.Run(fmt.Sprintf("%s/rate=%d", format, rate), func(b *testing.B) {
-				p := &pacedSource{rate: rate, fake: fake{Drops: b.N, Flows: 10000}}
+				p := &pacedSource{rate: rate, Source: fake.Source{Drops: b.N, Flows: 10000}}
 				for i := range 10000 {
-					p.made = append(p.made, p.drop(i))
+					p.made = append(p.made, p.Drop(i))
 				}
 				b.ResetTimer()
-				s := newSession(options{format: format, quiet: true}, term, p, newQueue(false), func(error) {})
+				s := newSession(Options{Format: format, Quiet: true}, term, p, newQueue(false), func(error) {})
 				if err := s.run(context.Background()); err != nil {
 					b.Fatal(err)
 				}
@@ -273,8 +274,8 @@ func BenchmarkLive(b *testing.B) {
 }
 
 func BenchmarkQueue(b *testing.B) {
-	f := &fake{Flows: 1000}
-	q, d, now := newQueue(false), f.drop(0), time.Now()
+	f := &fake.Source{Flows: 1000}
+	q, d, now := newQueue(false), f.Drop(0), time.Now()
 	var taken batch
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {

@@ -1,4 +1,4 @@
-package main
+package source
 
 import (
 	"context"
@@ -13,27 +13,27 @@ import (
 	"github.com/droptrace/droptrace/tracer"
 )
 
-// source is what the live command reads: this machine, or a test's stand-in.
-type source interface {
+// Source is what the live command reads: this machine, or a test's stand-in.
+type Source interface {
 	live.Drops
 	live.Report
 }
 
-// failureSource is a source of conntrack failures.
-type failureSource interface {
-	source
+// Failures is a source of conntrack failures.
+type Failures interface {
+	Source
 	live.Failures
 }
 
-// opener starts a source. An error may carry hints (errorWithHint), and
+// Opener starts a source. An error may carry hints (errorWithHint), and
 // badUsage where a flag's value is wrong.
-type opener func(ctx context.Context, cfg live.Config) (source, error)
+type Opener func(ctx context.Context, cfg live.Config) (Source, error)
 
-// open traces this machine, and gives up what it needed only to begin.
-func open(ctx context.Context, cfg live.Config) (source, error) {
+// Open traces this machine, and gives up what it needed only to begin.
+func Open(ctx context.Context, cfg live.Config) (Source, error) {
 	t, err := live.Open(ctx, cfg)
 	if err != nil {
-		return nil, explainFailure(err, cfg.Expression)
+		return nil, Explain(err, cfg.Expression)
 	}
 	if err := dropPrivileges(cfg.Snaplen > 0); err != nil && cfg.Notify != nil {
 		cfg.Notify(drop.Notice{Message: "it goes on with all its privileges: " + err.Error()})
@@ -41,8 +41,8 @@ func open(ctx context.Context, cfg live.Config) (source, error) {
 	return t, nil
 }
 
-// explainFailure adds what to do.
-func explainFailure(err error, text string) error {
+// Explain adds what to do.
+func Explain(err error, text string) error {
 	if failed, ok := errors.AsType[*live.ExpressionError](err); ok {
 		return console.ExpressionFailed(failed.Err, text)
 	}

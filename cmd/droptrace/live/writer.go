@@ -1,4 +1,4 @@
-package main
+package live
 
 import (
 	"errors"
@@ -25,7 +25,7 @@ type writer struct {
 	progress, shown, folded atomic.Uint64
 
 	s      *session
-	out    printer
+	out    Printer
 	status *output.Status
 	wide   *os.File // standard output, where it is a terminal
 
@@ -42,23 +42,23 @@ func newWriter(s *session) *writer {
 	if _, ok := console.Width(t.Stdout); ok {
 		w.wide = t.Stdout
 	}
-	w.out = newPrinter(w, s.o, t)
-	if _, ok := console.Width(t.Stderr); ok && !s.o.quiet && !t.Dumb() {
+	w.out = NewPrinter(w, s.o, t)
+	if _, ok := console.Width(t.Stderr); ok && !s.o.Quiet && !t.Dumb() {
 		w.status = output.NewStatus(t.Stderr, t.Style(t.Stderr))
 	}
 	return w
 }
 
 // newPrinter prints in the format that was asked for.
-func newPrinter(w io.Writer, o options, t console.Terminal) printer {
-	switch o.format {
+func NewPrinter(w io.Writer, o Options, t console.Terminal) Printer {
+	switch o.Format {
 	case "json":
 		return output.NewJSON(w)
 	case "tcpdump":
 		return output.NewTcpdump(w, t.Style(t.Stdout), t.Zone, o.stamp)
 	}
 	style := t.Style(t.Stdout)
-	style.OneNetns = len(o.cfg.Filter.Netns) == 1
+	style.OneNetns = len(o.Cfg.Filter.Netns) == 1
 	return output.NewText(w, style, t.Zone)
 }
 
@@ -142,7 +142,7 @@ func (w *writer) print(b *batch) (done bool, err error) {
 
 // enough counts what is printed and not yet flushed: -c is never exceeded.
 func (w *writer) enough() bool {
-	limit := w.s.o.limit
+	limit := w.s.o.Limit
 	return limit > 0 && w.s.rec == nil && w.shown.Load()+w.pendingShown >= limit
 }
 
@@ -169,10 +169,10 @@ func (w *writer) flush() error {
 
 // notice goes to people, and into the stream where programs read it.
 func (w *writer) notice(n drop.Notice) error {
-	if !w.s.o.quiet {
+	if !w.s.o.Quiet {
 		console.PrintNotice(w.s.t.Stderr, w.s.t.Style(w.s.t.Stderr), n)
 	}
-	if w.s.rec.silent() {
+	if w.s.rec.Silent() {
 		return nil
 	}
 	return w.out.Notice(n)
@@ -180,7 +180,7 @@ func (w *writer) notice(n drop.Notice) error {
 
 // losses tells in the stream what was lost since it last did.
 func (w *writer) losses() error {
-	if w.s.rec.silent() {
+	if w.s.rec.Silent() {
 		return nil // it stands in the recording
 	}
 	lost := max(w.s.src.Stats().Lost, w.lost)
@@ -201,7 +201,7 @@ func (w *writer) losses() error {
 func (w *writer) arrivals() error {
 	out, ok := w.out.(arrivalsPrinter)
 	a := w.s.src.Arrivals()
-	if !ok || a == nil || w.s.rec.silent() {
+	if !ok || a == nil || w.s.rec.Silent() {
 		return nil
 	}
 	w.prepare()
@@ -236,7 +236,7 @@ func (w *writer) tick() error {
 	if w.wide == nil && console.HungUp(w.s.t.Stdout) {
 		return syscall.EPIPE
 	}
-	if w.s.rec.failed() {
+	if w.s.rec.Failed() {
 		w.s.cancel(errRecording)
 	}
 	if !w.busy {

@@ -1,4 +1,4 @@
-package main
+package live
 
 import (
 	"errors"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/recording"
+	"github.com/droptrace/droptrace/cmd/droptrace/source"
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/tracer"
 )
@@ -42,18 +43,18 @@ func recordingFlags() []cli.Flag {
 
 // recordOptions are what these flags say.
 type recordOptions struct {
-	name     string // "" for no recording
+	Name     string // "" for no recording
 	print    bool
 	snaplen  int
 	rotation recording.Rotation
 }
 
 func readRecordOptions(c *cli.Context) (o recordOptions, err error) {
-	o.name, o.print = c.String("write"), c.Bool("print")
-	if c.IsSet("write") && o.name == "" {
+	o.Name, o.print = c.String("write"), c.Bool("print")
+	if c.IsSet("write") && o.Name == "" {
 		return o, console.BadUsage(errors.New("--write has an empty value"), "give the name of a file, or - for a pipe")
 	}
-	if o.name == "" {
+	if o.Name == "" {
 		for _, name := range []string{"print", "snaplen", "rotate-size", "rotate-seconds", "rotate-files"} {
 			if c.IsSet(name) {
 				return o, console.BadUsage(fmt.Errorf("%s is about a recording", console.Dashed(name)), "say where with -w FILE")
@@ -61,13 +62,13 @@ func readRecordOptions(c *cli.Context) (o recordOptions, err error) {
 		}
 		return o, nil
 	}
-	if o.name == "-" && o.print {
+	if o.Name == "-" && o.print {
 		return o, console.BadUsage(errors.New("--print and -w - both want standard output"), "give a file to -w")
 	}
 	if o.snaplen, err = readSnaplen(c); err != nil {
 		return o, err
 	}
-	o.rotation, err = readRotation(c, o.name)
+	o.rotation, err = readRotation(c, o.Name)
 	return o, err
 }
 
@@ -135,24 +136,24 @@ func readFileSize(v string) (int64, error) {
 }
 
 // recorder is the recording of a session. A nil recorder records nothing.
-type recorder struct {
+type Recorder struct {
 	o     recordOptions
-	w     *recording.Writer
+	W     *recording.Writer
 	count uint64
 	// repeats are those of drops that stand for several.
 	repeats uint64
 }
 
 // newRecorder creates the file before anything is traced.
-func newRecorder(o recordOptions, t console.Terminal) (*recorder, error) {
-	if o.name == "" {
+func NewRecorder(o recordOptions, t console.Terminal) (*Recorder, error) {
+	if o.Name == "" {
 		return nil, nil
 	}
-	if _, ok := console.Width(t.Stdout); ok && o.name == "-" {
+	if _, ok := console.Width(t.Stdout); ok && o.Name == "-" {
 		return nil, console.BadUsage(errors.New("standard output is a terminal, and a recording is not for reading"), "give a file to -w, or a pipe: | wireshark -k -i -")
 	}
-	r := &recorder{o: o}
-	w, err := recording.Create(o.name, recording.Options{
+	r := &Recorder{o: o}
+	w, err := recording.Create(o.Name, recording.Options{
 		Encoder:  recording.Encoder{Application: "droptrace " + console.Version(), OS: kernelRelease(), Snaplen: uint32(o.snaplen)},
 		Rotation: o.rotation,
 		Stdout:   t.Stdout,
@@ -160,7 +161,7 @@ func newRecorder(o recordOptions, t console.Terminal) (*recorder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("record: %w", err)
 	}
-	r.w = w
+	r.W = w
 	return r, nil
 }
 
@@ -173,20 +174,20 @@ func kernelRelease() string {
 }
 
 // start makes losses known to the recording.
-func (r *recorder) start(src source) {
+func (r *Recorder) start(src source.Source) {
 	if r == nil {
 		return
 	}
-	r.w.CountLosses(func() uint64 { return src.Stats().Lost })
+	r.W.CountLosses(func() uint64 { return src.Stats().Lost })
 }
 
 // put records one drop. more is false once there are enough.
-func (r *recorder) put(s *session, d *drop.Drop) (more bool, err error) {
-	if s.o.limit > 0 && r.count >= s.o.limit {
+func (r *Recorder) put(s *session, d *drop.Drop) (more bool, err error) {
+	if s.o.Limit > 0 && r.count >= s.o.Limit {
 		s.cancel(console.ErrLimit)
 		return false, nil
 	}
-	err = r.w.Write(d, s.src.Capture())
+	err = r.W.Write(d, s.src.Capture())
 	switch {
 	case errors.Is(err, recording.ErrFiles):
 		s.cancel(console.ErrLimit)
@@ -200,33 +201,33 @@ func (r *recorder) put(s *session, d *drop.Drop) (more bool, err error) {
 	}
 	r.count++
 	r.repeats += d.Repeats
-	if r.count == s.o.limit {
+	if r.count == s.o.Limit {
 		s.cancel(console.ErrLimit)
 	}
 	return true, nil
 }
 
 // silent reports whether drops are recorded and not printed.
-func (r *recorder) silent() bool { return r != nil && !r.o.print }
+func (r *Recorder) Silent() bool { return r != nil && !r.o.print }
 
-func (r *recorder) failed() bool { return r != nil && r.w.Failed() != nil }
+func (r *Recorder) Failed() bool { return r != nil && r.W.Failed() != nil }
 
-func (r *recorder) written() (drops, files uint64) {
+func (r *Recorder) Written() (drops, files uint64) {
 	if r == nil {
 		return 0, 0
 	}
-	return r.w.Written()
+	return r.W.Written()
 }
 
 // stood turns drops that were written into those that they stand for.
-func (r *recorder) stood(written uint64) uint64 { return written + r.repeats }
+func (r *Recorder) stood(written uint64) uint64 { return written + r.repeats }
 
 // close ends the recording with the counters of the run.
-func (r *recorder) close(counts drop.Counts) error {
+func (r *Recorder) Close(counts drop.Counts) error {
 	if r == nil {
 		return nil
 	}
-	err := r.w.Close(counts)
+	err := r.W.Close(counts)
 	if errors.Is(err, syscall.EPIPE) {
 		return nil
 	}
@@ -235,14 +236,14 @@ func (r *recorder) close(counts drop.Counts) error {
 
 // abandon is for a run that never began: nothing was recorded, and an empty file
 // would be taken for a quiet hour.
-func (r *recorder) abandon() error {
+func (r *Recorder) abandon() error {
 	if r == nil {
 		return nil
 	}
-	err := r.w.Close(drop.Counts{})
-	if r.o.name != "-" {
-		if info, statErr := os.Lstat(r.w.Name()); statErr == nil && info.Mode().IsRegular() {
-			err = errors.Join(err, os.Remove(r.w.Name()))
+	err := r.W.Close(drop.Counts{})
+	if r.o.Name != "-" {
+		if info, statErr := os.Lstat(r.W.Name()); statErr == nil && info.Mode().IsRegular() {
+			err = errors.Join(err, os.Remove(r.W.Name()))
 		}
 	}
 	return err

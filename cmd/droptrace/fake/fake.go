@@ -1,4 +1,4 @@
-package main
+package fake
 
 import (
 	"context"
@@ -12,12 +12,13 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
+	"github.com/droptrace/droptrace/cmd/droptrace/source"
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/live"
 )
 
-// fake is a source whose drops, losses and failures are given.
-type fake struct {
+// Source is a source whose drops, losses and failures are given.
+type Source struct {
 	Drops     int           // handed out at once
 	Late      int           // handed out after the end, as if drained
 	Every     time.Duration // between drops
@@ -44,7 +45,7 @@ type fake struct {
 	next drop.Drop // overwritten with each Next, as the tracer does
 }
 
-func (f *fake) open(_ context.Context, cfg live.Config) (source, error) {
+func (f *Source) Open(_ context.Context, cfg live.Config) (source.Source, error) {
 	if f.Notice != "" {
 		cfg.Notify(drop.Notice{Time: time.Unix(0, 0).UTC(), Message: f.Notice})
 	}
@@ -70,7 +71,7 @@ func (f *fake) open(_ context.Context, cfg live.Config) (source, error) {
 	return f, nil
 }
 
-func (f *fake) drop(i int) *drop.Drop {
+func (f *Source) Drop(i int) *drop.Drop {
 	port, sport := uint16(80), uint16(40000+i%max(f.Flows, 1))
 	length := 0
 	return &drop.Drop{
@@ -91,7 +92,7 @@ func (f *fake) drop(i int) *drop.Drop {
 	}
 }
 
-func (f *fake) Next(ctx context.Context) (*drop.Drop, error) {
+func (f *Source) Next(ctx context.Context) (*drop.Drop, error) {
 	f.mu.Lock()
 	i := f.sent
 	f.mu.Unlock()
@@ -121,42 +122,42 @@ func (f *fake) Next(ctx context.Context) (*drop.Drop, error) {
 	f.mu.Lock()
 	f.sent++
 	f.mu.Unlock()
-	f.next = *f.drop(i)
+	f.next = *f.Drop(i)
 	return &f.next, nil
 }
 
-func (f *fake) Capture() *drop.Capture { return nil }
+func (f *Source) Capture() *drop.Capture { return nil }
 
-func (f *fake) Stats() drop.Counts {
+func (f *Source) Stats() drop.Counts {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := uint64(f.sent)
 	return drop.Counts{Seen: n + f.Lost + f.Filtered, FilteredKernel: f.Filtered, Lost: f.Lost, Delivered: n}
 }
 
-func (f *fake) Losses() drop.Lost {
+func (f *Source) Losses() drop.Lost {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.Lost == 0 {
 		return drop.Lost{}
 	}
 	if f.lost == nil {
-		f.lost = f.drop(0)
+		f.lost = f.Drop(0)
 	}
 	return drop.Lost{Places: []drop.LostPlace{{Drop: f.lost, Count: f.Lost}}}
 }
 
-func (f *fake) Arrivals() *drop.Arrivals {
+func (f *Source) Arrivals() *drop.Arrivals {
 	if f.Arrived == 0 {
 		return nil
 	}
 	return &drop.Arrivals{Arrived: f.Arrived, Interfaces: []drop.ArrivalPlace{{Index: 2, Name: "eth0", Arrived: f.Arrived}}}
 }
-func (f *fake) Beside() []string { return nil }
-func (f *fake) About() string    { return "Linux 6.12, fake" }
-func (f *fake) Hidden() []string { return f.Hides }
+func (f *Source) Beside() []string { return nil }
+func (f *Source) About() string    { return "Linux 6.12, fake" }
+func (f *Source) Hidden() []string { return f.Hides }
 
-func (f *fake) Close() error {
+func (f *Source) Close() error {
 	if f.CloseFail != "" {
 		return errors.New(f.CloseFail)
 	}

@@ -1,4 +1,4 @@
-package main
+package live
 
 import (
 	"errors"
@@ -19,7 +19,7 @@ const recordFlags = "Recording:"
 // liveFlags are the flags of the live command. Those of tcpdump, nft and
 // iptables users win; -p and -o mean protocol and out-interface to some of them
 // and are nothing here.
-func liveFlags() []cli.Flag {
+func Flags() []cli.Flag {
 	flags := console.Filters(&live.Filter{}).Flags()
 	flags = append(flags, &cli.BoolFlag{
 		Name: "netfilter", Category: console.FilterFlags, Usage: "only drops by the firewall and conntrack",
@@ -51,39 +51,39 @@ func liveFlags() []cli.Flag {
 }
 
 // options are what the command line asks of the live command.
-type options struct {
-	cfg      live.Config
-	format   string // text, json or tcpdump
+type Options struct {
+	Cfg      live.Config
+	Format   string // text, json or tcpdump
 	stamp    output.Stamp
-	quiet    bool
-	limit    uint64 // 0 for none
+	Quiet    bool
+	Limit    uint64 // 0 for none
 	duration time.Duration
-	record   recordOptions
+	Record   recordOptions
 }
 
 // readOptions reads the flags. What only the tracer can judge (names, addresses)
 // is left to it.
-func readOptions(c *cli.Context) (options, error) {
-	o := options{quiet: c.Bool("quiet"), cfg: live.Config{
+func ReadOptions(c *cli.Context) (Options, error) {
+	o := Options{Quiet: c.Bool("quiet"), Cfg: live.Config{
 		All: c.Bool("all"), Stack: c.Bool("stack"), NoWhy: c.Bool("no-why"),
 		Arrivals: c.Bool("arrivals"),
 	}}
-	o.cfg.Filter.Netfilter = c.Bool("netfilter")
-	for _, f := range console.Filters(&o.cfg.Filter) {
+	o.Cfg.Filter.Netfilter = c.Bool("netfilter")
+	for _, f := range console.Filters(&o.Cfg.Filter) {
 		*f.Values = c.StringSlice(f.Name)
 		if slices.Contains(*f.Values, "") {
 			return o, console.BadUsage(fmt.Errorf("--%s has an empty value", f.Name), "values are parted by one comma, without spaces")
 		}
 	}
 	var errs [7]error
-	o.format, errs[0] = console.ReadFormat(c, "text", "json", "tcpdump")
-	o.cfg.Probes, errs[1] = console.OneOf(c, "probes", "auto", "fentry", "kprobe", "tracepoint")
-	o.limit, errs[2] = console.ReadCount(c)
+	o.Format, errs[0] = console.ReadFormat(c, "text", "json", "tcpdump")
+	o.Cfg.Probes, errs[1] = console.OneOf(c, "probes", "auto", "fentry", "kprobe", "tracepoint")
+	o.Limit, errs[2] = console.ReadCount(c)
 	o.duration, errs[3] = console.ReadDuration(c)
-	o.cfg.BufferSize, errs[4] = console.ReadSize(c)
-	o.record, errs[5] = readRecordOptions(c)
-	o.cfg.Snaplen = o.record.snaplen
-	o.stamp, errs[6] = readStamp(c, o.format)
+	o.Cfg.BufferSize, errs[4] = console.ReadSize(c)
+	o.Record, errs[5] = readRecordOptions(c)
+	o.Cfg.Snaplen = o.Record.snaplen
+	o.stamp, errs[6] = readStamp(c, o.Format)
 	for _, err := range errs {
 		if err != nil {
 			return o, err

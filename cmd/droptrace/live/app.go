@@ -1,14 +1,15 @@
-package main
+package live
 
 import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
+	"github.com/droptrace/droptrace/cmd/droptrace/source"
 )
 
 // liveApp is the command line of droptrace without a command: it traces, or reads
 // a recording (-r).
-func liveApp(t console.Terminal, open opener, read recordingReader) *cli.App {
+func App(t console.Terminal, open source.Opener, read Reader) *cli.App {
 	app := &cli.App{
 		Name:      "droptrace",
 		UsageText: "droptrace [flags] [expression]\n       droptrace COMMAND [flags]",
@@ -35,7 +36,7 @@ Commands, each with a --help of its own:
     read        a recording again; --correlate lays it beside tcpdump's
 
 Exit codes: 0 ended as asked, 1 failed, 2 bad usage, 3 doctor has findings.`,
-		Flags:           liveFlags(),
+		Flags:           Flags(),
 		Writer:          t.Stdout,
 		ErrWriter:       t.Stderr,
 		HideVersion:     true, // -v means verbose to many; --version is a flag of ours

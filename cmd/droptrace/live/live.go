@@ -1,4 +1,4 @@
-package main
+package live
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/cmd/droptrace/source"
 	"github.com/droptrace/droptrace/resolve/drop"
 )
 
@@ -29,12 +30,12 @@ const (
 // session is one run of the live command. The reader is the goroutine that
 // calls run; the writer is a second one and owns printer and status line.
 type session struct {
-	o      options
+	o      Options
 	t      console.Terminal
-	src    source
+	src    source.Source
 	q      *queue
 	w      *writer
-	rec    *recorder // nil: nothing is recorded
+	rec    *Recorder // nil: nothing is recorded
 	cancel context.CancelCauseFunc
 	start  time.Time
 
@@ -44,10 +45,10 @@ type session struct {
 }
 
 // recordingReader shows recordings, as the read command does; text is an expression.
-type recordingReader func(c *cli.Context, files []string, text string) error
+type Reader func(c *cli.Context, files []string, text string) error
 
 // liveAction reads the flags and traces until asked to end.
-func liveAction(c *cli.Context, t console.Terminal, open opener, read recordingReader) error {
+func liveAction(c *cli.Context, t console.Terminal, open source.Opener, read Reader) error {
 	if c.Bool("schema") {
 		_, err := io.WriteString(t.Stdout, output.Schema())
 		return err
@@ -56,11 +57,11 @@ func liveAction(c *cli.Context, t console.Terminal, open opener, read recordingR
 	if c.IsSet("read") {
 		return read(c, []string{c.String("read")}, strings.Join(words, " "))
 	}
-	o, err := readOptions(c)
+	o, err := ReadOptions(c)
 	if err != nil {
 		return err
 	}
-	if o.cfg.Expression, err = readExpression(words, c.App.Commands); err != nil {
+	if o.Cfg.Expression, err = readExpression(words, c.App.Commands); err != nil {
 		return err
 	}
 	return runLive(c.Context, o, t, open)
@@ -68,17 +69,17 @@ func liveAction(c *cli.Context, t console.Terminal, open opener, read recordingR
 
 // runLive opens the source and runs a session on it. The duration begins only when
 // the probes are attached.
-func runLive(ctx context.Context, o options, t console.Terminal, open opener) error {
+func runLive(ctx context.Context, o Options, t console.Terminal, open source.Opener) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	_, isTerminal := console.Width(t.Stdout)
 	q := newQueue(isTerminal)
-	o.cfg.Notify = q.notify
-	rec, err := newRecorder(o.record, t)
+	o.Cfg.Notify = q.notify
+	rec, err := NewRecorder(o.Record, t)
 	if err != nil {
 		return err
 	}
-	src, err := open(ctx, o.cfg)
+	src, err := open(ctx, o.Cfg)
 	if err != nil {
 		return errors.Join(openFailed(ctx, o, t, q, err), rec.abandon())
 	}
@@ -94,18 +95,18 @@ func runLive(ctx context.Context, o options, t console.Terminal, open opener) er
 }
 
 // newSession is apart from runLive so that benchmarks see its counters.
-func newSession(o options, t console.Terminal, src source, q *queue, cancel context.CancelCauseFunc) *session {
+func newSession(o Options, t console.Terminal, src source.Source, q *queue, cancel context.CancelCauseFunc) *session {
 	s := &session{o: o, t: t, src: src, q: q, cancel: cancel, start: time.Now()}
 	s.w = newWriter(s)
 	return s
 }
 
 // openFailed tells first what was noticed on the way.
-func openFailed(ctx context.Context, o options, t console.Terminal, q *queue, err error) error {
+func openFailed(ctx context.Context, o Options, t console.Terminal, q *queue, err error) error {
 	var b batch
 	q.take(&b, time.Now())
 	for _, n := range b.notices {
-		if !o.quiet {
+		if !o.Quiet {
 			console.PrintNotice(t.Stderr, t.Style(t.Stderr), n)
 		}
 	}
@@ -124,7 +125,7 @@ func (s *session) run(ctx context.Context) error {
 	readErr := s.read(ctx)
 	s.q.close()
 	writeErr := s.await(written)
-	recordErr := s.rec.close(s.src.Stats())
+	recordErr := s.rec.Close(s.src.Stats())
 	// The summary may wait for whoever reads standard error: detach first.
 	closeErr := s.src.Close()
 	if closeErr != nil {
@@ -159,7 +160,7 @@ func (s *session) read(ctx context.Context) error {
 		}
 		s.tally.Add(d)
 		s.received += 1 + d.Repeats
-		if s.rec.silent() {
+		if s.rec.Silent() {
 			continue
 		}
 		if s.q.put(d, time.Now()) {
@@ -186,11 +187,11 @@ func (s *session) await(written <-chan error) error {
 
 // heading says what is traced, and how.
 func (s *session) heading() {
-	if s.o.quiet {
+	if s.o.Quiet {
 		return
 	}
 	style := s.t.Style(s.t.Stderr)
-	facts := append([]string{"tracing drops"}, console.Words(&s.o.cfg)...)
+	facts := append([]string{"tracing drops"}, console.Words(&s.o.Cfg)...)
 	if about := s.src.About(); about != "" {
 		facts = append(facts, about)
 	}
@@ -203,7 +204,7 @@ func (s *session) heading() {
 // summary prints the closing words. What was received and neither shown nor
 // folded was not shown: with that the sum is right however the run ended.
 func (s *session) summary() {
-	if s.o.quiet {
+	if s.o.Quiet {
 		return
 	}
 	m := output.Summary{
@@ -213,10 +214,10 @@ func (s *session) summary() {
 		Elapsed: time.Since(s.start),
 		Tally:   &s.tally,
 	}
-	m.Written, m.Files = s.rec.written()
-	m.WrittenTo = s.o.record.name
+	m.Written, m.Files = s.rec.Written()
+	m.WrittenTo = s.o.Record.Name
 	m.Unshown = s.received - m.Shown - m.Folded
-	if s.rec.silent() {
+	if s.rec.Silent() {
 		m.Unshown = s.received - min(s.rec.stood(m.Written), s.received)
 	}
 	if s.received == 0 {
@@ -230,7 +231,7 @@ func (s *session) summary() {
 	}
 	s.w.status.End()
 	style := s.t.Style(s.t.Stderr)
-	style.OneNetns = len(s.o.cfg.Filter.Netns) == 1
+	style.OneNetns = len(s.o.Cfg.Filter.Netns) == 1
 	_ = m.Write(s.t.Stderr, style)
 }
 
@@ -240,7 +241,7 @@ type arrivalsPrinter interface {
 }
 
 // printer is a format of standard output.
-type printer interface {
+type Printer interface {
 	Drop(*drop.Drop) error
 	// Folded returns how many of the drops it has printed one by one.
 	Folded(output.Folded) (shown uint64, err error)
