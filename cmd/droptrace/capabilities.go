@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 
@@ -269,19 +268,6 @@ func (r *abilities) programs() {
 }
 
 func installed(name string) bool {
-	_, ok := findProgram(name)
+	_, ok := console.FindProgram(name)
 	return ok
-}
-
-// findProgram looks where sudo's PATH may not lead, too.
-func findProgram(name string) (string, bool) {
-	if path, err := exec.LookPath(name); err == nil {
-		return path, true
-	}
-	for _, dir := range []string{"/usr/sbin/", "/sbin/"} {
-		if _, err := os.Stat(dir + name); err == nil {
-			return dir + name, true
-		}
-	}
-	return "", false
 }

@@ -132,7 +132,7 @@ const listTimeout = 30 * time.Second
 func runIn(ctx context.Context, h *netns.Handle, name string, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	path, ok := findProgram(name)
+	path, ok := console.FindProgram(name)
 	if !ok {
 		return nil, fmt.Errorf("%s: %w", name, scratch.ErrNoProgram)
 	}
