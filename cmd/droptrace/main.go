@@ -8,8 +8,12 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/conntrack"
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
+	"github.com/droptrace/droptrace/cmd/droptrace/doctor"
+	"github.com/droptrace/droptrace/cmd/droptrace/explain"
 	"github.com/droptrace/droptrace/cmd/droptrace/live"
+	"github.com/droptrace/droptrace/cmd/droptrace/read"
 	"github.com/droptrace/droptrace/cmd/droptrace/source"
 )
 
@@ -26,12 +30,12 @@ func main() {
 // run is main without the process: it returns the exit code. Each command has a
 // folder of its own.
 func run(args []string, t console.Terminal, open source.Opener) int {
-	app := live.App(t, open, readRecordings(t))
+	app := live.App(t, open, read.Recordings(t))
 	app.Commands = []*cli.Command{
-		conntrackCommand(t, open),
-		explainCommand(t),
-		doctorCommand(t),
-		readCommand(t),
+		conntrack.Command(t, open),
+		explain.Command(t),
+		doctor.Command(t),
+		read.Command(t),
 	}
 	return console.Run(app, t, args)
 }

@@ -1,3 +1,4 @@
+// Package fake is a source for tests, whose drops, losses and failures are given.
 package fake
 
 import (

@@ -1,3 +1,4 @@
+// Package live is droptrace without a command: it traces this machine.
 package live
 
 import (
@@ -7,7 +8,7 @@ import (
 	"github.com/droptrace/droptrace/cmd/droptrace/source"
 )
 
-// liveApp is the command line of droptrace without a command: it traces, or reads
+// App is the command line of droptrace without a command: it traces, or reads
 // a recording (-r).
 func App(t console.Terminal, open source.Opener, read Reader) *cli.App {
 	app := &cli.App{

@@ -16,7 +16,7 @@ import (
 // recordFlags is the heading of the flags that record.
 const recordFlags = "Recording:"
 
-// liveFlags are the flags of the live command. Those of tcpdump, nft and
+// Flags are the flags of the live command. Those of tcpdump, nft and
 // iptables users win; -p and -o mean protocol and out-interface to some of them
 // and are nothing here.
 func Flags() []cli.Flag {
@@ -50,7 +50,7 @@ func Flags() []cli.Flag {
 	return flags
 }
 
-// options are what the command line asks of the live command.
+// Options are what the command line asks of the live command.
 type Options struct {
 	Cfg      live.Config
 	Format   string // text, json or tcpdump
@@ -61,7 +61,7 @@ type Options struct {
 	Record   recordOptions
 }
 
-// readOptions reads the flags. What only the tracer can judge (names, addresses)
+// ReadOptions reads the flags. What only the tracer can judge (names, addresses)
 // is left to it.
 func ReadOptions(c *cli.Context) (Options, error) {
 	o := Options{Quiet: c.Bool("quiet"), Cfg: live.Config{

@@ -44,7 +44,7 @@ type session struct {
 	received uint64
 }
 
-// recordingReader shows recordings, as the read command does; text is an expression.
+// Reader shows recordings, as the read command does; text is an expression.
 type Reader func(c *cli.Context, files []string, text string) error
 
 // liveAction reads the flags and traces until asked to end.
@@ -240,7 +240,7 @@ type arrivalsPrinter interface {
 	Arrivals(drop.Arrivals) error
 }
 
-// printer is a format of standard output.
+// Printer is a format of standard output.
 type Printer interface {
 	Drop(*drop.Drop) error
 	// Folded returns how many of the drops it has printed one by one.

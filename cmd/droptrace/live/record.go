@@ -135,7 +135,7 @@ func readFileSize(v string) (int64, error) {
 	return int64(n) * unit, nil
 }
 
-// recorder is the recording of a session. A nil recorder records nothing.
+// Recorder is the recording of a session. A nil recorder records nothing.
 type Recorder struct {
 	o     recordOptions
 	W     *recording.Writer
@@ -144,7 +144,7 @@ type Recorder struct {
 	repeats uint64
 }
 
-// newRecorder creates the file before anything is traced.
+// NewRecorder creates the file before anything is traced.
 func NewRecorder(o recordOptions, t console.Terminal) (*Recorder, error) {
 	if o.Name == "" {
 		return nil, nil
@@ -207,7 +207,7 @@ func (r *Recorder) put(s *session, d *drop.Drop) (more bool, err error) {
 	return true, nil
 }
 
-// silent reports whether drops are recorded and not printed.
+// Silent reports whether drops are recorded and not printed.
 func (r *Recorder) Silent() bool { return r != nil && !r.o.print }
 
 func (r *Recorder) Failed() bool { return r != nil && r.W.Failed() != nil }
@@ -222,7 +222,7 @@ func (r *Recorder) Written() (drops, files uint64) {
 // stood turns drops that were written into those that they stand for.
 func (r *Recorder) stood(written uint64) uint64 { return written + r.repeats }
 
-// close ends the recording with the counters of the run.
+// Close ends the recording with the counters of the run.
 func (r *Recorder) Close(counts drop.Counts) error {
 	if r == nil {
 		return nil

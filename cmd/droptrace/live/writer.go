@@ -49,7 +49,7 @@ func newWriter(s *session) *writer {
 	return w
 }
 
-// newPrinter prints in the format that was asked for.
+// NewPrinter prints in the format that was asked for.
 func NewPrinter(w io.Writer, o Options, t console.Terminal) Printer {
 	switch o.Format {
 	case "json":

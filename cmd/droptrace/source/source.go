@@ -1,3 +1,4 @@
+// Package source is where the commands that trace get their drops from.
 package source
 
 import (

@@ -1,4 +1,5 @@
-package main
+// Package conntrack is the command that shows which flows got no conntrack entry.
+package conntrack
 
 import (
 	"context"
@@ -34,7 +35,7 @@ const (
 	topRows         = 8 // of each list
 )
 
-func conntrackCommand(t console.Terminal, open source.Opener) *cli.Command {
+func Command(t console.Terminal, open source.Opener) *cli.Command {
 	return console.NewCommand("conntrack", "droptrace conntrack [flags]", `Shows which packets failed to get a conntrack entry, and why: the table was
 full, two packets raced for one entry, NAT had no port left, and others. On a
 terminal it is a running table of each namespace's counters (those of

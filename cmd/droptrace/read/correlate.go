@@ -1,4 +1,4 @@
-package main
+package read
 
 import (
 	"context"
@@ -10,10 +10,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/droptrace/droptrace/cmd/droptrace/capture"
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/live"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/cmd/droptrace/read/capture"
 	"github.com/droptrace/droptrace/cmd/droptrace/recording"
 	"github.com/droptrace/droptrace/resolve/correlate"
 	"github.com/droptrace/droptrace/resolve/drop"

@@ -1,4 +1,6 @@
-package main
+// Package doctor is the command that looks at this machine and its firewall before
+// anything drops.
+package doctor
 
 import (
 	"context"
@@ -29,7 +31,7 @@ type doctorOptions struct {
 	quiet    bool
 }
 
-func doctorCommand(t console.Terminal) *cli.Command {
+func Command(t console.Terminal) *cli.Command {
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "netns", Usage: "`NETNS` another namespace: a name, a path, pid:N, inode:N"},
 		&cli.BoolFlag{Name: "all-netns", Usage: "look at every network namespace"},

@@ -1,4 +1,5 @@
-package main
+// Package read is the command that shows recordings again, also beside a capture.
+package read
 
 import (
 	"errors"
@@ -12,8 +13,8 @@ import (
 	"github.com/droptrace/droptrace/cmd/droptrace/live"
 )
 
-// readCommand shows recordings again.
-func readCommand(t console.Terminal) *cli.Command {
+// Command shows recordings again.
+func Command(t console.Terminal) *cli.Command {
 	cmd := &cli.Command{
 		Name:      "read",
 		Usage:     "show a recording again",
@@ -45,8 +46,8 @@ interfaces and one was captured, narrow the drops with --in.`,
 	return cmd
 }
 
-// readRecordings is the read command for the live one's -r.
-func readRecordings(t console.Terminal) live.Reader {
+// Recordings is the read command for the live one's -r.
+func Recordings(t console.Terminal) live.Reader {
 	return func(c *cli.Context, files []string, text string) error { return readAction(c, t, files, text) }
 }
 

@@ -1,4 +1,6 @@
-package main
+// Package explain is the command that says what would become of a packet, and of a
+// change of the rules.
+package explain
 
 import (
 	"context"
@@ -28,7 +30,7 @@ const (
 	rulesFlags  = "The rules:"
 )
 
-func explainCommand(t console.Terminal) *cli.Command {
+func Command(t console.Terminal) *cli.Command {
 	return console.NewCommand("explain", "droptrace explain [flags]", `Says what would become of a packet that has not been sent: hook by hook, the
 verdict, the rule that gives it, and why:
 
