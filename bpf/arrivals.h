@@ -9,9 +9,9 @@
 #ifndef DROPTRACE_ARRIVALS_H
 #define DROPTRACE_ARRIVALS_H
 
-#include "conntrack.h"
-#include "ctrecord.h"
-#include "expression_packet.h"
+#include "ct_entry.h"
+#include "ct_record.h"
+#include "filter_expression_packet.h"
 
 #define MAX_ARRIVALS 1024 /* interfaces, and twice: arrived and sent */
 

@@ -6,9 +6,9 @@
 #ifndef DROPTRACE_ATTRIBUTE_H
 #define DROPTRACE_ATTRIBUTE_H
 
-#include "attribute_nft.h"
-#include "fresh.h"
-#include "state.h"
+#include "netfilter_state.h"
+#include "nft_attribute.h"
+#include "xt_fresh.h"
 
 __noinline int step_compare_counter(u32 level, u32 i)
 {

@@ -3,26 +3,26 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
  * droptrace.bpf.c - the program on kfree_skb. It alone emits drops; the others
- * (netfilter_programs.h, conntrack_programs.h, listen.h) leave notes for it.
+ * (netfilter_programs.h, ct_programs.h, tcp_listen.h) leave notes for it.
  */
 #include "arrivals.h"
-#include "asked.h"
 #include "attribute.h"
 #include "calibrate.h"
-#include "conntrack.h"
-#include "conntrack_programs.h"
-#include "ctfail.h"
-#include "expression_packet.h"
-#include "handshake.h"
-#include "headerless.h"
-#include "listen.h"
+#include "ct_entry.h"
+#include "ct_fail.h"
+#include "ct_programs.h"
+#include "filter_expression_packet.h"
+#include "filter_step.h"
+#include "fragments.h"
 #include "losses.h"
-#include "members.h"
 #include "netfilter_programs.h"
 #include "packet.h"
-#include "pages.h"
-#include "synproxy.h"
-#include "track.h"
+#include "packet_pages.h"
+#include "tcp_handshake.h"
+#include "tcp_headerless.h"
+#include "tcp_listen.h"
+#include "tcp_synproxy.h"
+#include "xt_track.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 

@@ -9,7 +9,7 @@
 #ifndef DROPTRACE_LOSSES_H
 #define DROPTRACE_LOSSES_H
 
-#include "conntrack.h"
+#include "ct_entry.h"
 #include "packet.h"
 #include "scratch.h"
 

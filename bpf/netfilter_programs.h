@@ -5,8 +5,8 @@
 #ifndef DROPTRACE_NETFILTER_PROGRAMS_H
 #define DROPTRACE_NETFILTER_PROGRAMS_H
 
+#include "nft_pending.h"
 #include "probes.h"
-#include "pending.h"
 
 /* int nf_hook_slow(skb, state, entries, s) */
 SEC("fentry/nf_hook_slow")

@@ -8,7 +8,7 @@
 #ifndef DROPTRACE_NOTES_H
 #define DROPTRACE_NOTES_H
 
-#include "hooks.h"
+#include "netfilter_hooks.h"
 
 #define MAX_NOTES 16384
 #define HOOK_NOTES 8		 /* traversals of nf_hook_slow remembered per CPU */

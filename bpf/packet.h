@@ -183,7 +183,7 @@ static __always_inline struct net *read_packet(struct event *e, struct sk_buff *
 	net = read_net(e, skb, dev, sk);
 	read_header(e, skb);
 	if (is_headerless(skb, sk))
-		e->flags |= FLAG_HEADERLESS; /* see headerless.h */
+		e->flags |= FLAG_HEADERLESS; /* see tcp_headerless.h */
 	else
 		fix_protocol(e);
 	read_vlan(e, skb);

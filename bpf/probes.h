@@ -6,8 +6,8 @@
 #ifndef DROPTRACE_PROBES_H
 #define DROPTRACE_PROBES_H
 
+#include "nft_rule.h"
 #include "notes.h"
-#include "nft.h"
 
 #define NFT_EXPR_DATA 8		/* struct nft_expr {ops, data[]} */
 #define NFT_IMMEDIATE_DREG 16	/* struct nft_immediate_expr {struct nft_data data; u8 dreg} */

@@ -9,7 +9,7 @@
 #include "frame.h"
 #include "loss_key.h"
 #include "notes.h"
-#include "xtables.h"
+#include "xt_counter.h"
 
 #define LEVELS 3 /* a softirq may interrupt a run before 6.x; kernels since skip it */
 #define CALIBRATION_BYTES 48 /* of memory behind each word: holds a hook state */

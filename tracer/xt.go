@@ -40,7 +40,7 @@ type XTEntry struct {
 	Hooks  uint8  // bit per hook from which it is reached
 }
 
-// baselineStep is XT_MAX_WATCHED_UNROLLED of bpf/xtables.h.
+// baselineStep is XT_MAX_WATCHED_UNROLLED of bpf/xt_counter.h.
 const baselineStep = 256
 
 // xtAllocator hands out ranges of the watch map.

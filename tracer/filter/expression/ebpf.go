@@ -10,7 +10,7 @@ import (
 	"github.com/cloudflare/cbpfc"
 )
 
-// The placeholder of bpf/expression.h: int expression(start, end, length).
+// The placeholder of bpf/filter_expression.h: int expression(start, end, length).
 const (
 	placeholder = "expression"
 	start       = asm.R1
@@ -32,7 +32,7 @@ const (
 	tagsVariable  = "expression_tags"
 	framesMap     = "frames"
 
-	maxBeforeData = 512 // MAX_BEFORE_DATA of bpf/bytes.h
+	maxBeforeData = 512 // MAX_BEFORE_DATA of bpf/packet_bytes.h
 )
 
 // Inject puts the program into a kernel side that has the placeholder: its body in all

@@ -82,7 +82,7 @@ func newVM(program []bpf.Instruction, length int) (*bpf.VM, error) {
 	return vm, nil
 }
 
-// build makes p.frame of an event, as bpf/expression_packet.h makes one of an
+// build makes p.frame of an event, as bpf/filter_expression_packet.h makes one of an
 // skb, and returns how long the whole frame would be.
 func (p *Program) build(e *event.Event) (length int) {
 	b := &e.Bytes
@@ -109,7 +109,7 @@ func (p *Program) build(e *event.Event) (length int) {
 	return length
 }
 
-// hasEthernet is has_ethernet of bpf/expression_packet.h.
+// hasEthernet is has_ethernet of bpf/filter_expression_packet.h.
 func hasEthernet(b *event.PacketBytes) bool {
 	if b.DeviceType == event.NoDevice {
 		return b.LinkLength == ethernetLength

@@ -2,11 +2,11 @@
 
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /*
- * kernelside.bpf.c - bpf/filter.h and bpf/expression.h alone, to be run on events
+ * kernelside.bpf.c - bpf/filter.h and bpf/filter_expression.h alone, to be run on events
  * and frames of a test's own.
  */
 #include "filter.h"
-#include "expression.h"
+#include "filter_expression.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * conntrack.h - the conntrack entry that an skb carries.
+ * ct_entry.h - the conntrack entry that an skb carries.
  */
-#ifndef DROPTRACE_CONNTRACK_H
-#define DROPTRACE_CONNTRACK_H
+#ifndef DROPTRACE_CT_ENTRY_H
+#define DROPTRACE_CT_ENTRY_H
 
 #include "config.h"
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * expression.h - a tcpdump expression, run on the packet before a record is sent.
+ * filter_expression.h - a tcpdump expression, run on the packet before a record is sent.
  *
  * tcpdump compiles it for Ethernet. Go (tracer/filter/expression) turns that into
  * the body of expression() and says how far into a frame it may look. A packet
  * that has no Ethernet header gets one made up, with no hardware addresses.
  */
-#ifndef DROPTRACE_EXPRESSION_H
-#define DROPTRACE_EXPRESSION_H
+#ifndef DROPTRACE_FILTER_EXPRESSION_H
+#define DROPTRACE_FILTER_EXPRESSION_H
 
 #include "kernel.h"
 

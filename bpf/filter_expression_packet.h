@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * expression_packet.h - the frame that an expression looks at, out of an skb.
+ * filter_expression_packet.h - the frame that an expression looks at, out of an skb.
  */
-#ifndef DROPTRACE_EXPRESSION_PACKET_H
-#define DROPTRACE_EXPRESSION_PACKET_H
+#ifndef DROPTRACE_FILTER_EXPRESSION_PACKET_H
+#define DROPTRACE_FILTER_EXPRESSION_PACKET_H
 
-#include "bytes.h"
-#include "expression.h"
+#include "filter_expression.h"
+#include "packet_bytes.h"
 
 #define ETHERNET_LENGTH 14
 #define ETHERNET_LONGEST 22 /* with two tags; what is longer was left by a tunnel */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * headerless.h - TCP segments that die before they get an IP header: there is no
+ * tcp_headerless.h - TCP segments that die before they get an IP header: there is no
  * route any more (__ip_queue_xmit, inet6_csk_xmit). Their socket knows the addresses,
  * so a header is made up of those, for filters and people.
  */
-#ifndef DROPTRACE_HEADERLESS_H
-#define DROPTRACE_HEADERLESS_H
+#ifndef DROPTRACE_TCP_HEADERLESS_H
+#define DROPTRACE_TCP_HEADERLESS_H
 
 #include "packet.h"
 #include "scratch.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * xtables.h - the rule of iptables-legacy, by its own counter.
+ * xt_counter.h - the rule of iptables-legacy, by its own counter.
  *
  * A plain DROP calls no function that could be probed, but ipt_do_table counts
  * the packet in the rule's per-CPU counter just before. Entries that end in
@@ -8,11 +8,11 @@
  * with their last values when the packet does die, the one that moved is the
  * rule. Go says which entries to watch (tracer.Track).
  */
-#ifndef DROPTRACE_XTABLES_H
-#define DROPTRACE_XTABLES_H
+#ifndef DROPTRACE_XT_COUNTER_H
+#define DROPTRACE_XT_COUNTER_H
 
-#include "hooks.h"
-#include "xtprint.h"
+#include "netfilter_hooks.h"
+#include "xt_print.h"
 
 #define XT_MAX_WATCHED 16384	   /* entries of one table that one drop may read */
 #define XT_MAX_WATCHED_UNROLLED 256 /* without bpf_loop */

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * synproxy.h - SYNs that synproxy answers in place of the server. It steals them
+ * tcp_synproxy.h - SYNs that synproxy answers in place of the server. It steals them
  * and ends them with consume_skb, so that no kfree_skb tells them.
  *
  * synproxy_send_client_synack is called for each such SYN, by nftables' expression
  * and x_tables' target both, with the packet still whole. The rule is the one that
  * a probe on expression or target has left a note of.
  */
-#ifndef DROPTRACE_SYNPROXY_H
-#define DROPTRACE_SYNPROXY_H
+#ifndef DROPTRACE_TCP_SYNPROXY_H
+#define DROPTRACE_TCP_SYNPROXY_H
 
 #include "attribute.h"
-#include "conntrack.h"
-#include "ctrecord.h"
+#include "ct_entry.h"
+#include "ct_record.h"
 #include "losses.h"
 #include "probes.h"
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * pages.h - the part of a packet that lies in pages, which 6.12 and later let a
+ * packet_pages.h - the part of a packet that lies in pages, which 6.12 and later let a
  * tracepoint read.
  *
  * The kernel function wants the tracepoint's own pointer, so that this is no
  * step: it goes into the program itself.
  */
-#ifndef DROPTRACE_PAGES_H
-#define DROPTRACE_PAGES_H
+#ifndef DROPTRACE_PACKET_PAGES_H
+#define DROPTRACE_PACKET_PAGES_H
 
-#include "expression_packet.h"
+#include "filter_expression_packet.h"
 
 /* uapi linux/bpf.h */
 struct bpf_dynptr {

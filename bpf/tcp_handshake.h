@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * handshake.h - packets that a listening socket leaves after it answered their SYN.
+ * tcp_handshake.h - packets that a listening socket leaves after it answered their SYN.
  *
  * With TCP_DEFER_ACCEPT the bare ACK of a handshake is thrown away on purpose: the
  * socket remembers it and takes the connection when data come (tcp_check_req). An
@@ -9,10 +9,10 @@
  * nothing between. From 6.11 on the tracepoint names the socket, whose queue can be
  * looked at.
  */
-#ifndef DROPTRACE_HANDSHAKE_H
-#define DROPTRACE_HANDSHAKE_H
+#ifndef DROPTRACE_TCP_HANDSHAKE_H
+#define DROPTRACE_TCP_HANDSHAKE_H
 
-#include "mib.h"
+#include "tcp_mib.h"
 
 #define MAX_MIB_BASELINES 4096
 #define TCP_LISTEN 10

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * hooks.h - where in netfilter a packet died: hook, interfaces, and which of
+ * netfilter_hooks.h - where in netfilter a packet died: hook, interfaces, and which of
  * the hook's functions can have done it.
  */
-#ifndef DROPTRACE_HOOKS_H
-#define DROPTRACE_HOOKS_H
+#ifndef DROPTRACE_NETFILTER_HOOKS_H
+#define DROPTRACE_NETFILTER_HOOKS_H
 
 #include "frame.h"
 #include "packet.h"

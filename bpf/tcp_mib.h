@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * mib.h - this CPU's share of a namespace's TCP counters (nstat: TcpExtListenDrops
+ * tcp_mib.h - this CPU's share of a namespace's TCP counters (nstat: TcpExtListenDrops
  * and its like). Softirqs are off where the kernel counts in them, so that between
  * the count and the free that follows nothing else on this CPU moves them.
  */
-#ifndef DROPTRACE_MIB_H
-#define DROPTRACE_MIB_H
+#ifndef DROPTRACE_TCP_MIB_H
+#define DROPTRACE_TCP_MIB_H
 
 #include "config.h"
-#include "xtables.h"
+#include "xt_counter.h"
 
 struct mib_counters {
 	u64 drops;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * xtprint.h - a number by which an entry of an iptables-legacy table is known
+ * xt_print.h - a number by which an entry of an iptables-legacy table is known
  * again: its address says nothing once the table was replaced.
  */
-#ifndef DROPTRACE_XTPRINT_H
-#define DROPTRACE_XTPRINT_H
+#ifndef DROPTRACE_XT_PRINT_H
+#define DROPTRACE_XT_PRINT_H
 
 #include "read.h"
 

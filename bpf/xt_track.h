@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * track.h - what Go needs to have a legacy table's counters followed: the table's
+ * xt_track.h - what Go needs to have a legacy table's counters followed: the table's
  * address and the counters' values from before the first drop.
  */
-#ifndef DROPTRACE_TRACK_H
-#define DROPTRACE_TRACK_H
+#ifndef DROPTRACE_XT_TRACK_H
+#define DROPTRACE_XT_TRACK_H
 
 #include "scratch.h"
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * nft.h - from a rule's address to chain and table.
+ * nft_rule.h - from a rule's address to chain and table.
  *
  * A chain's rules lie in one blob, a header of 8 bytes before each (5.17 and
  * later); before, each rule is an object of its own on the chain's list.
  */
-#ifndef DROPTRACE_NFT_H
-#define DROPTRACE_NFT_H
+#ifndef DROPTRACE_NFT_RULE_H
+#define DROPTRACE_NFT_RULE_H
 
-#include "hooks.h"
+#include "netfilter_hooks.h"
 
 #define MAX_RULE_WALK 16384 /* rules looked over to find a chain's end */
 #define SHORT_RULE_WALK 16 /* cheaper than to look the rule up */

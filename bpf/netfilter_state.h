@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * state.h - steps that find where in netfilter a drop happened: the frame of the
+ * netfilter_state.h - steps that find where in netfilter a drop happened: the frame of the
  * call that freed, the hook state in it, the functions on the hook.
  */
-#ifndef DROPTRACE_STATE_H
-#define DROPTRACE_STATE_H
+#ifndef DROPTRACE_NETFILTER_STATE_H
+#define DROPTRACE_NETFILTER_STATE_H
 
 #include "scratch.h"
 

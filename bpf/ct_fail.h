@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * ctfail.h - why a packet failed to get its conntrack entry.
+ * ct_fail.h - why a packet failed to get its conntrack entry.
  *
  * What the drop itself tells: the hook function that dropped, and which of this
  * CPU's counters (conntrack -S) moved since they were last looked at. Probes on
  * functions that run only when something fails leave notes that tell more
- * (ctprobe.h).
+ * (ct_probe.h).
  */
-#ifndef DROPTRACE_CTFAIL_H
-#define DROPTRACE_CTFAIL_H
+#ifndef DROPTRACE_CT_FAIL_H
+#define DROPTRACE_CT_FAIL_H
 
 #include "attribute.h"
-#include "ctextension.h"
+#include "ct_extension.h"
 
 #define MAX_CT_NOTES 8192
 #define MAX_CT_BASELINES 16384

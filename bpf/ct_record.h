@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * ctrecord.h - records that no kfree_skb emits: conntrack failures that lose no
+ * ct_record.h - records that no kfree_skb emits: conntrack failures that lose no
  * packet, and requests that a listening socket refuses.
  */
-#ifndef DROPTRACE_CTRECORD_H
-#define DROPTRACE_CTRECORD_H
+#ifndef DROPTRACE_CT_RECORD_H
+#define DROPTRACE_CT_RECORD_H
 
-#include "asked.h"
-#include "ctfail.h"
+#include "ct_fail.h"
+#include "filter_step.h"
 
 /* struct nf_conn of a tuple's hash entry: which of the two it is, dir tells. */
 static __always_inline struct nf_conn *hash_to_conn(u64 hash)

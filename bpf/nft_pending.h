@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * pending.h - evals under way, for kretprobes, which have no arguments.
+ * nft_pending.h - evals under way, for kretprobes, which have no arguments.
  *
  * Evals nest: an nft_target_eval_xt that rejects sends an answer, which meets
  * chains of its own before the target returns. They nest as the stack does, so
  * each is told by where its nft_regs lie: in the frame of the nft_do_chain that
  * called it, above all that it calls.
  */
-#ifndef DROPTRACE_PENDING_H
-#define DROPTRACE_PENDING_H
+#ifndef DROPTRACE_NFT_PENDING_H
+#define DROPTRACE_NFT_PENDING_H
 
 #include "notes.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * members.h - fragments of a reassembled datagram, which are freed right behind their
+ * fragments.h - fragments of a reassembled datagram, which are freed right behind their
  * head, one call each: the same lost packet.
  */
-#ifndef DROPTRACE_MEMBERS_H
-#define DROPTRACE_MEMBERS_H
+#ifndef DROPTRACE_FRAGMENTS_H
+#define DROPTRACE_FRAGMENTS_H
 
 #include "scratch.h"
 

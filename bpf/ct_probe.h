@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * ctprobe.h - what probes on conntrack's failing paths see.
+ * ct_probe.h - what probes on conntrack's failing paths see.
  *
  * nf_ct_resolve_clash, early_drop and the log functions run only when something
  * goes wrong. Two more are for `droptrace conntrack` alone, since every new and
@@ -8,10 +8,10 @@
  * packet's tuple, and nf_ct_delete, whose argument is the connection that
  * early_drop evicts.
  */
-#ifndef DROPTRACE_CTPROBE_H
-#define DROPTRACE_CTPROBE_H
+#ifndef DROPTRACE_CT_PROBE_H
+#define DROPTRACE_CT_PROBE_H
 
-#include "ctrecord.h"
+#include "ct_record.h"
 #include "probes.h"
 
 #define ALLOC_DEPTH 2048 /* from __nf_conntrack_alloc down to nf_ct_delete */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * ctextension.h - what a conntrack entry carries besides itself: its helper, and
+ * ct_extension.h - what a conntrack entry carries besides itself: its helper, and
  * the device that it was masqueraded for.
  */
-#ifndef DROPTRACE_CTEXTENSION_H
-#define DROPTRACE_CTEXTENSION_H
+#ifndef DROPTRACE_CT_EXTENSION_H
+#define DROPTRACE_CT_EXTENSION_H
 
-#include "conntrack.h"
+#include "ct_entry.h"
 #include "scratch.h"
 
 #define EXT_HELPER 0 /* enum nf_ct_ext_id: the first two are the same, 5.10 to 7.2 */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * fresh.h - the rule of an iptables-legacy table that nobody watches yet: one
+ * xt_fresh.h - the rule of an iptables-legacy table that nobody watches yet: one
  * that is new, or has just replaced another.
  *
  * A blob's counters begin at zero. The entry that dropped this packet counted it
  * on this CPU, so that where no other entry that drops has counted any, it is the
  * one. The blob is walked as the kernel's ipt_do_table does.
  */
-#ifndef DROPTRACE_FRESH_H
-#define DROPTRACE_FRESH_H
+#ifndef DROPTRACE_XT_FRESH_H
+#define DROPTRACE_XT_FRESH_H
 
 #include "scratch.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * conntrack_programs.h - the probes on conntrack's failing paths: see ctprobe.h.
+ * ct_programs.h - the probes on conntrack's failing paths: see ct_probe.h.
  */
-#ifndef DROPTRACE_CONNTRACK_PROGRAMS_H
-#define DROPTRACE_CONNTRACK_PROGRAMS_H
+#ifndef DROPTRACE_CT_PROGRAMS_H
+#define DROPTRACE_CT_PROGRAMS_H
 
-#include "ctprobe.h"
+#include "ct_probe.h"
 
 SEC("fentry/nf_ct_resolve_clash")
 int fentry_clash(u64 *ctx)

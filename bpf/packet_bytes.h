@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * bytes.h - the packet's own bytes behind the record, for recordings.
+ * packet_bytes.h - the packet's own bytes behind the record, for recordings.
  *
- * Only the linear part is read here: pages.h has the rest, where the kernel lets
+ * Only the linear part is read here: packet_pages.h has the rest, where the kernel lets
  * a tracepoint have it. struct packet_bytes says how much is missing.
  */
-#ifndef DROPTRACE_BYTES_H
-#define DROPTRACE_BYTES_H
+#ifndef DROPTRACE_PACKET_BYTES_H
+#define DROPTRACE_PACKET_BYTES_H
 
 #include "packet.h"
 #include "scratch.h"

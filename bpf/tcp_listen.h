@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * listen.h - connection requests that a listening socket turns away.
+ * tcp_listen.h - connection requests that a listening socket turns away.
  *
  * A SYN that tcp_conn_request refuses ends in consume_skb and not in kfree_skb
  * (tcp_rcv_state_process), and the function returns 0 either way. What tells is
  * this CPU's own counters.
  */
-#ifndef DROPTRACE_LISTEN_H
-#define DROPTRACE_LISTEN_H
+#ifndef DROPTRACE_TCP_LISTEN_H
+#define DROPTRACE_TCP_LISTEN_H
 
-#include "ctprobe.h"
-#include "handshake.h"
+#include "ct_probe.h"
 #include "losses.h"
+#include "tcp_handshake.h"
 
 struct listen_run {
 	u64 stack;

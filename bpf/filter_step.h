@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * asked.h - the step that holds a record against the flags.
+ * filter_step.h - the step that holds a record against the flags.
  */
-#ifndef DROPTRACE_ASKED_H
-#define DROPTRACE_ASKED_H
+#ifndef DROPTRACE_FILTER_STEP_H
+#define DROPTRACE_FILTER_STEP_H
 
 #include "filter.h"
 #include "scratch.h"

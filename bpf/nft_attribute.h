@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * attribute_nft.h - steps from a drop of nftables to its rule or policy.
+ * nft_attribute.h - steps from a drop of nftables to its rule or policy.
  */
-#ifndef DROPTRACE_ATTRIBUTE_NFT_H
-#define DROPTRACE_ATTRIBUTE_NFT_H
+#ifndef DROPTRACE_NFT_ATTRIBUTE_H
+#define DROPTRACE_NFT_ATTRIBUTE_H
 
-#include "nft.h"
-#include "pending.h"
+#include "nft_pending.h"
+#include "nft_rule.h"
 #include "scratch.h"
 
 /* From s->rule to s->chain by the table of one of the hook's chains. */
