@@ -2,7 +2,7 @@ package drop
 
 import "net/netip"
 
-// State is a packet's conntrack state at its drop. What is not known is zero and
+// Conntrack is a packet's conntrack state at its drop. What is not known is zero and
 // absent from JSON.
 type Conntrack struct {
 	State    string   `json:"state"`            // new established related invalid untracked
@@ -30,7 +30,7 @@ type Tuple struct {
 	ICMPID          *uint16    `json:"icmp_id,omitempty"`
 }
 
-// Cause is why a packet failed to get its conntrack entry, or lost it.
+// FailureCause is why a packet failed to get its conntrack entry, or lost it.
 type FailureCause string
 
 const (
@@ -63,7 +63,7 @@ type Failure struct {
 	Note  string          `json:"note,omitempty"`  // why it is not certain
 }
 
-// Entry is a conntrack entry that is not the packet's own.
+// ConntrackEntry is a conntrack entry that is not the packet's own.
 type ConntrackEntry struct {
 	Status   []string `json:"status,omitempty"`
 	Original *Tuple   `json:"original,omitempty"`
@@ -75,7 +75,7 @@ type ConntrackEntry struct {
 	NAT      []string `json:"nat,omitempty"`
 }
 
-// Table says how full a conntrack table is.
+// ConntrackTable says how full a conntrack table is.
 type ConntrackTable struct {
 	Count   uint64 `json:"count"`
 	Max     uint64 `json:"max"`
@@ -85,7 +85,7 @@ type ConntrackTable struct {
 	Growth *int `json:"growth,omitempty"`
 }
 
-// Pool says which of an address's ports are in use towards a destination.
+// PortPool says which of an address's ports are in use towards a destination.
 type PortPool struct {
 	Address     string `json:"address"`
 	Destination string `json:"destination"` // address:port

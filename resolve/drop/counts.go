@@ -1,6 +1,6 @@
 package drop
 
-// Counts are counters summed over CPUs.
+// ConntrackCounts are conntrack's counters, summed over CPUs.
 type ConntrackCounts struct {
 	Insert        uint64 `json:"insert"`
 	InsertFailed  uint64 `json:"insert_failed"`

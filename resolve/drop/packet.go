@@ -12,7 +12,7 @@ import (
 
 const tagLength = 4 // of a VLAN tag in the bytes
 
-// packetOf reads the packet's own bytes.
+// EventPacket reads the packet's own bytes.
 func EventPacket(e *event.Event) Packet {
 	out := ReadPacket(e.Protocol, e.Packet())
 	if e.Flags&event.TupleOnly != 0 {
@@ -71,6 +71,7 @@ func optionBytes(p *packet.Packet, b []byte) []byte {
 	return b[from:to]
 }
 
+// HeaderPacket is a header, once parsed, as records have it.
 func HeaderPacket(h *packet.Header) Packet {
 	// What a Packet points to, in one piece of memory.
 	s := &struct {

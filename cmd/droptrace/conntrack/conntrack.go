@@ -35,6 +35,7 @@ const (
 	topRows         = 8 // of each list
 )
 
+// Command is the command with its flags.
 func Command(t console.Terminal, open source.Opener) *cli.Command {
 	return console.NewCommand("conntrack", "droptrace conntrack [flags]", `Shows which packets failed to get a conntrack entry, and why: the table was
 full, two packets raced for one entry, NAT had no port left, and others. On a

@@ -14,6 +14,7 @@ type FilterFlag struct {
 	Values             *[]string
 }
 
+// FilterList is the filters in the order of --help.
 type FilterList []FilterFlag
 
 // Filters lists the filter flags with their fields of f.

@@ -39,7 +39,7 @@ func WithHint(err error, hints ...string) error {
 	return &hintError{err: err, hints: hints}
 }
 
-// BadUsage is errorWithHint for an error in the command line: it ends droptrace
+// BadUsage is WithHint for an error in the command line: it ends droptrace
 // with exit code 2.
 func BadUsage(err error, hints ...string) error {
 	if h, ok := errors.AsType[*hintError](err); ok {

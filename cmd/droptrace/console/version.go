@@ -14,6 +14,7 @@ func PrintVersion(w io.Writer) error {
 	return err
 }
 
+// Version is the build's.
 func Version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version

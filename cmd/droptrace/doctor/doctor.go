@@ -31,6 +31,7 @@ type doctorOptions struct {
 	quiet    bool
 }
 
+// Command is the command with its flags.
 func Command(t console.Terminal) *cli.Command {
 	flags := []cli.Flag{
 		&cli.StringSliceFlag{Name: "netns", Usage: "`NETNS` another namespace: a name, a path, pid:N, inode:N"},

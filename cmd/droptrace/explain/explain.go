@@ -30,6 +30,7 @@ const (
 	rulesFlags  = "The rules:"
 )
 
+// Command is the command with its flags.
 func Command(t console.Terminal) *cli.Command {
 	return console.NewCommand("explain", "droptrace explain [flags]", `Says what would become of a packet that has not been sent: hook by hook, the
 verdict, the rule that gives it, and why:

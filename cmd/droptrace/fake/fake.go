@@ -46,6 +46,7 @@ type Source struct {
 	next drop.Drop // overwritten with each Next, as the tracer does
 }
 
+// Open is the opener that hands it out.
 func (f *Source) Open(_ context.Context, cfg live.Config) (source.Source, error) {
 	if f.Notice != "" {
 		cfg.Notify(drop.Notice{Time: time.Unix(0, 0).UTC(), Message: f.Notice})
@@ -72,6 +73,7 @@ func (f *Source) Open(_ context.Context, cfg live.Config) (source.Source, error)
 	return f, nil
 }
 
+// Drop is the drop of that number.
 func (f *Source) Drop(i int) *drop.Drop {
 	port, sport := uint16(80), uint16(40000+i%max(f.Flows, 1))
 	length := 0

@@ -26,8 +26,8 @@ type Failures interface {
 	live.Failures
 }
 
-// Opener starts a source. An error may carry hints (errorWithHint), and
-// badUsage where a flag's value is wrong.
+// Opener starts a source. An error may carry hints (console.WithHint), and
+// console.BadUsage where a flag's value is wrong.
 type Opener func(ctx context.Context, cfg live.Config) (Source, error)
 
 // Open traces this machine, and gives up what it needed only to begin.
