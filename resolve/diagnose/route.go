@@ -32,7 +32,7 @@ func (d *diagnosis) notRouted() []Why {
 	return []Why{{
 		Code:    NoRoute,
 		Message: fmt.Sprintf("there is no route to %s; choose the GATEWAY that leads there", d.f.Destination),
-		Fix:     d.c.Namespace.in(shell("ip", "route", "add", d.f.Destination.String(), "via", "GATEWAY")),
+		Fix:     d.c.Namespace.in(d.shell("ip", "route", "add", d.f.Destination.String(), "via", "GATEWAY")),
 	}}
 }
 
@@ -88,10 +88,17 @@ func (d *diagnosis) linkDown(function string) []Why {
 	case !ok, i.Up && i.Carrier:
 		return nil
 	case !i.Up:
-		return []Why{{Code: LinkDown, Message: fmt.Sprintf("%s is down", d.f.in),
-			Fix: d.c.Namespace.in(shell("ip", "link", "set", d.f.in, "up"))}}
+		return []Why{{Code: LinkDown, Message: fmt.Sprintf("%s is down", d.f.in), Fix: d.linkUp()}}
 	}
 	return []Why{{Code: LinkDown, Message: fmt.Sprintf("%s has no carrier: its cable is out, or its other end is down", d.f.in)}}
+}
+
+func (d *diagnosis) linkUp() string {
+	if strings.HasPrefix(d.f.in, "-") {
+		d.unnamed = true
+		return ""
+	}
+	return d.c.Namespace.in(d.shell("ip", "link", "set", "dev", d.f.in, "up"))
 }
 
 // neighbourSilent: nobody on the link says that it has the next hop's address.
