@@ -1,0 +1,97 @@
+// Package budget bounds what is read of a network namespace. Its rules and sets are
+// as large as whoever is root in it makes them, and reading must not cost the host
+// more than a share of its memory and time.
+//
+// A reader takes from the [Budget] of its context, by estimate, before it keeps
+// something. Where the context has none, nothing is bounded.
+package budget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// ErrLimit is what every [LimitError] is.
+var ErrLimit = errors.New("limit")
+
+// LimitError says which limit ended a reading.
+type LimitError struct {
+	Bytes int64         // 0 where time was the limit
+	Time  time.Duration // 0 where memory was the limit
+	All   bool          // the memory of all namespaces together
+}
+
+// Error is for the record of a drop: rules not read: 32 MB limit.
+func (e *LimitError) Error() string {
+	switch {
+	case e.Time > 0:
+		return fmt.Sprintf("rules not read: %.0f s limit", e.Time.Seconds())
+	case e.All:
+		return fmt.Sprintf("rules not read: %d MB limit of all namespaces", e.Bytes>>20)
+	}
+	return fmt.Sprintf("rules not read: %d MB limit", e.Bytes>>20)
+}
+
+// Is makes errors.Is find ErrLimit.
+func (e *LimitError) Is(target error) bool { return target == ErrLimit }
+
+// Budget is memory that may be taken, in bytes. A nil Budget has no bound. Its
+// methods may be called by several goroutines.
+type Budget struct {
+	limit int64
+	taken atomic.Int64
+	whole *Budget
+}
+
+// New returns a Budget. What is taken of it is taken of whole, too, which may be
+// nil.
+func New(limit int64, whole *Budget) *Budget { return &Budget{limit: limit, whole: whole} }
+
+// Take takes n bytes, or returns a [*LimitError] and takes nothing.
+func (b *Budget) Take(n int) error {
+	if b == nil || n <= 0 {
+		return nil
+	}
+	if b.taken.Add(int64(n)) > b.limit {
+		b.taken.Add(-int64(n))
+		return &LimitError{Bytes: b.limit}
+	}
+	if err := b.whole.Take(n); err != nil {
+		b.taken.Add(-int64(n))
+		return &LimitError{Bytes: b.whole.limit, All: true}
+	}
+	return nil
+}
+
+// Release gives back all that was taken, once nothing of it is kept.
+func (b *Budget) Release() {
+	if b == nil {
+		return
+	}
+	n := b.taken.Swap(0)
+	if b.whole != nil {
+		b.whole.taken.Add(-n)
+	}
+}
+
+// Taken is what has been taken, in bytes.
+func (b *Budget) Taken() int64 {
+	if b == nil {
+		return 0
+	}
+	return b.taken.Load()
+}
+
+type key struct{}
+
+// With returns a context whose readers take from b.
+func With(ctx context.Context, b *Budget) context.Context { return context.WithValue(ctx, key{}, b) }
+
+// From is the context's Budget, nil for none.
+func From(ctx context.Context) *Budget {
+	b, _ := ctx.Value(key{}).(*Budget)
+	return b
+}
