@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/rules/scratch"
 )
 
 func TestCommandsAreSplitAsAShellDoes(t *testing.T) {
@@ -40,7 +41,7 @@ func FuzzWhatIf(f *testing.F) {
 		}
 		languageOf(line)
 		if words, err := shellSplit(string(line)); err == nil {
-			_ = knownProgram(words)
+			_ = scratch.Check(words)
 		}
 	})
 }

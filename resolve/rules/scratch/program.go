@@ -12,13 +12,8 @@ import (
 	"time"
 )
 
-var (
-	// ErrNoProgram is returned where a program is not installed.
-	ErrNoProgram = errors.New("program is not installed")
-
-	// ErrNotFirewall is returned for commands that change no firewall.
-	ErrNotFirewall = errors.New("not a command of nft, iptables or ipset")
-)
+// ErrNoProgram is returned where a program is not installed.
+var ErrNoProgram = errors.New("program is not installed")
 
 const (
 	programTimeout = 30 * time.Second // iptables-restore with 100,000 rules
@@ -48,12 +43,12 @@ func (e *ProgramError) Error() string {
 
 func (e *ProgramError) Unwrap() error { return e.Err }
 
-// Run runs a command of nft, iptables or one of its kin inside the namespace, as
-// it would be typed: argv[0] is the program's name. No shell has a part in it.
+// Run runs a command of nft, iptables, ip6tables or ipset inside the namespace, as it
+// would be typed, if [Check] accepts it.
 // What it prints is returned; where it fails the error is a [*ProgramError].
 func (n *Namespace) Run(ctx context.Context, argv []string) (string, error) {
-	if len(argv) == 0 || !isFirewall(filepath.Base(argv[0])) {
-		return "", fmt.Errorf("run %q: %w", strings.Join(argv, " "), ErrNotFirewall)
+	if err := Check(argv); err != nil {
+		return "", fmt.Errorf("run %q: %w", strings.Join(argv, " "), err)
 	}
 	path, err := n.find(filepath.Base(argv[0]))
 	if err != nil {
@@ -65,20 +60,6 @@ func (n *Namespace) Run(ctx context.Context, argv []string) (string, error) {
 	return n.withDevices(strings.Join(argv[1:], " "), func() (string, error) {
 		return n.start(ctx, path, argv[1:], "")
 	})
-}
-
-// isFirewall reports whether the program is one that changes rulesets.
-func isFirewall(name string) bool {
-	switch name {
-	case "nft", "ipset", "iptables", "ip6tables", "iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-legacy",
-		"arptables", "arptables-nft", "ebtables", "ebtables-nft",
-		"iptables-restore", "ip6tables-restore", "iptables-nft-restore", "ip6tables-nft-restore",
-		"iptables-legacy-restore", "ip6tables-legacy-restore",
-		"iptables-save", "ip6tables-save", "iptables-nft-save", "ip6tables-nft-save",
-		"iptables-legacy-save", "ip6tables-legacy-save":
-		return true
-	}
-	return false
 }
 
 // find looks in the absolute directories of PATH, then where distributions put

@@ -33,6 +33,8 @@ type Namespace struct {
 	*netns.Handle
 	kernel  kernel
 	devices []string // stand-ins that were made
+	// indexes are those of the interfaces that a copy's rules come from, by name.
+	indexes map[string]int
 }
 
 // New makes a namespace. Close it.
