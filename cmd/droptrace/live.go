@@ -75,9 +75,9 @@ func live(ctx context.Context, o options, t terminal, open opener) error {
 	_, isTerminal := width(t.stdout)
 	q := newQueue(isTerminal)
 	o.cfg.Notify = q.notify
-	rec, err := newRecorder(o.record, t)
+	rec, err := newRecorder(ctx, o.record, t)
 	if err != nil {
-		return err
+		return openFailed(ctx, o, t, q, err)
 	}
 	src, err := open(ctx, o.cfg)
 	if err != nil {
@@ -90,7 +90,9 @@ func live(ctx context.Context, o options, t terminal, open opener) error {
 	}
 	s := newSession(o, t, src, q, cancel)
 	s.rec = rec
-	rec.start(src)
+	if err := rec.start(ctx, src); err != nil {
+		return errors.Join(err, src.Close())
+	}
 	return s.run(ctx)
 }
 
@@ -153,11 +155,7 @@ func (s *session) read(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("read drops: %w", err)
 		}
-		if s.rec != nil {
-			if more, err := s.rec.put(s, d); !more || err != nil {
-				return err
-			}
-		}
+		s.rec.put(s, d)
 		s.tally.Add(d)
 		s.received += 1 + d.Repeats
 		if s.rec.silent() {
@@ -237,11 +235,9 @@ func (s *session) summary() {
 		Elapsed: time.Since(s.start),
 		Tally:   &s.tally,
 	}
-	m.Written, m.Files = s.rec.written()
-	m.WrittenTo = s.o.record.name
-	m.Unshown = s.received - m.Shown - m.Folded
-	if s.rec.silent() {
-		m.Unshown = s.received - min(s.rec.stood(m.Written), s.received)
+	m.Recording = s.rec.summary(s.received)
+	if !s.rec.silent() {
+		m.Unshown = s.received - m.Shown - m.Folded
 	}
 	if s.received == 0 {
 		m.Hidden = s.src.Hidden()

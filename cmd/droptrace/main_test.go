@@ -86,6 +86,7 @@ type fake struct {
 	Arrived   uint64
 	End       bool   // the source ends by itself after its drops
 	OpenError string // open fails
+	Opening   string // a file made by open, which then waits for the end
 	Usage     bool   // and the command line is to blame
 	Hints     []string
 	Error     string // Next fails after the drops
@@ -103,7 +104,14 @@ type fake struct {
 	next drop.Drop // overwritten with each Next, as the tracer does
 }
 
-func (f *fake) open(_ context.Context, cfg Config) (source, error) {
+func (f *fake) open(ctx context.Context, cfg Config) (source, error) {
+	if f.Opening != "" {
+		if err := os.WriteFile(f.Opening, nil, 0o600); err != nil {
+			return nil, err
+		}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if f.Notice != "" {
 		cfg.Notify(output.Notice{Time: time.Unix(0, 0).UTC(), Message: f.Notice})
 	}

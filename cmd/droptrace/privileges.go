@@ -13,7 +13,7 @@ import (
 // needed are the capabilities that tracing still uses once it is attached, by
 // number of uapi linux/capability.h. They are also all that it ever needs, but for
 // CAP_SYS_RESOURCE to load programs on kernels before 5.11. Where it records, the
-// next file may be due in a folder that is not root's.
+// file, or the next one, may be another user's.
 func needed(records bool) []uint {
 	list := []uint{
 		unix.CAP_BPF, unix.CAP_PERFMON, // programs for modules that come late
@@ -25,7 +25,7 @@ func needed(records bool) []uint {
 		unix.CAP_DAC_READ_SEARCH,
 	}
 	if records {
-		list = append(list, unix.CAP_DAC_OVERRIDE)
+		list = append(list, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER) // to write it, and to close it to others
 	}
 	return list
 }

@@ -85,9 +85,9 @@ func readAction(c *cli.Context, t terminal, files []string, text string) error {
 	if c.IsSet("correlate") {
 		return correlateAction(c, t, o, f, files)
 	}
-	rec, err := newRecorder(o.record, t)
+	rec, err := newRecorder(c.Context, o.record, t, stats(files)...)
 	if err != nil {
-		return err
+		return notEnough(notSignal(c.Context, err))
 	}
 	o.cfg.Expression = text
 	r := newReading(o, t, f, rec)
@@ -102,4 +102,19 @@ func recordedFilter(f Filter) (*filter.Filter, error) {
 		Chain: f.Chain, CTState: f.CTState, Mark: f.Mark, Netfilter: f.Netfilter,
 		Netns: f.Netns, Reason: f.Reason,
 	})
+}
+
+// stats returns what is known of files; one that cannot be read is told later.
+func stats(files []string) []os.FileInfo {
+	var out []os.FileInfo
+	for _, name := range files {
+		info, err := os.Stat(name)
+		if name == "-" {
+			info, err = os.Stdin.Stat()
+		}
+		if err == nil {
+			out = append(out, info)
+		}
+	}
+	return out
 }

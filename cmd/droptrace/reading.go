@@ -87,12 +87,15 @@ func (r *reading) file(ctx context.Context, name string, all []string) error {
 	if !r.begun {
 		r.begun = true
 		r.heading(all)
+		if err := r.rec.begin(ctx); err != nil {
+			return err
+		}
 	}
 	var rec recording.Record
 	drops := uint64(0)
 	for ; ; drops++ {
 		if drops%256 == 0 && ctx.Err() != nil {
-			return notSignal(ctx)
+			return notSignal(ctx, context.Cause(ctx))
 		}
 		err := rd.Read(&rec)
 		if lossErr := r.loss(rec.Lost, &rec); lossErr != nil {
@@ -126,8 +129,8 @@ func (r *reading) end(name string, rd *recording.Reader) error {
 }
 
 // notSignal: being told to end is no failure.
-func notSignal(ctx context.Context) error {
-	if err := context.Cause(ctx); !errors.Is(err, errSignal) {
+func notSignal(ctx context.Context, err error) error {
+	if !errors.Is(context.Cause(ctx), errSignal) {
 		return err
 	}
 	return errEnough
@@ -236,8 +239,8 @@ func (r *reading) summary() {
 	}
 	m := output.Summary{
 		Counts: r.counts, Shown: r.shown, Folded: r.repeats, Recorded: true,
-		Elapsed: r.last.Sub(r.first), Tally: &r.tally, WrittenTo: r.o.record.name,
+		Elapsed: r.last.Sub(r.first), Tally: &r.tally,
+		Recording: r.rec.summary(r.counts.Delivered - r.counts.FilteredUser),
 	}
-	m.Written, m.Files = r.rec.written()
 	_ = m.Write(r.t.stderr, r.t.style(r.t.stderr))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
+	"github.com/droptrace/droptrace/cmd/droptrace/outfile"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/cmd/droptrace/recording"
 	"github.com/droptrace/droptrace/resolve/drop"
@@ -138,13 +140,14 @@ func readFileSize(v string) (int64, error) {
 type recorder struct {
 	o     recordOptions
 	w     *recording.Writer
+	begun bool
+	ended bool // it takes no more
 	count uint64
-	// repeats are those of drops that stand for several.
-	repeats uint64
 }
 
-// newRecorder creates the file before anything is traced.
-func newRecorder(o recordOptions, t terminal) (*recorder, error) {
+// newRecorder opens the file before anything is traced. It still holds what it held,
+// until begin. Nothing of reading is written to.
+func newRecorder(ctx context.Context, o recordOptions, t terminal, reading ...os.FileInfo) (*recorder, error) {
 	if o.name == "" {
 		return nil, nil
 	}
@@ -152,16 +155,29 @@ func newRecorder(o recordOptions, t terminal) (*recorder, error) {
 		return nil, badUsage(errors.New("standard output is a terminal, and a recording is not for reading"), "give a file to -w, or a pipe: | wireshark -k -i -")
 	}
 	r := &recorder{o: o}
-	w, err := recording.Create(o.name, recording.Options{
+	w, err := recording.Open(ctx, o.name, recording.Options{
 		Encoder:  recording.Encoder{Application: "droptrace " + programVersion(), OS: kernelRelease(), Snaplen: uint32(o.snaplen)},
 		Rotation: o.rotation,
 		Stdout:   t.stdout,
+		Reading:  reading,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("record: %w", err)
+		return nil, recordFailed(err)
 	}
 	r.w = w
 	return r, nil
+}
+
+// recordFailed adds what to do.
+func recordFailed(err error) error {
+	hints := []string{}
+	switch {
+	case errors.Is(err, recording.ErrRead):
+		return badUsage(fmt.Errorf("record: %w", err), "give another name to -w")
+	case errors.Is(err, outfile.ErrLink), errors.Is(err, outfile.ErrOwner):
+		hints = append(hints, "give a new name to -w, or one in a directory of your own")
+	}
+	return errorWithHint(fmt.Errorf("record: %w", err), hints...)
 }
 
 func kernelRelease() string {
@@ -172,38 +188,50 @@ func kernelRelease() string {
 	return "Linux " + unix.ByteSliceToString(u.Release[:])
 }
 
-// start makes losses known to the recording.
-func (r *recorder) start(src source) {
-	if r == nil {
-		return
+// begin replaces what the file held. From now on what it holds is worth keeping.
+func (r *recorder) begin(ctx context.Context) error {
+	if r == nil || r.begun {
+		return nil
 	}
-	r.w.CountLosses(func() uint64 { return src.Stats().Lost })
+	r.begun = true
+	if err := r.w.Begin(ctx); err != nil {
+		return recordFailed(err)
+	}
+	return nil
 }
 
-// put records one drop. more is false once there are enough.
-func (r *recorder) put(s *session, d *drop.Drop) (more bool, err error) {
-	if s.o.limit > 0 && r.count >= s.o.limit {
-		s.cancel(errLimit)
-		return false, nil
+// start begins it for a source, whose losses it tells.
+func (r *recorder) start(ctx context.Context, src source) error {
+	if r == nil {
+		return nil
 	}
-	err = r.w.Write(d, s.src.Capture())
+	r.w.CountLosses(func() uint64 { return src.Stats().Lost })
+	return r.begin(ctx)
+}
+
+// put records one drop, unless the recording has ended: it ends the session then.
+func (r *recorder) put(s *session, d *drop.Drop) {
+	if r == nil || r.ended {
+		return
+	}
+	if r.ended = s.o.limit > 0 && r.count >= s.o.limit; r.ended {
+		s.cancel(errLimit)
+		return
+	}
+	err := r.w.Write(d, s.src.Capture())
+	r.ended = err != nil
 	switch {
 	case errors.Is(err, recording.ErrFiles):
 		s.cancel(errLimit)
-		return false, nil
 	case errors.Is(err, syscall.EPIPE): // as with head
 		s.cancel(err)
-		return false, nil
 	case err != nil:
 		s.cancel(errRecording) // close tells it
-		return false, nil
+	default:
+		if r.count++; r.count == s.o.limit {
+			s.cancel(errLimit)
+		}
 	}
-	r.count++
-	r.repeats += d.Repeats
-	if r.count == s.o.limit {
-		s.cancel(errLimit)
-	}
-	return true, nil
 }
 
 // silent reports whether drops are recorded and not printed.
@@ -211,20 +239,25 @@ func (r *recorder) silent() bool { return r != nil && !r.o.print }
 
 func (r *recorder) failed() bool { return r != nil && r.w.Failed() != nil }
 
-func (r *recorder) written() (drops, files uint64) {
+// summary is what became of so many drops.
+func (r *recorder) summary(received uint64) *output.Recording {
 	if r == nil {
-		return 0, 0
+		return nil
 	}
-	return r.w.Written()
+	drops, stood, files := r.w.Written()
+	return &output.Recording{
+		Name: r.o.name, Files: files, Drops: drops, Stood: stood,
+		Unwritten: received - min(stood, received), Printed: r.o.print,
+	}
 }
-
-// stood turns drops that were written into those that they stand for.
-func (r *recorder) stood(written uint64) uint64 { return written + r.repeats }
 
 // close ends the recording with the counters of the run.
 func (r *recorder) close(counts output.Counts) error {
 	if r == nil {
 		return nil
+	}
+	if !r.begun {
+		return r.abandon()
 	}
 	err := r.w.Close(counts)
 	if errors.Is(err, syscall.EPIPE) {
@@ -236,14 +269,8 @@ func (r *recorder) close(counts output.Counts) error {
 // abandon is for a run that never began: nothing was recorded, and an empty file
 // would be taken for a quiet hour.
 func (r *recorder) abandon() error {
-	if r == nil {
+	if r == nil || r.begun {
 		return nil
 	}
-	err := r.w.Close(output.Counts{})
-	if r.o.name != "-" {
-		if info, statErr := os.Lstat(r.w.Name()); statErr == nil && info.Mode().IsRegular() {
-			err = errors.Join(err, os.Remove(r.w.Name()))
-		}
-	}
-	return err
+	return r.w.Discard()
 }
