@@ -99,7 +99,7 @@ func (r *Resolver) replay(ctx context.Context, n *namespace, e *event.Event, d *
 		return nil, false
 	}
 	for _, p := range result.Candidates {
-		if fits(p, d.Rule) && (d.Verdict != queueFailed || p.Rule != nil && p.Rule.Queues) {
+		if fits(p, d.Rule) && (p.Rule == nil || p.Rule != r.denied) && (d.Verdict != queueFailed || p.Rule != nil && p.Rule.Queues) {
 			places = append(places, p)
 		}
 	}

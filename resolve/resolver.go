@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/conntrack"
 	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/resolve/replay"
+	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/resolve/symbol"
 	"github.com/droptrace/droptrace/resolve/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
@@ -58,8 +60,13 @@ type Resolver struct {
 	hz     int // 0: not known
 	told   map[string]bool
 	// at is the rule or policy that the drop being resolved is certain of.
-	at    replay.Place
-	names names
+	at replay.Place
+	// named is the rule or policy that the drop names, certain or not; denied the
+	// model's own of a rule that the packet contradicts.
+	named        place
+	denied       *ruleset.Rule
+	contradicted atomic.Uint64
+	names        names
 }
 
 // New returns a Resolver that has looked at nothing yet.
@@ -95,8 +102,8 @@ func (r *Resolver) notify(message string) {
 // Resolve fills d with what an event holds. The time is the drop's wall clock.
 func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d *Drop) {
 	n := r.spaceOf(ctx, e)
-	r.at = replay.Place{}
-	place := r.location(e.Location)
+	r.at, r.named, r.denied = replay.Place{}, place{}, nil
+	location := r.location(e.Location)
 	*d = Drop{
 		Type: "drop", Schema: Schema, Time: at,
 		Packet:   packetOf(e),
@@ -104,7 +111,7 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d 
 		Verdict:  "drop",
 		Cause:    "kernel",
 		Reason:   r.Reasons.Name(e.Reason),
-		Location: place.name,
+		Location: location.name,
 	}
 	d.Attribution.Certainty = Certain
 	if e.Type == event.Listen {
@@ -121,6 +128,7 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d 
 		r.resolveHook(e, d)
 	}
 	r.resolveCause(ctx, n, e, d)
+	r.guard(ctx, n, e, d)
 	if e.Type == event.Stolen {
 		resolveStolen(e, d)
 		if r.NoWhy {
