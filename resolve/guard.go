@@ -18,7 +18,8 @@ type guards struct {
 	of    *model.Model
 	guard *replay.Guard
 	// own are the model's own of the rules that drops name.
-	own map[*ruleset.Rule]*ruleset.Rule
+	own    map[*ruleset.Rule]*ruleset.Rule
+	agreed agreed
 }
 
 type place struct {
@@ -56,7 +57,10 @@ func (r *Resolver) contradicts(ctx context.Context, n *namespace, e *event.Event
 	if r.named.rule == nil {
 		return false // a policy takes any packet
 	}
-	rule := n.ownRule(ctx, r, e)
+	if n.ownModel(ctx, r, e) == nil {
+		return false
+	}
+	rule := n.guards.ruleOf(r.named.rule)
 	if rule == nil {
 		return false
 	}
@@ -87,9 +91,9 @@ func guardPacket(e *event.Event, d *Drop) replay.Packet {
 	return p
 }
 
-// ownRule is the rule that the drop names in the model of its namespace; nil where
-// the rules are not read, or are others by now.
-func (n *namespace) ownRule(ctx context.Context, r *Resolver, e *event.Event) *ruleset.Rule {
+// ownModel is the model of the rules that the drop was named by; nil where they are
+// not read, or are others by now.
+func (n *namespace) ownModel(ctx context.Context, r *Resolver, e *event.Event) *model.Model {
 	m := n.readModel(ctx, r.now(), r.Watcher)
 	if m == nil {
 		return nil
@@ -104,10 +108,15 @@ func (n *namespace) ownRule(ctx context.Context, r *Resolver, e *event.Event) *r
 			return nil
 		}
 	}
-	own, known := n.guards.own[r.named.rule]
+	return m
+}
+
+// ruleOf is the model's own of a rule, nil where it has none.
+func (g *guards) ruleOf(rule *ruleset.Rule) *ruleset.Rule {
+	own, known := g.own[rule]
 	if !known {
-		own = m.Rule(r.named.rule)
-		n.guards.own[r.named.rule] = own
+		own = g.of.Rule(rule)
+		g.own[rule] = own
 	}
 	return own
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
+var filterTable = xtables.TableID{Family: "ip", Name: "filter"}
+
 // watchAll watches every table, as the kernel side would.
 type watchAll struct{}
 
@@ -29,10 +31,18 @@ nft add chain ip t out '{ type filter hook output priority 0; policy drop; }'
 nft add rule ip t in udp dport 7001 drop
 nft add rule ip t in udp dport 7002 drop
 nft add rule ip t in udp dport '{ 7003, 7005 }' reject
+`
+
+const guardLegacy = `
 iptables-legacy -A INPUT -p udp -m udp --dport 7001 -j DROP
 iptables-legacy -A INPUT -p udp -m udp --dport 7002 -j DROP
 iptables-legacy -A INPUT -p udp -m udp --dport 7003 -j REJECT
 iptables-legacy -P INPUT DROP
+iptables-legacy -A OUTPUT -p udp -m udp --dport 7001 -j DROP
+iptables-legacy -A OUTPUT -p udp -m udp --dport 7002 -m limit --limit 1/second -j DROP
+iptables-legacy -A OUTPUT -p udp -m udp --dport 7002 -j DROP
+iptables-legacy -A OUTPUT -p udp -m udp --dport 7003 -m limit --limit 1/second -j RETURN
+iptables-legacy -A OUTPUT -p udp -m udp --dport 7003 -j DROP
 `
 
 // guarded is a namespace with rules whose drops name what the test says.
@@ -43,7 +53,7 @@ type guarded struct {
 	told  []string
 }
 
-func newGuarded(t testing.TB) *guarded {
+func newGuarded(t testing.TB, rules string) *guarded {
 	t.Helper()
 	name := fmt.Sprintf("dt-guard-%08x", rand.Uint32())
 	sh := func(command string) {
@@ -53,7 +63,7 @@ func newGuarded(t testing.TB) *guarded {
 	}
 	sh("ip netns add " + name)
 	t.Cleanup(func() { sh("ip netns del " + name) })
-	for line := range strings.Lines(guardRules) {
+	for line := range strings.Lines(rules) {
 		if line = strings.TrimSpace(line); line != "" {
 			sh("ip netns exec " + name + " " + line)
 		}
@@ -132,13 +142,13 @@ func (g *guarded) nft(t testing.TB, e *event.Event, chain string, rule int, m ev
 	t.Fatalf("no chain %s", chain)
 }
 
-// legacy names the rule of INPUT with the number, 0 for its policy.
-func (g *guarded) legacy(t testing.TB, e *event.Event, rule int, m event.Method) {
+// legacy names the rule of a chain with the number, 0 for its policy.
+func (g *guarded) legacy(t testing.TB, e *event.Event, chain string, rule int, m event.Method) {
 	t.Helper()
-	table := g.n.xt[xtables.TableID{Family: "ip", Name: "filter"}]
+	table := g.n.xt[filterTable]
 	for i := range table.Entries {
 		entry := &table.Entries[i]
-		if entry.Chain == nil || entry.Chain.Name != "INPUT" || entry.Policy != (rule == 0) {
+		if entry.Chain == nil || entry.Chain.Name != chain || entry.Policy != (rule == 0) {
 			continue
 		}
 		if rule != 0 && (entry.Rule == nil || entry.Rule.Number != rule) {
@@ -154,12 +164,12 @@ func (g *guarded) legacy(t testing.TB, e *event.Event, rule int, m event.Method)
 }
 
 func TestNoMethodNamesARuleThatItsPacketContradicts(t *testing.T) {
-	g := newGuarded(t)
+	g := newGuarded(t, guardRules+guardLegacy)
 	nft := func(chain string, rule int, m event.Method) func(*testing.T, *event.Event) {
 		return func(t *testing.T, e *event.Event) { g.nft(t, e, chain, rule, m) }
 	}
 	legacy := func(rule int, m event.Method) func(*testing.T, *event.Event) {
-		return func(t *testing.T, e *event.Event) { g.legacy(t, e, rule, m) }
+		return func(t *testing.T, e *event.Event) { g.legacy(t, e, "INPUT", rule, m) }
 	}
 	for _, tt := range []struct {
 		name    string
@@ -186,7 +196,7 @@ func TestNoMethodNamesARuleThatItsPacketContradicts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			e, d, before := g.event(t, tt.port), &Drop{}, g.Contradicted()
 			tt.set(t, e)
-			g.n.xt[xtables.TableID{Family: "ip", Name: "filter"}].since = 0
+			g.n.xt[filterTable].since = 0
 			g.Resolve(context.Background(), e, g.now(), d)
 			if got := d.Attribution.Certainty == Certain; got != tt.certain {
 				t.Errorf("%s, %+v", d.Attribution.Certainty, d.Rule)
@@ -204,7 +214,7 @@ func TestNoMethodNamesARuleThatItsPacketContradicts(t *testing.T) {
 // Instead of the contradicted rule the rules themselves answer, and no surer than
 // they can.
 func TestReplayAnswersForAContradictedRule(t *testing.T) {
-	g := newGuarded(t)
+	g := newGuarded(t, guardRules+guardLegacy)
 	g.n.handle.Do(func() error {
 		return exec.Command("iptables-legacy", "-F").Run()
 	})
@@ -223,7 +233,7 @@ func TestReplayAnswersForAContradictedRule(t *testing.T) {
 // Marks, connections and what else may be another by then contradict nothing, nor
 // does a packet whose bytes are not at hand.
 func TestOnlyBytesContradict(t *testing.T) {
-	g := newGuarded(t)
+	g := newGuarded(t, guardRules+guardLegacy)
 	for name, change := range map[string]func(*event.Event){
 		"cut before its ports":  func(e *event.Event) { e.HeaderLen = 20 },
 		"made up":               func(e *event.Event) { e.Flags |= event.TupleOnly },
@@ -245,13 +255,13 @@ func TestOnlyBytesContradict(t *testing.T) {
 
 // A drop of a rule that was seen before, with the guard and without its evidence.
 func BenchmarkResolveSeen(b *testing.B) {
-	g := newGuarded(b)
+	g := newGuarded(b, guardRules+guardLegacy)
 	for _, c := range []struct {
 		name string
 		set  func(e *event.Event)
 	}{
 		{"nft", func(e *event.Event) { g.nft(b, e, "in", 1, event.MethodNFTFrame) }},
-		{"legacy", func(e *event.Event) { g.legacy(b, e, 1, event.MethodXTCounter) }},
+		{"legacy", func(e *event.Event) { g.legacy(b, e, "INPUT", 1, event.MethodXTCounter) }},
 	} {
 		for name, flags := range map[string]event.Flag{"guarded": event.HookFrame, "not": 0} {
 			b.Run(c.name+"/"+name, func(b *testing.B) {

@@ -42,6 +42,8 @@ type Config struct {
 	ProbesComplete func(at time.Time) bool
 	// NoWhy leaves out what caused a drop and what would mend it.
 	NoWhy bool
+	// Realtime: the kernel is PREEMPT_RT, where softirqs are preempted.
+	Realtime bool
 	// Ctnetlink is in the kernel: asking it for an entry loads no module.
 	Ctnetlink bool
 	// Notify takes what the user should know, once each. May be nil.
@@ -129,6 +131,7 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d 
 	}
 	r.resolveCause(ctx, n, e, d)
 	r.guard(ctx, n, e, d)
+	r.agree(ctx, n, e, d)
 	if e.Type == event.Stolen {
 		resolveStolen(e, d)
 		if r.NoWhy {
