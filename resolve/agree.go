@@ -27,7 +27,8 @@ type agreement struct {
 // ipt_do_table counts a packet with softirqs off, but nf_hook_slow frees it with
 // them on again. Where packets are sent, the task may have moved to another CPU in
 // between, and two that change places find each other's count: of one packet, and of
-// as many bytes. A real-time kernel preempts softirqs, too.
+// as many bytes. What the kernel sends by itself it sends in softirqs, which stay on
+// their CPU, but for those of a real-time kernel.
 func (r *Resolver) agree(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
 	if d.Attribution.Certainty != Certain || r.named.chain == nil || !r.mayMove(e, d) {
 		return
@@ -45,7 +46,7 @@ func (r *Resolver) agree(ctx context.Context, n *namespace, e *event.Event, d *D
 func (r *Resolver) mayMove(e *event.Event, d *Drop) bool {
 	switch e.Rule.Method {
 	case event.MethodXTCounter, event.MethodXTFresh, event.MethodPolicyRest:
-		return r.Realtime || d.Hook == "output" || d.Hook == "postrouting"
+		return r.Realtime || e.Flags&event.Task != 0 && (d.Hook == "output" || d.Hook == "postrouting")
 	}
 	return false
 }

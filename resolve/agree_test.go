@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/droptrace/droptrace/tracer/event"
@@ -25,6 +26,8 @@ func TestACountOfAnotherPacketIsNotCertain(t *testing.T) {
 		{"sent, and one rule fits, of which a limit may keep it", sender, 7003, 5, event.MethodXTCounter, false, Certain},
 		{"sent, and two rules fit", sender, 7002, 3, event.MethodXTCounter, false, Probable},
 		{"sent, and another two", sender, 7002, 2, event.MethodXTCounter, false, Probable},
+		{"sent by the kernel, and two rules fit", sender, 7002, 3, event.MethodXTCounter, false, Certain},
+		{"sent by a real-time kernel, and two rules fit", sender, 7002, 3, event.MethodXTCounter, true, Probable},
 		{"sent, and the target was seen", sender, 7002, 3, event.MethodXTTarget, false, Certain},
 		{"received, one rule", softirq, 7001, 1, event.MethodXTCounter, false, Certain},
 		{"received where softirqs are preempted, one rule", softirq, 7001, 1, event.MethodXTCounter, true, Certain},
@@ -33,6 +36,9 @@ func TestACountOfAnotherPacketIsNotCertain(t *testing.T) {
 			e, d := g.event(t, tt.port), &Drop{}
 			e.Hook, g.Realtime = tt.hook, tt.realtime
 			chain := "INPUT"
+			if !strings.Contains(tt.name, "kernel") {
+				e.Flags |= event.Task
+			}
 			if tt.hook == sender {
 				chain, e.InIndex, e.OutIndex = "OUTPUT", 0, 2
 			}
