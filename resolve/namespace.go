@@ -56,6 +56,7 @@ type namespace struct {
 
 	ct      ctView
 	replays replays
+	guards  guards
 }
 
 // openNamespace finds and opens the namespace. A failure is kept: it is told

@@ -69,6 +69,7 @@ func (r *Resolver) nftRule(ctx context.Context, n *namespace, e *event.Event, d 
 			Note: "where the rule should be the kernel had one that does not drop"}
 		return
 	}
+	r.named = place{rule.Chain, rule}
 	if rule.Rejects || e.Rule.Reject != 0 {
 		d.Verdict = "reject"
 	}
@@ -199,7 +200,7 @@ func (r *Resolver) nftPolicy(ctx context.Context, n *namespace, e *event.Event, 
 		d.Rule.Policy = "drop"
 		return
 	}
-	r.at = replay.Place{Chain: chain, Base: chain}
+	r.at, r.named = replay.Place{Chain: chain, Base: chain}, place{chain: chain}
 	key := placeKey{chain: chain, hook: d.Hook}
 	if known, ok := n.described[key]; ok {
 		d.Rule = known.rule

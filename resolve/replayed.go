@@ -88,23 +88,28 @@ func (r *Resolver) replay(ctx context.Context, n *namespace, e *event.Event, d *
 	if n.replays.of != m {
 		n.replays.of, n.replays.firewall = m, m.Firewall()
 	}
+	result := r.replayHook(n, n.replays.firewall, e, d)
+	if result.Capped {
+		return nil, false
+	}
+	for _, p := range result.Candidates {
+		if fits(p, d.Rule) && (p.Rule == nil || p.Rule != r.denied) && (d.Verdict != queueFailed || p.Rule != nil && p.Rule.Queues) {
+			places = append(places, p)
+		}
+	}
+	return places, true
+}
+
+// replayHook evaluates the rules of the hook that dropped the packet.
+func (r *Resolver) replayHook(n *namespace, f *replay.Firewall, e *event.Event, d *drop.Drop) *replay.Result {
 	c := r.caseOf(n, e, d)
 	if e.CT.Present == event.CTAbsent {
 		// Rules see a packet without a connection as invalid, before conntrack
 		// as behind it.
 		c.Packet.Conntrack = replay.Conntrack{State: ruleset.CTInvalid}
 	}
-	p := n.replays.firewall.Before(c.Hook, c.Packet)
-	result := n.replays.firewall.At(c.Hook, &p, c.Environment, replay.Options{})
-	if result.Capped {
-		return nil, false
-	}
-	for _, p := range result.Candidates {
-		if fits(p, d.Rule) && (d.Verdict != queueFailed || p.Rule != nil && p.Rule.Queues) {
-			places = append(places, p)
-		}
-	}
-	return places, true
+	p := f.Before(c.Hook, c.Packet)
+	return f.At(c.Hook, &p, c.Environment, replay.Options{})
 }
 
 // current makes sure that the nftables rules read are those that the namespace

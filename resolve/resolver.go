@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/conntrack"
@@ -10,6 +11,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/host/symbol"
 	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/resolve/rules/replay"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 	"github.com/droptrace/droptrace/resolve/rules/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
 )
@@ -40,6 +42,8 @@ type Config struct {
 	ProbesComplete func(at time.Time) bool
 	// NoWhy leaves out what caused a drop and what would mend it.
 	NoWhy bool
+	// Realtime: the kernel is PREEMPT_RT, where softirqs are preempted.
+	Realtime bool
 	// Ctnetlink is in the kernel: asking it for an entry loads no module.
 	Ctnetlink bool
 	// Notify takes what the user should know, once each. May be nil.
@@ -58,8 +62,13 @@ type Resolver struct {
 	hz     int // 0: not known
 	told   map[string]bool
 	// at is the rule or policy that the drop being resolved is certain of.
-	at    replay.Place
-	names names
+	at replay.Place
+	// named is the rule or policy that the drop names, certain or not; denied the
+	// model's own of a rule that the packet contradicts.
+	named        place
+	denied       *ruleset.Rule
+	contradicted atomic.Uint64
+	names        names
 }
 
 // New returns a Resolver that has looked at nothing yet.
@@ -95,8 +104,8 @@ func (r *Resolver) notify(message string) {
 // Resolve fills d with what an event holds. The time is the drop's wall clock.
 func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d *drop.Drop) {
 	n := r.spaceOf(ctx, e)
-	r.at = replay.Place{}
-	place := r.location(e.Location)
+	r.at, r.named, r.denied = replay.Place{}, place{}, nil
+	location := r.location(e.Location)
 	*d = drop.Drop{
 		Type: "drop", Schema: drop.Schema, Time: at,
 		Packet:   drop.EventPacket(e),
@@ -104,7 +113,7 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d 
 		Verdict:  "drop",
 		Cause:    "kernel",
 		Reason:   r.Reasons.Name(e.Reason),
-		Location: place.name,
+		Location: location.name,
 	}
 	d.Attribution.Certainty = drop.Certain
 	if e.Type == event.Listen {
@@ -121,6 +130,8 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d 
 		r.resolveHook(e, d)
 	}
 	r.resolveCause(ctx, n, e, d)
+	r.guard(ctx, n, e, d)
+	r.agree(ctx, n, e, d)
 	if e.Type == event.Stolen {
 		resolveStolen(e, d)
 		if r.NoWhy {

@@ -58,6 +58,7 @@ func (r *Resolver) xtPlace(ctx context.Context, n *namespace, table *xtTable, en
 	if !entry.Policy {
 		key.rule = entry.Rule
 	}
+	r.named = place{key.chain, key.rule}
 	if known, ok := n.described[key]; ok {
 		d.Rule, r.at = known.rule, known.at
 		return

@@ -32,7 +32,7 @@ type source interface {
 	// was not asked for. It may be called as Stats may.
 	Arrivals() *output.Arrivals
 	// Beside says what happened to packets that is no drop, and might be taken
-	// for one. It is called after Close.
+	// for one, and what is droptrace's own fault. It is called after Close.
 	Beside() []string
 	Close() error
 }

@@ -146,6 +146,7 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 		Symbols: t.symbols, Reasons: t.reasons, Watcher: xtWatcher{t.tracer},
 		ProbesComplete: t.probesComplete,
 		NoWhy:          cfg.NoWhy,
+		Realtime:       realtime(),
 		Ctnetlink:      t.Ctnetlink(),
 		Notify:         t.notice,
 	})
