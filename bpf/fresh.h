@@ -165,6 +165,8 @@ __noinline int step_fresh_table(u32 level)
 
 	if (!s || !w || !c || !seen || start < seen->not_before || !stays_on_cpu(&s->event))
 		return 0;
+	if (!c->layout.xt_private) /* not known */
+		return 0;
 	private = read_u64(s->scan.xt_table[0] + c->layout.xt_private);
 	start_fresh_walk(w, &s->event, private, c->possible_cpus);
 	bpf_loop(FRESH_MAX_ENTRIES, walk_step, &w, 0);

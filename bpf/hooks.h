@@ -151,6 +151,8 @@ static __always_inline bool drops_by_policy(const struct config *c, u64 chain)
 {
 	u8 policy = 1;
 
+	if (!c->layout.chain_policy) /* not known */
+		return false;
 	bpf_probe_read_kernel(&policy, sizeof(policy), (void *)(chain + c->layout.chain_policy));
 	return policy == NF_DROP;
 }

@@ -191,6 +191,8 @@ static __always_inline void start_walk(struct xt_walk *w, const struct xt_tracke
 
 static __always_inline void name_xt_table(struct rule_info *r, const struct layout *l, u64 table)
 {
+	if (!l->xt_name) /* the layout is not known */
+		return;
 	bpf_probe_read_kernel(&r->family, sizeof(r->family), (void *)(table + l->xt_af));
 	bpf_probe_read_kernel_str(r->table, sizeof(r->table), (void *)(table + l->xt_name));
 }

@@ -37,7 +37,7 @@ func (t *Tracer) calibrate(ctx context.Context, symbols Symbols) {
 		return
 	}
 	c := calibrate.Dropper{Namespace: n, Read: t.readCalibration}
-	if len(symbols.Ranges("nft_do_chain")) > 0 {
+	if hasNFT(symbols) && t.unknown.nft == nil {
 		if err := c.LoadRules(); err != nil {
 			t.notice("rules of nftables may stay unknown: %v", err)
 		}
@@ -112,8 +112,13 @@ func (t *Tracer) learn(samples []calibrate.Sample) {
 	}
 }
 
+// notice says each thing once, however often it comes up.
 func (t *Tracer) notice(format string, args ...any) {
-	t.notices = append(t.notices, fmt.Sprintf(format, args...))
+	n := fmt.Sprintf(format, args...)
+	if !slices.Contains(t.noticed, n) {
+		t.noticed = append(t.noticed, n)
+		t.notices = append(t.notices, n)
+	}
 }
 
 // readCalibration is a calibrate.Reader.

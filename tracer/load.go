@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -41,6 +42,7 @@ type kernelSide struct {
 	// kprobes are the programs on kprobes, by name: not bound to a function, one
 	// serves many.
 	kprobes map[string]*ebpf.Program
+	doubts  doubts
 }
 
 func (k *kernelSide) Close() {
@@ -150,17 +152,19 @@ func only(all *ebpf.CollectionSpec, names ...string) *ebpf.CollectionSpec {
 // emitter.
 func loadEmitter(all *ebpf.CollectionSpec, emitter string, types *btf.Cache) (*kernelSide, error) {
 	coll := only(all, emitter, "companion") // probes are loaded one by one
+	k := &kernelSide{spec: all}
+	k.types.Store(types)
+	if err := k.relocate(coll); err != nil {
+		return nil, err
+	}
 	loaded, err := ebpf.NewCollectionWithOptions(coll, ebpf.CollectionOptions{
 		Cache: types,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load programs: %w", err)
 	}
-	k := &kernelSide{coll: loaded, spec: all, programs: programs{
-		Free:      loaded.Programs[emitter],
-		Companion: loaded.Programs["companion"],
-	}}
-	k.types.Store(types)
+	k.coll = loaded
+	k.programs = programs{Free: loaded.Programs[emitter], Companion: loaded.Programs["companion"]}
 	k.legacy = sync.OnceValues(k.loadLegacy)
 	return k, nil
 }
@@ -177,9 +181,8 @@ func chooseEmitters(o *Options, spec *btf.Spec) ([]string, error) {
 	case err != nil:
 		return nil, fmt.Errorf("probe for bpf_loop: %w", err)
 	}
-	var reader *btf.Func
 	wantsPages := o.snaplen() > 0 || o.Expression != nil
-	if wantsPages && spec.TypeByName("bpf_dynptr_from_skb", &reader) == nil {
+	if wantsPages && hasFunction(spec, "bpf_dynptr_from_skb") {
 		return []string{"kfree_skb_pages", "kfree_skb"}, nil
 	}
 	return []string{"kfree_skb"}, nil
@@ -219,7 +222,7 @@ func setConstants(coll *ebpf.CollectionSpec, o *Options, spec *btf.Spec) error {
 // does not, no program may name the function: it would be sought in every module.
 func readsDirectly(coll *ebpf.CollectionSpec, spec *btf.Spec) bool {
 	const function = "bpf_rdonly_cast"
-	if spec.TypeByName(function, new(*btf.Func)) == nil {
+	if hasFunction(spec, function) {
 		return true
 	}
 	for _, p := range coll.Programs {
@@ -235,19 +238,45 @@ func readsDirectly(coll *ebpf.CollectionSpec, spec *btf.Spec) bool {
 // tracepointArguments counts those of skb:kfree_skb: packet and location; the
 // reason since 5.17, the receiving socket since 6.11.
 func tracepointArguments(spec *btf.Spec) (int, error) {
-	var t *btf.Typedef
-	if err := spec.TypeByName("btf_trace_kfree_skb", &t); err != nil {
+	found, err := spec.AnyTypesByName("btf_trace_kfree_skb")
+	if err != nil {
 		return 0, fmt.Errorf("tracepoint skb:kfree_skb: %w", err)
 	}
-	pointer, ok := t.Type.(*btf.Pointer)
+	arguments := -1
+	for _, t := range found {
+		n, err := countArguments(t)
+		if err == nil && arguments >= 0 && n != arguments {
+			err = errDefinitionsDiffer
+		}
+		if err != nil {
+			return 0, fmt.Errorf("tracepoint skb:kfree_skb: %w", err)
+		}
+		arguments = n
+	}
+	return arguments, nil
+}
+
+// countArguments takes typedef void (*btf_trace_NAME)(void *, ...).
+func countArguments(t btf.Type) (int, error) {
+	pointer, ok := btf.UnderlyingType(t).(*btf.Pointer)
 	if !ok {
-		return 0, fmt.Errorf("tracepoint skb:kfree_skb: unexpected type %v", t.Type)
+		return 0, fmt.Errorf("unexpected type %v", t)
 	}
 	proto, ok := pointer.Target.(*btf.FuncProto)
 	if !ok {
-		return 0, fmt.Errorf("tracepoint skb:kfree_skb: unexpected type %v", pointer.Target)
+		return 0, fmt.Errorf("unexpected type %v", pointer.Target)
 	}
 	return len(proto.Params) - 1, nil // the first is the tracepoint's own data
+}
+
+// hasFunction reports whether the kernel's own types name the function, once or
+// several times.
+func hasFunction(spec *btf.Spec, name string) bool {
+	found, err := spec.AnyTypesByName(name)
+	return err == nil && slices.ContainsFunc(found, func(t btf.Type) bool {
+		_, ok := t.(*btf.Func)
+		return ok
+	})
 }
 
 func sizeMaps(coll *ebpf.CollectionSpec, o *Options) error {

@@ -27,6 +27,7 @@ type probe struct {
 	fentry, fexit     string
 	kprobe, kretprobe string
 	nft               bool // a drop-yielding eval
+	xt                bool // a target of x_tables
 	records           bool // its programs make records of their own
 }
 
@@ -35,8 +36,8 @@ func probes() []probe {
 	list := []probe{
 		{function: "nf_hook_slow", fentry: "fentry_hook_slow", kprobe: "kprobe_hook_slow"},
 		{function: "nft_immediate_eval", fentry: "fentry_immediate", kprobe: "kprobe_immediate", nft: true},
-		{function: "reject_tg", fentry: "fentry_xt_reject", kprobe: "kprobe_xt_reject"},
-		{function: "reject_tg6", fentry: "fentry_xt_reject", kprobe: "kprobe_xt_reject"},
+		{function: "reject_tg", fentry: "fentry_xt_reject", kprobe: "kprobe_xt_reject", xt: true},
+		{function: "reject_tg6", fentry: "fentry_xt_reject", kprobe: "kprobe_xt_reject", xt: true},
 	}
 	for _, f := range []string{
 		"nft_reject_ipv4_eval", "nft_reject_ipv6_eval", "nft_reject_inet_eval",
@@ -78,9 +79,12 @@ func (t *Tracer) attachDropProbes(plan Plan, symbols Symbols) (string, error) {
 	}
 	used := t.used
 	t.config.NftEvalsHooked = 1
+	if t.unknown.nft != nil {
+		t.config.NftEvalsHooked = 0
+	}
 	var firstErr error
 	for _, p := range probes() {
-		if len(symbols.Ranges(p.function)) == 0 || t.attached[p.function] {
+		if len(symbols.Ranges(p.function)) == 0 || t.attached[p.function] || !t.understands(p) {
 			continue
 		}
 		how, err := t.attachProbe(plan, p)
@@ -94,7 +98,7 @@ func (t *Tracer) attachDropProbes(plan Plan, symbols Symbols) (string, error) {
 		used[how]++
 		t.attached[p.function] = true
 	}
-	if t.config.NftEvalsHooked == 0 && used[PlanFentry]+used[PlanKprobe] > 0 {
+	if firstErr != nil && t.config.NftEvalsHooked == 0 && used[PlanFentry]+used[PlanKprobe] > 0 {
 		t.notice("not every nftables expression has a probe: %v", firstErr)
 	}
 	switch {
@@ -197,6 +201,9 @@ func (k *kernelSide) loadProbe(name, attachTo string) (*ebpf.Program, error) {
 	spec := only(k.spec, name)
 	if attachTo != "" {
 		spec.Programs[name].AttachTo = attachTo
+	}
+	if err := k.relocate(spec); err != nil {
+		return nil, err
 	}
 	replace := make(map[string]*ebpf.Map)
 	for name, m := range k.coll.Maps {

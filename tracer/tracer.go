@@ -30,6 +30,7 @@ type Tracer struct {
 	links             []io.Closer // the first is that of the tracepoint
 	config            bpf.KernelConfig
 	notices           []string // taken by Notices
+	noticed           []string // all there ever were
 	xt                xtAllocator
 	sites             map[uint32][]uint64 // calibrated call sites by kind
 	plan              string
@@ -37,6 +38,7 @@ type Tracer struct {
 	ctUsed            map[Plan]int // the same for probes on conntrack
 	options           Options
 	knowsNFT          bool
+	unknown           unknownLayouts
 	attached          map[string]bool // functions that have their probe
 	probeless         bool            // the kernel takes neither fentry nor kprobes
 	early             []*event.Event  // drops read while calibrating
@@ -106,21 +108,20 @@ func (t *Tracer) start(ctx context.Context, o *Options) error {
 			return err
 		}
 	}
-	if len(o.Symbols.Ranges("ipt_do_table"))+len(o.Symbols.Ranges("ip6t_do_table")) > 0 {
+	if hasXT(o.Symbols) && t.unknown.xt == nil {
 		t.kernel.loadAhead()
 	}
 	return nil
 }
 
 func (t *Tracer) configure(o *Options) error {
-	l, err := newLayouts(o.BTF, "nf_tables", "x_tables", "ip_tables", "nf_conntrack")
+	l, err := newLayouts(o.BTF)
 	if err != nil {
 		return err
 	}
-	layout, err := kernelLayout(l)
-	if err != nil {
-		return fmt.Errorf("find kernel types: %w", err)
-	}
+	layout, unknown := kernelLayout(l)
+	t.unknown = unknown
+	t.tellUnknown(o.Symbols)
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return fmt.Errorf("count possible CPUs: %w", err)
@@ -158,7 +159,7 @@ func (t *Tracer) Refresh(ctx context.Context, symbols Symbols) error {
 		return err
 	}
 	prepare := t.attachProbes // of modules that came since
-	if len(symbols.Ranges("nft_do_chain")) > 0 && !t.knowsNFT {
+	if hasNFT(symbols) && t.unknown.nft == nil && !t.knowsNFT {
 		prepare = func(Plan, Symbols) (string, error) { return t.prepareNFT(ctx, &o) }
 	}
 	plan, err := prepare(o.Plan, symbols)
@@ -171,7 +172,7 @@ func (t *Tracer) Refresh(ctx context.Context, symbols Symbols) error {
 
 // prepareNFT calibrates and attaches what answers for nftables need.
 func (t *Tracer) prepareNFT(ctx context.Context, o *Options) (string, error) {
-	t.knowsNFT = len(o.Symbols.Ranges("nft_do_chain")) > 0
+	t.knowsNFT = hasNFT(o.Symbols) && t.unknown.nft == nil
 	t.calibrate(ctx, o.Symbols)
 	return t.attachProbes(o.Plan, o.Symbols)
 }
@@ -270,6 +271,9 @@ func (t *Tracer) Plan() string { return t.plan }
 // Notices says in plain words what this kernel or user cannot give: what has come
 // up since it was last called.
 func (t *Tracer) Notices() []string {
+	for _, d := range t.kernel.doubts.take() {
+		t.notice("not read: %s", d)
+	}
 	n := t.notices
 	t.notices = nil
 	return n

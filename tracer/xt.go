@@ -83,6 +83,9 @@ func (a *xtAllocator) allocate(table uint64, number uint32) (uint32, error) {
 // Track watches a table's counters from now on. do must run its argument on a
 // thread inside the table's network namespace.
 func (t *Tracer) Track(do func(func() error) error, x *XTTable) (*WatchedTable, error) {
+	if t.unknown.xt != nil {
+		return nil, t.unknown.xt
+	}
 	t.xt.mu.Lock()
 	defer t.xt.mu.Unlock()
 	programs, err := t.kernel.legacy()

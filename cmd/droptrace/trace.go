@@ -97,9 +97,8 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 	if err != nil {
 		return fmt.Errorf("%w: %w", tracer.ErrNoBTF, err)
 	}
-	if t.reasons, err = symbol.LoadReasons(spec); err != nil && !errors.Is(err, symbol.ErrNoReasons) {
-		return err
-	}
+	var noReasons error
+	t.reasons, noReasons = symbol.LoadReasons(spec)
 	asked, err := parseNamespaces(ctx, cfg.Filter.Netns)
 	if err != nil {
 		return badUsage(err)
@@ -139,8 +138,8 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 		t.arrivals.leftOut = t.notOfArrivals(&cfg.Filter)
 	}
 	t.tellNotices()
-	if errors.Is(err, symbol.ErrNoReasons) {
-		t.notice(err.Error())
+	if noReasons != nil {
+		t.notice(noReasons.Error())
 	}
 	t.resolver, err = resolve.New(resolve.Config{
 		Symbols: t.symbols, Reasons: t.reasons, Watcher: xtWatcher{t.tracer},
