@@ -21,7 +21,7 @@ func TestACountOfAnotherPacketIsNotCertain(t *testing.T) {
 		rule     int
 		method   event.Method
 		realtime bool
-		want     Certainty
+		want     drop.Certainty
 	}{
 		{"sent, and one rule fits", sender, 7001, 1, event.MethodXTCounter, false, drop.Certain},
 		{"sent, and one rule fits, of which a limit may keep it", sender, 7003, 5, event.MethodXTCounter, false, drop.Certain},
@@ -48,7 +48,7 @@ func TestACountOfAnotherPacketIsNotCertain(t *testing.T) {
 			g.n.guards.agreed.cost = whys{}
 			for range 2 { // the second is remembered
 				g.Resolve(context.Background(), e, g.now(), d)
-				if d.Attribution.Certainty != tt.want {
+				if d.Attribution.drop.Certainty != tt.want {
 					t.Errorf("%+v of %+v", d.Attribution, d.Rule)
 				}
 			}
