@@ -48,7 +48,7 @@ func TestACountOfAnotherPacketIsNotCertain(t *testing.T) {
 			g.n.guards.agreed.cost = whys{}
 			for range 2 { // the second is remembered
 				g.Resolve(context.Background(), e, g.now(), d)
-				if d.Attribution.drop.Certainty != tt.want {
+				if d.Attribution.Certainty != tt.want {
 					t.Errorf("%+v of %+v", d.Attribution, d.Rule)
 				}
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/netns"
 	"github.com/droptrace/droptrace/resolve/host/symbol"
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/resolve/rules/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
 )
@@ -113,7 +114,7 @@ func (g *guarded) wait(t testing.TB) {
 // event is a drop of a UDP packet for a port, without a rule.
 func (g *guarded) event(t testing.TB, port uint16) *event.Event {
 	t.Helper()
-	e := &event.Event{Type: event.Drop, Netns: g.inode, Hook: 1, PF: protoIPv4, Protocol: 0x0800, HeaderLen: 28,
+	e := &event.Event{Type: event.Drop, Netns: g.inode, Hook: 1, PF: netfilter.IPv4, Protocol: 0x0800, HeaderLen: 28,
 		Length: 28, Flags: event.HookFrame, InIndex: 2}
 	copy(e.InName[:], "eth0")
 	copy(e.Header[:], []byte{0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 9, 0, 1, 10, 9, 0, 2, 0x9c, 0x40, 0, 0, 0, 8})
@@ -133,7 +134,7 @@ func (g *guarded) nft(t testing.TB, e *event.Event, chain string, rule int, m ev
 		if c.Name != chain {
 			continue
 		}
-		e.Rule = event.RuleInfo{Kind: event.RuleNFTPolicy, Method: m, Family: protoIPv4,
+		e.Rule = event.RuleInfo{Kind: event.RuleNFTPolicy, Method: m, Family: netfilter.IPv4,
 			TableHandle: table.Handle, ChainHandle: c.Handle, Generation: g.n.nft.Ruleset().Generation}
 		if rule > 0 {
 			e.Rule.Kind, e.Rule.RuleHandle = event.RuleNFT, c.Rules[rule-1].Handle
@@ -155,7 +156,7 @@ func (g *guarded) legacy(t testing.TB, e *event.Event, chain string, rule int, m
 		if rule != 0 && (entry.Rule == nil || entry.Rule.Number != rule) {
 			continue
 		}
-		e.Rule = event.RuleInfo{Kind: event.RuleXT, Method: m, Family: protoIPv4, Address: blobAt,
+		e.Rule = event.RuleInfo{Kind: event.RuleXT, Method: m, Family: netfilter.IPv4, Address: blobAt,
 			Offset: entry.Offset, RuleHandle: printed(entry.Offset)}
 		copy(e.Rule.Table[:], "filter")
 		copy(e.Rule.Entry[:], entry.Head)
