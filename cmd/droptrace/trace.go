@@ -16,6 +16,7 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/resolve"
+	"github.com/droptrace/droptrace/resolve/host/program"
 	"github.com/droptrace/droptrace/resolve/link"
 	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/resolve/symbol"
@@ -65,7 +66,7 @@ type trace struct {
 
 // open loads the tracer.
 func open(ctx context.Context, cfg Config) (source, error) {
-	program, err := compileExpression(ctx, cfg.Expression)
+	program, err := compileExpression(ctx, program.Runner{}, cfg.Expression)
 	if err != nil {
 		return nil, err
 	}

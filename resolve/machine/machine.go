@@ -9,13 +9,13 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/droptrace/droptrace/resolve/diagnose"
+	"github.com/droptrace/droptrace/resolve/host/program"
 	"github.com/droptrace/droptrace/resolve/netns"
 )
 
@@ -138,6 +138,6 @@ func (m *Machine) Interface(name string) (i diagnose.Interface, ok bool) {
 // Program implements diagnose.Machine. Programs live on the machine, not in a
 // network namespace.
 func (m *Machine) Program(name string) bool {
-	_, err := exec.LookPath(name)
+	_, err := program.Runner{}.Find(name)
 	return err == nil
 }
