@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/resolve/host/program"
 	"github.com/droptrace/droptrace/resolve/host/symbol"
 	"github.com/droptrace/droptrace/tracer"
 )
@@ -255,6 +255,9 @@ func noticed(notices []string) string {
 
 // programs are those that print rules in their own words.
 func (r *abilities) programs() {
+	for _, part := range program.Missing() {
+		r.add("program", "cage", output.Partly, part, "")
+	}
 	for _, p := range [...]struct{ name, lost string }{
 		{"nft", "the text of nftables rules"},
 		{"iptables-nft-save", "the text of iptables-nft rules"},
@@ -267,19 +270,6 @@ func (r *abilities) programs() {
 }
 
 func installed(name string) bool {
-	_, ok := findProgram(name)
-	return ok
-}
-
-// findProgram looks where sudo's PATH may not lead, too.
-func findProgram(name string) (string, bool) {
-	if path, err := exec.LookPath(name); err == nil {
-		return path, true
-	}
-	for _, dir := range []string{"/usr/sbin/", "/sbin/"} {
-		if _, err := os.Stat(dir + name); err == nil {
-			return dir + name, true
-		}
-	}
-	return "", false
+	_, err := program.Runner{}.Find(name)
+	return err == nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/host/program"
 	"github.com/droptrace/droptrace/resolve/near"
 	"github.com/droptrace/droptrace/tracer/filter/expression"
 )
@@ -35,11 +36,11 @@ func readExpression(words []string, commands []*cli.Command) (string, error) {
 
 // compileExpression returns nil for no expression. What is wrong with one is
 // said in libpcap's own words.
-func compileExpression(ctx context.Context, text string) (*expression.Program, error) {
+func compileExpression(ctx context.Context, programs program.Runner, text string) (*expression.Program, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, nil
 	}
-	p, err := expression.Compile(ctx, text)
+	p, err := expression.Compile(ctx, tcpdump(programs), text)
 	if _, ok := errors.AsType[*expression.SyntaxError](err); ok {
 		return nil, badUsage(err, "man pcap-filter has the language; flags do it too, see --help")
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/host/program"
 )
 
 func TestFlagsThatDoWhatAnExpressionSays(t *testing.T) {
@@ -46,19 +47,18 @@ func TestAnExpressionThatCannotBeCompiledIsBadUsage(t *testing.T) {
 		"ether[-1] = 3":    "before the beginning",
 		"-w file":          "syntax error", // never a flag of tcpdump's
 	} {
-		_, err := compileExpression(ctx, text)
+		_, err := compileExpression(ctx, program.Runner{}, text)
 		if err == nil || exitCode(err) != 2 || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
-	if p, err := compileExpression(ctx, "  "); p != nil || err != nil {
+	if p, err := compileExpression(ctx, program.Runner{}, "  "); p != nil || err != nil {
 		t.Errorf("blanks: %v, %v", p, err)
 	}
 }
 
 func TestWithoutTcpdumpTheFlagsAreNamed(t *testing.T) {
-	t.Setenv("PATH", t.TempDir())
-	_, err := compileExpression(context.Background(), "tcp port 80")
+	_, err := compileExpression(context.Background(), program.Runner{Dirs: []string{t.TempDir()}}, "tcp port 80")
 	var b strings.Builder
 	printError(&b, systemTerminal().style(os.Stderr), err)
 	if got := b.String(); exitCode(err) != 2 || !strings.Contains(got, "tcpdump is not installed") || !strings.Contains(got, "droptrace --proto tcp --port 80") {
@@ -72,10 +72,9 @@ func TestAnEndEndsTcpdump(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "tcpdump"), []byte("#!/bin/sh\nexec sleep 60\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := compileExpression(ctx, "host a.example"); err == nil {
+	if _, err := compileExpression(ctx, program.Runner{Dirs: []string{dir}}, "host a.example"); err == nil {
 		t.Error("no error")
 	}
 }

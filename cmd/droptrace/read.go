@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/droptrace/droptrace/resolve/host/program"
 	"github.com/droptrace/droptrace/tracer/filter"
 )
 
@@ -75,7 +76,7 @@ func readAction(c *cli.Context, t terminal, files []string, text string) error {
 	if err != nil {
 		return badUsage(err)
 	}
-	program, err := compileExpression(c.Context, text)
+	program, err := compileExpression(c.Context, program.Runner{}, text)
 	if err != nil {
 		return err
 	}

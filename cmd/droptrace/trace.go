@@ -19,6 +19,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/machine"
 	"github.com/droptrace/droptrace/resolve/host/netns"
+	"github.com/droptrace/droptrace/resolve/host/program"
 	"github.com/droptrace/droptrace/resolve/host/symbol"
 	"github.com/droptrace/droptrace/tracer"
 	"github.com/droptrace/droptrace/tracer/event"
@@ -66,7 +67,7 @@ type trace struct {
 
 // open loads the tracer.
 func open(ctx context.Context, cfg Config) (source, error) {
-	program, err := compileExpression(ctx, cfg.Expression)
+	program, err := compileExpression(ctx, program.Runner{}, cfg.Expression)
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ type chainTexts struct {
 
 func newTexts(ns Namespace, generation uint32) *texts {
 	return &texts{
-		programs:   programs{ns: ns, dirs: programDirs(), timeout: programTimeout},
+		programs:   programs{ns: ns},
 		generation: generation,
 		running:    make(chan struct{}, 1),
 		byChain:    make(map[*ruleset.Chain]chainTexts),

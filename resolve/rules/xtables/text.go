@@ -22,7 +22,7 @@ var ErrChanged = errors.New("rules have changed since they were read")
 // printed, else the error is [ErrChanged]. It is [ErrNoProgram] where the program
 // is not installed and [ErrNoTable] where the table is gone.
 func Texts(ctx context.Context, ns Namespace, b *Blob) (map[*ruleset.Rule]string, error) {
-	return newPrograms(ns).texts(ctx, b)
+	return programs{ns: ns}.texts(ctx, b)
 }
 
 // PolicyText is the command that sets the chain's policy, `-P INPUT DROP`; ""
@@ -51,8 +51,6 @@ func (p programs) texts(ctx context.Context, b *Blob) (map[*ruleset.Rule]string,
 
 // save lists the table and joins the nth line of each chain to its nth rule.
 func (p programs) save(ctx context.Context, b *Blob) (map[*ruleset.Rule]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.timeout)
-	defer cancel()
 	path, err := p.saveProgram(ctx, b.ID.Family)
 	if err != nil {
 		return nil, err
