@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve/netns"
+	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/resolve/symbol"
 	"github.com/droptrace/droptrace/resolve/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
@@ -250,6 +252,18 @@ func TestOnlyBytesContradict(t *testing.T) {
 		if d.Attribution.Certainty != Certain || g.Contradicted() != 0 {
 			t.Errorf("%s: %+v", name, d.Attribution)
 		}
+	}
+}
+
+// Nothing but the reading itself tells that nftables' rules changed, where legacy
+// ones drop.
+func TestRulesAreReadAgainAfterAnotherEnginesChanged(t *testing.T) {
+	g := newGuarded(t, guardRules+guardLegacy)
+	g.n.handle.Do(func() error { return exec.Command("nft", "flush", "ruleset").Run() })
+	g.n.model = nil
+	g.wait(t)
+	if tables := g.n.nft.Ruleset().Tables; slices.ContainsFunc(tables, func(t *ruleset.Table) bool { return t.Engine == ruleset.NFTables }) {
+		t.Errorf("still has %d tables", len(tables))
 	}
 }
 
