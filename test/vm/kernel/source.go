@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// flavour is Debian's smallest kernel for virtual machines.
+const flavour = "-cloud-amd64"
+
 // A source tells where Debian keeps a line of kernels.
 type source struct {
 	name   string
@@ -33,12 +36,6 @@ func sources() []source {
 		{
 			// The security archive has the newest ones, backports only older ones.
 			name:    "6.12",
-			suites:  []string{"bookworm-backports", "bookworm-security"},
-			image:   "linux-image-",
-			release: "6.12.",
-		},
-		{
-			name:    "6.12" + realtime,
 			suites:  []string{"bookworm-backports", "bookworm-security"},
 			image:   "linux-image-",
 			release: "6.12.",
@@ -74,7 +71,7 @@ func sourceOf(name string) (source, error) {
 // or false for any other package.
 func (s source) releaseOf(pkg string) (string, bool) {
 	release, ok := strings.CutPrefix(pkg, s.image)
-	if !ok || !strings.HasPrefix(release, s.release) || !strings.HasSuffix(release, s.flavour()) {
+	if !ok || !strings.HasPrefix(release, s.release) || !strings.HasSuffix(release, flavour) {
 		return "", false
 	}
 	// Meta packages and unsigned images begin with a word.
@@ -120,7 +117,7 @@ func (s source) newest(offered []debPackage) ([]debPackage, error) {
 		}
 	}
 	if best == nil {
-		return nil, fmt.Errorf("no %s%s*%s in %s", s.image, s.release, s.flavour(), strings.Join(s.suites, ", "))
+		return nil, fmt.Errorf("no %s%s*%s in %s", s.image, s.release, flavour, strings.Join(s.suites, ", "))
 	}
 	return best, nil
 }
