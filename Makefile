@@ -29,7 +29,7 @@ unit:
 # The running kernel, in namespaces of the tests' own. What changes settings of the
 # whole machine is for the guests of make vm.
 integration: build
-	DROPTRACE=$(CURDIR)/droptrace $(GO) test -count=1 -timeout 10m -skip '^TestGuest' ./test/integration
+	DROPTRACE=$(CURDIR)/droptrace $(GO) test -count=1 -timeout 30m -skip '^TestGuest' ./test/integration
 
 # Other kernels, under QEMU without KVM.
 vm: build
