@@ -30,7 +30,7 @@ type agreement struct {
 // as many bytes. What the kernel sends by itself it sends in softirqs, which stay on
 // their CPU, but for those of a real-time kernel.
 func (r *Resolver) agree(ctx context.Context, n *namespace, e *event.Event, d *Drop) {
-	if d.Attribution.Certainty != Certain || r.named.chain == nil || !r.mayMove(e, d) {
+	if d.Attribution.Certainty != Certain || r.named.chain == nil || !r.mayMove(e) {
 		return
 	}
 	if r.onlyAnswer(ctx, n, e, d) {
@@ -43,12 +43,22 @@ func (r *Resolver) agree(ctx context.Context, n *namespace, e *event.Event, d *D
 
 // mayMove reports whether the answer rests on what this CPU alone noted, and the
 // packet's way may have begun on another.
-func (r *Resolver) mayMove(e *event.Event, d *Drop) bool {
+func (r *Resolver) mayMove(e *event.Event) bool {
 	switch e.Rule.Method {
 	case event.MethodXTCounter, event.MethodXTFresh, event.MethodPolicyRest:
-		return r.Realtime || e.Flags&event.Task != 0 && (d.Hook == "output" || d.Hook == "postrouting")
+		return r.preempted(e)
 	}
 	return false
+}
+
+// preempted reports whether the packet may have been on another CPU when it was
+// counted: where its task sends it, or anywhere in a real-time kernel.
+func (r *Resolver) preempted(e *event.Event) bool {
+	if r.Realtime {
+		return true
+	}
+	hook := hookName(e.PF, e.Hook)
+	return e.Flags&event.Task != 0 && (hook == "output" || hook == "postrouting")
 }
 
 // onlyAnswer reports whether the rule or policy that the drop names is all that can

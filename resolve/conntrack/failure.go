@@ -78,6 +78,9 @@ type Facts struct {
 	Dropped bool   // the packet was lost
 	Table   *Table // now; nil where it could not be read
 	HZ      int
+	// Preempted: between the counting and the free the packet may have changed its
+	// CPU, and what this CPU counted may be another's.
+	Preempted bool
 }
 
 const (
@@ -182,6 +185,9 @@ func (f *Failure) byCounters(e *event.Event, c Facts) {
 		f.helper(e, m)
 	default:
 		f.allocate(e, m, c)
+	}
+	if c.Preempted && f.Certainty == certain && f.Cause != Helper { // which no counter tells
+		f.Certainty, f.Note = probable, "another packet may have been counted at the same moment"
 	}
 }
 
