@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/resolve/rules/model"
 	"github.com/droptrace/droptrace/resolve/rules/replay"
 	"github.com/droptrace/droptrace/tracer/event"
@@ -31,7 +32,7 @@ type agreement struct {
 // as many bytes. What the kernel sends by itself it sends in softirqs, which stay on
 // their CPU, but for those of a real-time kernel.
 func (r *Resolver) agree(ctx context.Context, n *namespace, e *event.Event, d *drop.Drop) {
-	if d.Attribution.Certainty != drop.Certain || r.named.chain == nil || !r.mayMove(e, d) {
+	if d.Attribution.Certainty != drop.Certain || r.named.chain == nil || !r.mayMove(e) {
 		return
 	}
 	if r.onlyAnswer(ctx, n, e, d) {
@@ -44,12 +45,22 @@ func (r *Resolver) agree(ctx context.Context, n *namespace, e *event.Event, d *d
 
 // mayMove reports whether the answer rests on what this CPU alone noted, and the
 // packet's way may have begun on another.
-func (r *Resolver) mayMove(e *event.Event, d *drop.Drop) bool {
+func (r *Resolver) mayMove(e *event.Event) bool {
 	switch e.Rule.Method {
 	case event.MethodXTCounter, event.MethodXTFresh, event.MethodPolicyRest:
-		return r.Realtime || e.Flags&event.Task != 0 && (d.Hook == "output" || d.Hook == "postrouting")
+		return r.preempted(e)
 	}
 	return false
+}
+
+// preempted reports whether the packet may have been on another CPU when it was
+// counted: where its task sends it, or anywhere in a real-time kernel.
+func (r *Resolver) preempted(e *event.Event) bool {
+	if r.Realtime {
+		return true
+	}
+	hook := netfilter.HookName(e.PF, uint32(e.Hook))
+	return e.Flags&event.Task != 0 && (hook == "output" || hook == "postrouting")
 }
 
 // onlyAnswer reports whether the rule or policy that the drop names is all that can

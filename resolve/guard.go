@@ -44,7 +44,8 @@ func (r *Resolver) guard(ctx context.Context, n *namespace, e *event.Event, d *d
 		return
 	}
 	method := d.Attribution.Method
-	if d.Attribution.Certainty == drop.Certain {
+	// That of a packet whose count may be another's is no fault: see agree.
+	if d.Attribution.Certainty == drop.Certain && !r.mayMove(e) {
 		r.contradicted.Add(1)
 		r.notify(fmt.Sprintf("a fault of droptrace: %s named a rule that the packet does not match, so that it is not shown; please report it at %s with the drop as --json prints it, and the ruleset", method, Issues))
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/host/netns"
 	"github.com/droptrace/droptrace/resolve/host/symbol"
 	"github.com/droptrace/droptrace/resolve/netfilter"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 	"github.com/droptrace/droptrace/resolve/rules/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
 )
@@ -252,6 +254,18 @@ func TestOnlyBytesContradict(t *testing.T) {
 		if d.Attribution.Certainty != drop.Certain || g.Contradicted() != 0 {
 			t.Errorf("%s: %+v", name, d.Attribution)
 		}
+	}
+}
+
+// Nothing but the reading itself tells that nftables' rules changed, where legacy
+// ones drop.
+func TestRulesAreReadAgainAfterAnotherEnginesChanged(t *testing.T) {
+	g := newGuarded(t, guardRules+guardLegacy)
+	g.n.handle.Do(func() error { return exec.Command("nft", "flush", "ruleset").Run() })
+	g.n.model = nil
+	g.wait(t)
+	if tables := g.n.nft.Ruleset().Tables; slices.ContainsFunc(tables, func(t *ruleset.Table) bool { return t.Engine == ruleset.NFTables }) {
+		t.Errorf("still has %d tables", len(tables))
 	}
 }
 

@@ -45,6 +45,7 @@ type namespace struct {
 	modelXT   time.Time
 	modelRead time.Time
 	modelCost time.Duration
+	unread    bool     // the last try failed
 	reading   *reading // nil where none is under way
 
 	// described are rules and policies that dropped before. Those of a ruleset

@@ -48,7 +48,7 @@ func (n *namespace) readModel(ctx context.Context, now time.Time, watch Watcher)
 	r := n.reading
 	n.reading = nil
 	n.modelRead, n.modelCost = r.end, r.end.Sub(r.begin)
-	if r.model == nil {
+	if n.unread = r.model == nil; n.unread {
 		return nil
 	}
 	n.model, n.modelXT = r.model, r.xt
@@ -81,7 +81,8 @@ func (r *reading) ready(wait time.Duration) bool {
 // startReading reads a model beside the drops. All that the goroutine has is its
 // own or does not change.
 func (n *namespace) startReading(ctx context.Context, now time.Time, watch Watcher) {
-	if n.nft == nil {
+	// Drops of legacy rules do not tell that nftables' have changed.
+	if n.nft == nil || n.unread {
 		n.readNFT(ctx, now)
 	}
 	if ids, err := xtables.Tables(n.handle); err == nil && len(ids) != len(n.xt) {

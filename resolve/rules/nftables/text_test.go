@@ -210,7 +210,7 @@ func TestTextOfSlowProgramIsAskedOnce(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "nft"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s.texts.Dirs, s.texts.Timeout = []string{dir}, 100*time.Millisecond
+	s.texts.Dirs, s.texts.Timeout = []string{dir}, 2*time.Second // so long a shell may take to begin
 	for range 2 {
 		if _, err := s.Texts(t.Context(), s.chainNamed(t, "ip", "t", "c")); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v, want context.DeadlineExceeded", err)

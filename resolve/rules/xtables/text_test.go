@@ -182,7 +182,7 @@ func TestProgramsAreStopped(t *testing.T) {
 	if _, err := p.run(context.Background(), nil, "/bin/sleep", "60"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > 30*time.Second {
 		t.Errorf("took %v", took)
 	}
 	b := &Blob{ID: TableID{"ip", "filter"}}
