@@ -37,6 +37,13 @@ func (s source) withFlavours() []source {
 	for _, f := range []string{generic, realTime, ARM64, pages16K} {
 		other := s
 		other.name += "-" + f
+		if other.name == "5.10-"+ARM64 {
+			// The security archive lists newer ones, but has no files of theirs.
+			other.suites = []string{"bullseye"}
+		}
+		if f == pages16K {
+			other.suites = []string{"trixie", "trixie-security"} // since Debian 13
+		}
 		out = append(out, other)
 	}
 	return out
