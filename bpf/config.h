@@ -105,7 +105,7 @@ struct config {
  * window of stack words, counted from its start. Found by calibration.
  */
 struct frame_site {
-	s16 pad;
+	s16 verdict;  /* nft, where kind is FRAME_EITHER: struct nft_regs */
 	s16 rule;     /* nft: const struct nft_rule_dp * */
 	s16 chain;    /* nft: the base chain */
 	s16 pkt;      /* nft: const struct nft_pktinfo * */
@@ -113,7 +113,7 @@ struct frame_site {
 	s16 entries;  /* nf_hook_slow: const struct nf_hook_entries * */
 	s16 index;    /* nf_hook_slow: s, see index_kind */
 	u8 index_kind; /* 0: s itself; 1: &entries->hooks[s] + index_bias */
-	u8 kind;      /* 1: rule, 2: policy, 3: nf_hook_slow */
+	u8 kind;      /* enum frame_kind */
 	s32 index_bias;
 };
 
@@ -126,7 +126,12 @@ struct frame_key {
 	s64 distance;
 };
 
-enum frame_kind { FRAME_RULE = 1, FRAME_POLICY = 2, FRAME_HOOK = 3 };
+enum frame_kind {
+	FRAME_RULE = 1,
+	FRAME_POLICY = 2,
+	FRAME_HOOK = 3,	  /* nf_hook_slow */
+	FRAME_EITHER = 4, /* a rule or a policy: GCC may make one call of the two */
+};
 
 /* Fates of drops, per CPU; Go sums them. tracer.Counts mirrors the order. */
 enum count {

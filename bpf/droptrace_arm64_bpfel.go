@@ -385,7 +385,7 @@ type KernelFrameKey struct {
 
 type KernelFrameSite struct {
 	_         structs.HostLayout
-	Pad       int16
+	Verdict   int16
 	Rule      int16
 	Chain     int16
 	Pkt       int16
@@ -810,6 +810,7 @@ const (
 	KernelVarHasReceiver       = "has_receiver"
 	KernelVarNewestCtNote      = "newest_ct_note"
 	KernelVarNewestNote        = "newest_note"
+	KernelVarReturnBits        = "return_bits"
 	KernelVarShowResolved      = "show_resolved"
 	KernelVarSnaplen           = "snaplen"
 	KernelVarWithStack         = "with_stack"
@@ -955,6 +956,7 @@ type KernelVariableSpecs struct {
 	HasReceiver     *ebpf.VariableSpec `ebpf:"has_receiver"`
 	NewestCtNote    *ebpf.VariableSpec `ebpf:"newest_ct_note"`
 	NewestNote      *ebpf.VariableSpec `ebpf:"newest_note"`
+	ReturnBits      *ebpf.VariableSpec `ebpf:"return_bits"`
 	ShowResolved    *ebpf.VariableSpec `ebpf:"show_resolved"`
 	Snaplen         *ebpf.VariableSpec `ebpf:"snaplen"`
 	WithStack       *ebpf.VariableSpec `ebpf:"with_stack"`
@@ -1064,6 +1066,7 @@ type KernelVariables struct {
 	HasReceiver     *ebpf.Variable `ebpf:"has_receiver"`
 	NewestCtNote    *ebpf.Variable `ebpf:"newest_ct_note"`
 	NewestNote      *ebpf.Variable `ebpf:"newest_note"`
+	ReturnBits      *ebpf.Variable `ebpf:"return_bits"`
 	ShowResolved    *ebpf.Variable `ebpf:"show_resolved"`
 	Snaplen         *ebpf.Variable `ebpf:"snaplen"`
 	WithStack       *ebpf.Variable `ebpf:"with_stack"`

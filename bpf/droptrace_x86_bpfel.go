@@ -385,7 +385,7 @@ type KernelFrameKey struct {
 
 type KernelFrameSite struct {
 	_         structs.HostLayout
-	Pad       int16
+	Verdict   int16
 	Rule      int16
 	Chain     int16
 	Pkt       int16

@@ -6,6 +6,7 @@
 #define DROPTRACE_PACKET_H
 
 #include "config.h"
+#include "interrupt.h"
 
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86DD
@@ -156,6 +157,8 @@ static __always_inline void read_task(struct event *e, u64 stack_pointer)
 	u64 stack = (u64)READ(task, stack);
 
 	if (stack_pointer < stack || stack_pointer >= stack + THREAD_SIZE)
+		return;
+	if (serves_interrupt(task))
 		return;
 	e->flags |= FLAG_TASK;
 	if (READ(task, flags) & PF_KTHREAD)

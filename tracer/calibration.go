@@ -36,7 +36,7 @@ func (t *Tracer) calibrate(ctx context.Context, symbols Symbols) {
 		t.notice("not calibrated: %v", err)
 		return
 	}
-	c := calibrate.Dropper{Namespace: n, Read: t.readCalibration}
+	c := calibrate.Dropper{Namespace: n, Read: t.readCalibration, ReturnBits: ownReturnBits(symbols)}
 	if hasNFT(symbols) && t.unknown.nft == nil {
 		if err := c.LoadRules(); err != nil {
 			t.notice("rules of nftables may stay unknown: %v", err)
@@ -102,6 +102,7 @@ func (t *Tracer) learn(samples []calibrate.Sample) {
 			t.notice("not calibrated: %v", err)
 			continue
 		}
+		t.learned |= 1 << site.Kind
 		kind := t.siteKind(key.Location)
 		if !slices.Contains(t.sites[kind], key.Location) {
 			t.sites[kind] = append(t.sites[kind], key.Location)

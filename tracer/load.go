@@ -209,6 +209,11 @@ func setConstants(coll *ebpf.CollectionSpec, o *Options, spec *btf.Spec) error {
 			return fmt.Errorf("constant %s: %w", name, err)
 		}
 	}
+	if bits := coll.Variables["return_bits"]; bits != nil { // arm64's
+		if err := bits.Set(ownReturnBits(o.Symbols)); err != nil {
+			return fmt.Errorf("constant return_bits: %w", err)
+		}
+	}
 	if o.Filter == nil {
 		return nil
 	}

@@ -116,7 +116,10 @@ func (t *Tracer) attachDropProbes(plan Plan, symbols Symbols) (string, error) {
 
 // calibrated reports whether the tracepoint alone names rules and policies of
 // nftables, or the hook where nft returns its verdict.
-func (t *Tracer) calibrated() bool { return len(t.sites[siteNFT]) >= 2 }
+func (t *Tracer) calibrated() bool {
+	const rules, policies, either = 1 << 1, 1 << 2, 1 << 4 // of enum frame_kind
+	return t.learned&either != 0 || t.learned&rules != 0 && t.learned&policies != 0
+}
 
 func (t *Tracer) attachProbe(plan Plan, p probe) (Plan, error) {
 	var err error

@@ -33,6 +33,7 @@ type Tracer struct {
 	noticed           []string // all there ever were
 	xt                xtAllocator
 	sites             map[uint32][]uint64 // calibrated call sites by kind
+	learned           uint8               // kinds of those, a bit per enum frame_kind
 	plan              string
 	used              map[Plan]int // probes attached, by kind
 	ctUsed            map[Plan]int // the same for probes on conntrack

@@ -25,6 +25,7 @@ type options struct {
 	cache, mirror string
 	memory, cpus  int
 	icount        bool
+	cpu           string
 	append        string
 	timeout       time.Duration
 }
@@ -65,6 +66,7 @@ func parseOptions(args []string, output io.Writer) (options, error) {
 	fs.StringVar(&o.mirror, "mirror", "http://deb.debian.org/debian", "Debian mirror; its security archive is `url`-security")
 	fs.IntVar(&o.memory, "memory", 1024, "memory of the guest in `MiB`")
 	fs.IntVar(&o.cpus, "smp", 2, "`number` of the guest's CPUs")
+	fs.StringVar(&o.cpu, "cpu", "", "QEMU's `model` of the guest's CPUs (default the one that can do most)")
 	fs.BoolVar(&o.icount, "icount", false, "let the guest's clock count instructions (one CPU)")
 	fs.StringVar(&o.append, "append", "", "more `parameters` of the kernel")
 	fs.DurationVar(&o.timeout, "timeout", 10*time.Minute, "give up a guest after this `duration`")

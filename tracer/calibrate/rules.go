@@ -15,7 +15,7 @@ const baseChains = 4
 
 // ruleset builds one with every way to a verdict that compilers may treat
 // apart: direct, after jumps, by verdict map, by reject, by policy after a
-// chain that returned.
+// chain that returned or by a return of its own.
 type ruleset struct {
 	conn    *nftables.Conn
 	table   *nftables.Table
@@ -87,6 +87,8 @@ func (r *ruleset) addLast(name string, last *nftables.Chain, port uint16) error 
 	r.rule(back, match(port+4), []expr.Any{&expr.Verdict{Kind: expr.VerdictReturn}})
 	r.expects[port+4] = Expect{Index: index}
 	r.expects[port+5] = Expect{Index: index} // no rule: the policy
+	r.rule(last, match(port+9), []expr.Any{&expr.Verdict{Kind: expr.VerdictReturn}})
+	r.expects[port+9] = Expect{Index: index} // that of a base chain ends in its policy
 
 	reject := []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: 3}}
 	r.dropper(last, match(port+6), reject, port+6, index)

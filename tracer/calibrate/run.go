@@ -22,7 +22,9 @@ type Reader func(port uint16) (record *bpf.KernelCalibration, byHook bool, err e
 type Dropper struct {
 	Namespace *Namespace
 	Read      Reader
-	expects   map[uint16]Expect // what the rules do, by UDP port
+	// ReturnBits of each Sample.
+	ReturnBits uint64
+	expects    map[uint16]Expect // what the rules do, by UDP port
 }
 
 // LoadRules loads the nft rules that Rules drops by.
@@ -66,7 +68,7 @@ func (d *Dropper) drop(samples []Sample, port uint16, want Expect) ([]Sample, er
 	if err != nil || record == nil {
 		return samples, err
 	}
-	return append(samples, Sample{Expect: want, KernelCalibration: record, ByHook: byHook}), nil
+	return append(samples, Sample{Expect: want, KernelCalibration: record, ByHook: byHook, ReturnBits: d.ReturnBits}), nil
 }
 
 // hookPriorities of the netfilter programs that stand in for hooks.

@@ -98,7 +98,7 @@ func (c *Cache) Newest(ctx context.Context, name string) (Kernel, error) {
 }
 
 func (c *Cache) resolve(ctx context.Context, dir string, src source) (*apt, Kernel, []debPackage, error) {
-	a, err := newApt(ctx, dir, c.Mirror, src.suites)
+	a, err := newApt(ctx, dir, c.Mirror, archOf(src.name), src.suites)
 	if err != nil {
 		return nil, Kernel{}, nil, err
 	}

@@ -69,7 +69,7 @@ func sources() []source {
 }
 
 // Names lists the kernels that tests are run on, oldest first: each line once, and
-// one of them in its other flavours.
+// one of them in its other flavours; then those of arm64.
 func Names() []string {
 	var names []string
 	for _, s := range sources() {
@@ -78,7 +78,10 @@ func Names() []string {
 			names = append(names, s.name+"-"+generic, s.name+"-"+realTime)
 		}
 	}
-	return names
+	for _, line := range []string{"5.10", "6.1", "6.12", "newest"} {
+		names = append(names, line+"-"+ARM64)
+	}
+	return append(names, "6.12-"+pages16K)
 }
 
 // Check says what can be asked for where name cannot.
@@ -95,8 +98,8 @@ func sourceOf(name string) (source, error) {
 			}
 		}
 	}
-	return source{}, fmt.Errorf("no kernel %q: want one of %s, the lines also with -%s or -%s",
-		name, strings.Join(Names(), ", "), generic, realTime)
+	return source{}, fmt.Errorf("no kernel %q: want one of %s, the lines also with -%s",
+		name, strings.Join(Names(), ", "), strings.Join([]string{generic, realTime, ARM64, pages16K}, ", -"))
 }
 
 // releaseOf returns what `uname -r` says in the kernel of an image package,
