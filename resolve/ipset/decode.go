@@ -20,10 +20,10 @@ const (
 	attrProtocol  = 1
 	attrName      = 2
 	attrListFlags = 6
-	attrType     = 3
-	attrFamily   = 5
-	attrData     = 7
-	attrElements = 8
+	attrType      = 3
+	attrFamily    = 5
+	attrData      = 7
+	attrElements  = 8
 
 	attrMarkMask = 11
 	attrBitmask  = 12

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"sync"
 
+	"github.com/droptrace/droptrace/resolve/budget"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
@@ -103,6 +104,10 @@ func (s *Snapshot) fetch(ctx context.Context, c *chainNode) error {
 	if err := s.texts.current(ctx); err != nil {
 		return err
 	}
+	if err := budget.From(ctx).Take(sizeOf(found)); err != nil {
+		found = nil
+		s.texts.keep(c.Chain, chainTexts{err: err})
+	}
 	s.texts.mu.Lock()
 	defer s.texts.mu.Unlock()
 	for chain, lines := range found {
@@ -118,6 +123,22 @@ func (s *Snapshot) fetch(ctx context.Context, c *chainNode) error {
 		s.texts.byChain[c.Chain] = chainTexts{err: err}
 	}
 	return err
+}
+
+func (t *texts) keep(c *ruleset.Chain, found chainTexts) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.byChain[c] = found
+}
+
+// sizeOf is what the lines take, in bytes.
+func sizeOf(found map[*ruleset.Chain][]string) (n int) {
+	for _, lines := range found {
+		for _, l := range lines {
+			n += 2*len(l) + 64 // the parser's part of a larger string is kept, too
+		}
+	}
+	return n
 }
 
 // current reports ErrChanged unless the kernel has the snapshot's generation.
