@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/droptrace/droptrace/resolve/budget"
 	"github.com/droptrace/droptrace/resolve/conntrack"
 	"github.com/droptrace/droptrace/resolve/netns"
 	"github.com/droptrace/droptrace/resolve/replay"
@@ -60,6 +61,14 @@ type Resolver struct {
 	// at is the rule or policy that the drop being resolved is certain of.
 	at    replay.Place
 	names names
+
+	tasks  *tasks
+	memory *budget.Budget // of all namespaces
+	// until is how long the drop being resolved may wait, and pending says that it
+	// lacks something that is being read.
+	until   time.Time
+	pending bool
+	last    bool // it is not to be tried again
 }
 
 // New returns a Resolver that has looked at nothing yet.
@@ -72,11 +81,13 @@ func New(c Config) (*Resolver, error) {
 	return &Resolver{
 		hz: hz, Config: c, own: own.Inode, spaces: make(map[uint32]*namespace),
 		now: time.Now, told: make(map[string]bool),
+		tasks: newTasks(), memory: budget.New(allMemory, nil),
 	}, nil
 }
 
 // Close lets every namespace go.
 func (r *Resolver) Close() error {
+	r.Stop()
 	for inode, n := range r.spaces {
 		n.close()
 		delete(r.spaces, inode)
@@ -92,10 +103,17 @@ func (r *Resolver) notify(message string) {
 	r.Notify(message)
 }
 
-// Resolve fills d with what an event holds. The time is the drop's wall clock.
+// Resolve fills d with what an event holds. The time is the drop's wall clock. It
+// waits some seconds at the most for what has to be read: see [Resolver.Try].
 func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d *Drop) {
+	r.until = time.Now().Add(maxHold)
+	r.resolve(ctx, e, at, d)
+}
+
+func (r *Resolver) resolve(ctx context.Context, e *event.Event, at time.Time, d *Drop) {
 	n := r.spaceOf(ctx, e)
-	r.at = replay.Place{}
+	n.used = time.Now()
+	r.at, r.pending, r.last = replay.Place{}, false, false
 	place := r.location(e.Location)
 	*d = Drop{
 		Type: "drop", Schema: Schema, Time: at,
@@ -121,6 +139,9 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d 
 		r.resolveHook(e, d)
 	}
 	r.resolveCause(ctx, n, e, d)
+	if r.pending {
+		return // what comes next reads counters that move on
+	}
 	if e.Type == event.Stolen {
 		resolveStolen(e, d)
 		if r.NoWhy {
@@ -129,6 +150,9 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d 
 		return
 	}
 	r.dropFailure(ctx, n, e, d)
+	if d.Conntrack != nil && d.Conntrack.Failure != nil {
+		r.last = true // the counters that told it have moved on
+	}
 	r.replayed(ctx, n, e, d)
 	if e.Flags&event.Sender != 0 && d.Hook == "output" {
 		d.Process = &Process{PID: int(e.PID), Command: cString(e.Comm[:])}

@@ -85,6 +85,16 @@ func (s *Snapshot) Texts(ctx context.Context, c *ruleset.Chain) ([]string, error
 	return t.lines, t.err
 }
 
+// KnownText is Text for a rule whose chain's texts were asked for before: known is
+// false where they were not.
+func (s *Snapshot) KnownText(r *ruleset.Rule) (text string, err error, known bool) {
+	t, known := s.texts.known(r.Chain)
+	if !known || t.err != nil {
+		return "", t.err, known
+	}
+	return t.lines[r.Number-1], nil, true
+}
+
 func (t *texts) known(c *ruleset.Chain) (chainTexts, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
