@@ -24,6 +24,15 @@ func (d *diagnosis) dropSet() []Why {
 			continue
 		}
 		e, element := d.element(m.Fields, m.Mask, m.Set)
+		if e == nil && m.Set.Ask != nil {
+			// The kernel was asked: which element holds it is not known, but for
+			// what the packet would be as one.
+			element, ok := d.memberText(m)
+			if ok {
+				return []Why{{Code: SetMember, Message: fmt.Sprintf("it is in the set %s, whose members %s drops: %s",
+					m.Set.Name, d.ruleName(r), element)}}
+			}
+		}
 		if e == nil {
 			continue
 		}
