@@ -164,7 +164,7 @@ func (r *Resolver) startNFT(n *namespace) {
 	r.makeRoom(n)
 	t := &nftReading{memory: r.memoryOf(n)}
 	handle := n.handle
-	t.task = r.start(n, readLimit, t.memory, func(ctx context.Context) {
+	t.task = r.start(n, budget.RulesTime, t.memory, func(ctx context.Context) {
 		t.snapshot, t.err = nftables.Read(ctx, handle)
 		t.err = limited(ctx, t.err)
 	})

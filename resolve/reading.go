@@ -74,7 +74,7 @@ func (r *Resolver) startReading(n *namespace) bool {
 	}
 	t := &reading{nft: n.nft, xt: n.xtRead, memory: r.memoryOf(n)}
 	handle := n.handle
-	t.task = r.start(n, modelLimit, t.memory, func(ctx context.Context) {
+	t.task = r.start(n, budget.OtherTime, t.memory, func(ctx context.Context) {
 		t.model, t.err = model.Read(ctx, handle, t.nft, blobs)
 		t.err = limited(ctx, t.err)
 	})

@@ -81,7 +81,7 @@ func New(c Config) (*Resolver, error) {
 	return &Resolver{
 		hz: hz, Config: c, own: own.Inode, spaces: make(map[uint32]*namespace),
 		now: time.Now, told: make(map[string]bool),
-		tasks: newTasks(), memory: budget.New(allMemory, nil),
+		tasks: newTasks(), memory: budget.New(budget.All, nil),
 	}, nil
 }
 

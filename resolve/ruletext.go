@@ -3,6 +3,7 @@ package resolve
 import (
 	"context"
 
+	"github.com/droptrace/droptrace/resolve/budget"
 	"github.com/droptrace/droptrace/resolve/model"
 	"github.com/droptrace/droptrace/resolve/nftables"
 	"github.com/droptrace/droptrace/resolve/ruleset"
@@ -25,7 +26,7 @@ func (r *Resolver) textOf(n *namespace, s *nftables.Snapshot, rule *ruleset.Rule
 	if t == nil {
 		t = &textReading{of: s}
 		chain := rule.Chain
-		t.task = r.start(n, modelLimit, n.nftMemory, func(ctx context.Context) {
+		t.task = r.start(n, budget.OtherTime, n.nftMemory, func(ctx context.Context) {
 			_, t.err = s.Texts(ctx, chain)
 			t.err = limited(ctx, t.err)
 		})
@@ -65,7 +66,7 @@ func (r *Resolver) xtText(n *namespace, t *xtTable, rule *ruleset.Rule) (string,
 	}
 	if t.reading == nil {
 		handle, blob := n.handle, t.Blob
-		t.reading = r.start(n, modelLimit, n.xtMemory, func(ctx context.Context) {
+		t.reading = r.start(n, budget.OtherTime, n.xtMemory, func(ctx context.Context) {
 			t.texts, t.err = xtables.Texts(ctx, handle, blob)
 			t.err = limited(ctx, t.err)
 		})

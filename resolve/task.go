@@ -10,17 +10,7 @@ import (
 	"github.com/droptrace/droptrace/tracer/event"
 )
 
-// What may be read of a namespace. Another's rules are as large as its root makes
-// them.
 const (
-	ownMemory   = 96 << 20
-	otherMemory = 32 << 20
-	allMemory   = 160 << 20
-
-	// readLimit bounds the reading of rules, modelLimit that of what they do, and
-	// of a rule's text.
-	readLimit  = 2 * time.Second
-	modelLimit = 10 * time.Second
 	// limitPause is how long rules that were too much are not tried again.
 	limitPause = time.Minute
 	// maxTasks is how many namespaces are read at once, beside our own.
@@ -75,7 +65,7 @@ func (r *Resolver) start(n *namespace, limit time.Duration, memory *budget.Budge
 			}
 		}
 		begin := time.Now()
-		ctx, cancel := context.WithTimeoutCause(budget.With(life, memory), limit, &budget.LimitError{Time: limit})
+		ctx, cancel := budget.WithTime(budget.With(life, memory), limit)
 		defer cancel()
 		run(ctx)
 		t.took = time.Since(begin)
@@ -85,13 +75,7 @@ func (r *Resolver) start(n *namespace, limit time.Duration, memory *budget.Budge
 
 // limited is the limit that ended a reading, else the error itself.
 func limited(ctx context.Context, err error) error {
-	var limit *budget.LimitError
-	if errors.As(err, &limit) {
-		return limit
-	}
-	if err != nil && errors.As(context.Cause(ctx), &limit) {
-		return limit
-	}
+	err = budget.Limited(ctx, err)
 	if errors.Is(err, context.Canceled) {
 		return errReading
 	}
@@ -143,17 +127,12 @@ func (r *Resolver) Finished() uint64 { return r.tasks.finished.Load() }
 func (r *Resolver) Stop() { r.tasks.end() }
 
 // memoryOf is a new budget for a reading of the namespace.
-func (r *Resolver) memoryOf(n *namespace) *budget.Budget {
-	if n.info.Own {
-		return budget.New(ownMemory, r.memory)
-	}
-	return budget.New(otherMemory, r.memory)
-}
+func (r *Resolver) memoryOf(n *namespace) *budget.Budget { return budget.Of(n.info.Own, r.memory) }
 
 // makeRoom forgets rules of namespaces that had no drop for the longest, where all
 // together are near their limit.
 func (r *Resolver) makeRoom(keep *namespace) {
-	for r.memory.Taken() > allMemory*3/4 {
+	for r.memory.Taken() > budget.All*3/4 {
 		var oldest *namespace
 		for _, n := range r.spaces {
 			if n != keep && n.nft != nil && n.nftMemory.Taken() > 0 && (oldest == nil || n.used.Before(oldest.used)) {
