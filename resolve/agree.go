@@ -1,7 +1,6 @@
 package resolve
 
 import (
-	"context"
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/drop"
@@ -31,11 +30,11 @@ type agreement struct {
 // between, and two that change places find each other's count: of one packet, and of
 // as many bytes. What the kernel sends by itself it sends in softirqs, which stay on
 // their CPU, but for those of a real-time kernel.
-func (r *Resolver) agree(ctx context.Context, n *namespace, e *event.Event, d *drop.Drop) {
+func (r *Resolver) agree(n *namespace, e *event.Event, d *drop.Drop) {
 	if d.Attribution.Certainty != drop.Certain || r.named.chain == nil || !r.mayMove(e) {
 		return
 	}
-	if r.onlyAnswer(ctx, n, e, d) {
+	if r.onlyAnswer(n, e, d) {
 		return
 	}
 	d.Attribution.Certainty = drop.Probable
@@ -65,8 +64,8 @@ func (r *Resolver) preempted(e *event.Event) bool {
 
 // onlyAnswer reports whether the rule or policy that the drop names is all that can
 // have dropped its packet.
-func (r *Resolver) onlyAnswer(ctx context.Context, n *namespace, e *event.Event, d *drop.Drop) bool {
-	m := n.ownModel(ctx, r, e)
+func (r *Resolver) onlyAnswer(n *namespace, e *event.Event, d *drop.Drop) bool {
+	m := n.ownModel(r, e)
 	if m == nil {
 		return false
 	}

@@ -1,7 +1,6 @@
 package resolve
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/droptrace/droptrace/resolve/drop"
@@ -35,19 +34,18 @@ func (r *Resolver) Contradicted() uint64 { return r.contradicted.Load() }
 
 // guard takes back the rule of a drop whose packet the rule cannot have matched. The
 // rules may tell then which other it was.
-func (r *Resolver) guard(ctx context.Context, n *namespace, e *event.Event, d *drop.Drop) {
+func (r *Resolver) guard(n *namespace, e *event.Event, d *drop.Drop) {
 	if r.named.chain == nil || d.Attribution.Certainty == drop.Unknown || !guardable(e) {
 		return
 	}
 	hook := replay.Hook{Family: netfilter.FamilyName(e.PF), Name: d.Hook}
-	if replay.MayCall(r.named.chain, hook) && !r.contradicts(ctx, n, e, d, hook) {
+	if replay.MayCall(r.named.chain, hook) && !r.contradicts(n, e, d, hook) {
 		return
 	}
 	method := d.Attribution.Method
 	// That of a packet whose count may be another's is no fault: see agree.
 	if d.Attribution.Certainty == drop.Certain && !r.mayMove(e) {
-		r.contradicted.Add(1)
-		r.notify(fmt.Sprintf("a fault of droptrace: %s named a rule that the packet does not match, so that it is not shown; please report it at %s with the drop as --json prints it, and the ruleset", method, Issues))
+		r.fault = method
 	}
 	d.Cause, d.Verdict, d.Rule = "rule", "drop", nil
 	d.Attribution = drop.Attribution{Certainty: drop.Unknown, Method: method,
@@ -55,12 +53,21 @@ func (r *Resolver) guard(ctx context.Context, n *namespace, e *event.Event, d *d
 	r.at = replay.Place{}
 }
 
+// reportFault counts a contradiction, once for a drop that is tried several times.
+func (r *Resolver) reportFault() {
+	if r.fault == "" || r.pending {
+		return
+	}
+	r.contradicted.Add(1)
+	r.notify(fmt.Sprintf("a fault of droptrace: %s named a rule that the packet does not match, so the rule is not shown; please report it at %s with the drop as --json prints it, and the ruleset", r.fault, Issues))
+}
+
 // contradicts holds the rule that a drop names against its packet.
-func (r *Resolver) contradicts(ctx context.Context, n *namespace, e *event.Event, d *drop.Drop, h replay.Hook) bool {
+func (r *Resolver) contradicts(n *namespace, e *event.Event, d *drop.Drop, h replay.Hook) bool {
 	if r.named.rule == nil {
 		return false // a policy takes any packet
 	}
-	if n.ownModel(ctx, r, e) == nil {
+	if n.ownModel(r, e) == nil {
 		return false
 	}
 	rule := n.guards.ruleOf(r.named.rule)
@@ -96,8 +103,8 @@ func guardPacket(e *event.Event, d *drop.Drop) replay.Packet {
 
 // ownModel is the model of the rules that the drop was named by; nil where they are
 // not read, or are others by now.
-func (n *namespace) ownModel(ctx context.Context, r *Resolver, e *event.Event) *model.Model {
-	m := n.readModel(ctx, r.now(), r.Watcher)
+func (n *namespace) ownModel(r *Resolver, e *event.Event) *model.Model {
+	m := r.readModel(n)
 	if m == nil {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/netns"
@@ -95,7 +96,10 @@ func newGuarded(t testing.TB, rules string) *guarded {
 	if g.n == nil {
 		t.Fatalf("namespace %s is not listed", name)
 	}
-	g.n.readNFT(t.Context(), g.now())
+	g.until = time.Now().Add(time.Minute) // a drop would wait so long for its rules
+	if ok, _ := g.readNFT(g.n); !ok {
+		t.Fatalf("read nftables: %v", g.n.nftErr)
+	}
 	g.rereadXT(g.n)
 	g.wait(t)
 	return g
@@ -104,13 +108,16 @@ func newGuarded(t testing.TB, rules string) *guarded {
 // wait waits until the rules are read, however slow the machine is.
 func (g *guarded) wait(t testing.TB) {
 	t.Helper()
-	for g.n.readModel(t.Context(), g.now(), g.Watcher) == nil {
-		if g.n.reading == nil {
-			g.n.modelRead = g.n.modelRead.Add(-modelLimit)
-			continue
+	for range 10 { // a legacy table may be replaced meanwhile
+		g.n.modelPause, g.n.nftPause = 0, 0
+		if g.readModel(g.n) != nil {
+			return
 		}
-		<-g.n.reading.done
+		if g.n.reading != nil {
+			<-g.n.reading.done
+		}
 	}
+	t.Fatal("the rules could not be read")
 }
 
 // event is a drop of a UDP packet for a port, without a rule.

@@ -10,6 +10,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/host/netns"
 	"github.com/droptrace/droptrace/resolve/host/symbol"
 	"github.com/droptrace/droptrace/resolve/netfilter"
+	"github.com/droptrace/droptrace/resolve/rules/budget"
 	"github.com/droptrace/droptrace/resolve/rules/replay"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 	"github.com/droptrace/droptrace/resolve/rules/xtables"
@@ -68,7 +69,16 @@ type Resolver struct {
 	named        place
 	denied       *ruleset.Rule
 	contradicted atomic.Uint64
+	fault        string // the method that named a contradicted rule for certain
 	names        names
+
+	tasks  *tasks
+	memory *budget.Budget // of all namespaces
+	// until is how long the drop being resolved may wait, and pending says that it
+	// lacks something that is being read.
+	until   time.Time
+	pending bool
+	last    bool // it is not to be tried again
 }
 
 // New returns a Resolver that has looked at nothing yet.
@@ -81,11 +91,13 @@ func New(c Config) (*Resolver, error) {
 	return &Resolver{
 		hz: hz, Config: c, own: own.Inode, spaces: make(map[uint32]*namespace),
 		now: time.Now, told: make(map[string]bool),
+		tasks: newTasks(), memory: budget.New(budget.All, nil),
 	}, nil
 }
 
 // Close lets every namespace go.
 func (r *Resolver) Close() error {
+	r.Stop()
 	for inode, n := range r.spaces {
 		n.close()
 		delete(r.spaces, inode)
@@ -101,10 +113,19 @@ func (r *Resolver) notify(message string) {
 	r.Notify(message)
 }
 
-// Resolve fills d with what an event holds. The time is the drop's wall clock.
+// Resolve fills d with what an event holds. The time is the drop's wall clock. It
+// waits some seconds at the most for what has to be read: see [Resolver.Try].
 func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d *drop.Drop) {
+	r.until = time.Now().Add(maxHold)
+	r.resolve(ctx, e, at, d)
+}
+
+func (r *Resolver) resolve(ctx context.Context, e *event.Event, at time.Time, d *drop.Drop) {
 	n := r.spaceOf(ctx, e)
+	n.used = time.Now()
 	r.at, r.named, r.denied = replay.Place{}, place{}, nil
+	r.fault, r.pending, r.last = "", false, false
+	defer r.reportFault()
 	location := r.location(e.Location)
 	*d = drop.Drop{
 		Type: "drop", Schema: drop.Schema, Time: at,
@@ -130,8 +151,13 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d 
 		r.resolveHook(e, d)
 	}
 	r.resolveCause(ctx, n, e, d)
-	r.guard(ctx, n, e, d)
-	r.agree(ctx, n, e, d)
+	if !r.pending {
+		r.guard(n, e, d)
+		r.agree(n, e, d)
+	}
+	if r.pending {
+		return // what comes next reads counters that move on
+	}
 	if e.Type == event.Stolen {
 		resolveStolen(e, d)
 		if r.NoWhy {
@@ -140,6 +166,9 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d 
 		return
 	}
 	r.dropFailure(ctx, n, e, d)
+	if d.Conntrack != nil && d.Conntrack.Failure != nil {
+		r.last = true // the counters that told it have moved on
+	}
 	r.replayed(ctx, n, e, d)
 	if e.Flags&event.Sender != 0 && d.Hook == "output" {
 		d.Process = &drop.Process{PID: int(e.PID), Command: event.Text(e.Comm[:])}

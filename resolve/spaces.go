@@ -31,7 +31,7 @@ func (r *Resolver) Prepare(ctx context.Context) error {
 		if err != nil || r.watched(n.Inode, ids) {
 			continue
 		}
-		if err := r.space(ctx, n.Inode).readXT(r.now(), r.Watcher); err != nil {
+		if err := r.readXT(r.space(ctx, n.Inode)); err != nil {
 			r.notify(err.Error())
 		}
 	}

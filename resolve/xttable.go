@@ -1,10 +1,8 @@
 package resolve
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 	"github.com/droptrace/droptrace/resolve/rules/xtables"
@@ -25,9 +23,10 @@ type xtTable struct {
 	asked     asked
 	replaced  bool
 
-	read  bool
-	texts map[*ruleset.Rule]string
-	err   error
+	read    bool
+	texts   map[*ruleset.Rule]string
+	err     error
+	reading *task // the texts
 }
 
 // forget ends the watch of tables that are gone.
@@ -41,7 +40,8 @@ func forget(tables map[xtables.TableID]*xtTable) {
 
 // readXT reads every iptables-legacy table of the namespace and has the kernel
 // side watch its drop rules.
-func (n *namespace) readXT(now time.Time, watch Watcher) error {
+func (r *Resolver) readXT(n *namespace) error {
+	now := r.now()
 	if n.handle == nil {
 		return n.err
 	}
@@ -56,8 +56,10 @@ func (n *namespace) readXT(now time.Time, watch Watcher) error {
 	old := n.xt
 	defer func() { forget(old) }()
 	n.xt, n.described = make(map[xtables.TableID]*xtTable, len(ids)), nil
+	n.xtMemory.Release()
+	n.xtMemory = r.memoryOf(n)
 	for _, id := range ids {
-		t, e := n.watchXT(id, watch)
+		t, e := n.watchXT(id, r.Watcher)
 		if e != nil {
 			err = errors.Join(err, fmt.Errorf("namespace %s: %w", label(n.info), e))
 			continue
@@ -74,7 +76,7 @@ const watchTries = 3
 // afterwards is the blob that is watched the one that was read.
 func (n *namespace) watchXT(id xtables.TableID, watch Watcher) (*xtTable, error) {
 	for range watchTries {
-		blob, err := xtables.Read(n.handle, id)
+		blob, err := xtables.ReadWithin(n.xtMemory, n.handle, id)
 		if err != nil {
 			return nil, err
 		}
@@ -127,13 +129,4 @@ func (t *xtTable) still(e *event.Event) bool {
 		}
 		return err
 	}) == nil
-}
-
-// text returns a rule's text; the save program runs once a table.
-func (t *xtTable) text(ctx context.Context, n *namespace, r *ruleset.Rule) (string, error) {
-	if !t.read {
-		t.read = true
-		t.texts, t.err = xtables.Texts(ctx, n.handle, t.Blob)
-	}
-	return t.texts[r], t.err
 }

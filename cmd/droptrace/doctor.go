@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -13,6 +15,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/audit"
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/netns"
+	"github.com/droptrace/droptrace/resolve/rules/budget"
 )
 
 // errFindings ends droptrace with exit code 3: doctor has something to say.
@@ -132,14 +135,18 @@ func examine(ctx context.Context, o doctorOptions) (*output.Examination, error) 
 	} else if err := examineMachine(ctx, o, e, &patients); err != nil {
 		return nil, err
 	}
-	var findings []netnsFinding
+	lists, firewalls := make([][]netnsFinding, len(patients)), make([]output.Firewall, len(patients))
+	someAtOnce(len(patients), func(i int) {
+		lists[i] = patients[i].findings(ctx)
+		firewalls[i] = patients[i].firewall()
+		patients[i].close()
+	})
+	findings := slices.Concat(lists...)
+	e.Firewalls = firewalls
 	for _, p := range patients {
-		findings = append(findings, p.findings(ctx)...)
-		e.Firewalls = append(e.Firewalls, p.firewall())
 		for _, s := range p.unseen {
 			e.NotLookedAt = append(e.NotLookedAt, p.label()+s)
 		}
-		p.close()
 	}
 	e.Findings = sortFindings(findings)
 	return e, nil
@@ -152,15 +159,32 @@ func examineMachine(ctx context.Context, o doctorOptions, e *output.Examination,
 	if err != nil {
 		return err
 	}
-	for _, n := range spaces {
-		*patients = append(*patients, newPatient(ctx, n))
-	}
+	memory := budget.New(budget.All, nil)
+	*patients = make([]*patient, len(spaces))
+	someAtOnce(len(spaces), func(i int) { (*patients)[i] = newPatient(ctx, spaces[i], memory) })
 	looked := time.Now()
 	if e.System, err = systemFacts(); err != nil {
 		return err
 	}
 	e.Capabilities = capabilities(ctx)
 	return pause(ctx, o.wait-time.Since(looked))
+}
+
+// atOnce is how many namespaces are looked at at the same time.
+const atOnce = 4
+
+// someAtOnce calls do with 0 to n-1.
+func someAtOnce(n int, do func(i int)) {
+	var running sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	for i := range n {
+		slots <- struct{}{}
+		running.Go(func() {
+			defer func() { <-slots }()
+			do(i)
+		})
+	}
+	running.Wait()
 }
 
 func pause(ctx context.Context, d time.Duration) error {

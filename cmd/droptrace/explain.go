@@ -17,6 +17,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/explain"
 	"github.com/droptrace/droptrace/resolve/host/netns"
+	"github.com/droptrace/droptrace/resolve/rules/budget"
 	"github.com/droptrace/droptrace/resolve/rules/replay"
 )
 
@@ -207,7 +208,12 @@ func openSubject(ctx context.Context, name string, files []string) (*subject, er
 	if s.handle, err = netns.Open(n); err != nil {
 		return nil, rootNeeded(err)
 	}
-	if s.rules, err = readRulesets(ctx, s.handle); err != nil {
+	if s.info.Own {
+		s.rules, err = readRulesets(ctx, s.handle)
+	} else {
+		s.rules, err = readWithin(ctx, s.handle, budget.Of(false, nil))
+	}
+	if err != nil {
 		s.close()
 		return nil, rootNeeded(err)
 	}

@@ -64,7 +64,7 @@ func (t *trace) lostKind(ctx context.Context, e *event.Event) *lostKind {
 		return &lostKind{notLost: true}
 	}
 	d := new(drop.Drop)
-	t.resolver.Resolve(context.WithoutCancel(ctx), e, t.tracer.Time(e), d)
+	t.resolver.Try(context.WithoutCancel(ctx), e, t.tracer.Time(e), d, heldTry)
 	if !t.matchResolved(d) {
 		return &lostKind{}
 	}

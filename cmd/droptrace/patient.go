@@ -15,6 +15,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/diagnose"
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/netns"
+	"github.com/droptrace/droptrace/resolve/rules/budget"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
@@ -24,7 +25,8 @@ type patient struct {
 	info   drop.Netns
 	file   string // where the rules are from; empty for a namespace
 	handle *netns.Handle
-	rules  *rulesets // of the second look, nil where none
+	memory *budget.Budget // of all
+	rules  *rulesets      // of the second look, nil where none
 	before *audit.Machine
 	counts audit.Sample
 	first  time.Time
@@ -32,8 +34,8 @@ type patient struct {
 }
 
 // newPatient takes the first look.
-func newPatient(ctx context.Context, n netns.Namespace) *patient {
-	p := &patient{info: drop.Netns{Inode: n.Inode, Name: n.Name}}
+func newPatient(ctx context.Context, n netns.Namespace, memory *budget.Budget) *patient {
+	p := &patient{memory: memory, info: drop.Netns{Inode: n.Inode, Name: n.Name}}
 	if own, err := netns.Current(); err == nil && own.Inode == n.Inode {
 		p.info.Own = true
 	} else if n.Name == "" {
@@ -46,7 +48,9 @@ func newPatient(ctx context.Context, n netns.Namespace) *patient {
 	}
 	p.first = time.Now()
 	p.before = p.machine()
-	if rules, err := readRulesets(ctx, p.handle); err == nil { // told by the second look
+	share := budget.Of(p.info.Own, p.memory)
+	defer share.Release()
+	if rules, err := readWithin(ctx, p.handle, share); err == nil { // told by the second look
 		p.counts = audit.Count(rules.list)
 	}
 	return p
@@ -64,6 +68,7 @@ func (p *patient) close() {
 	if p.handle != nil {
 		p.handle.Close()
 	}
+	p.rules = nil
 }
 
 // miss notes something that could not be looked at.
@@ -107,7 +112,9 @@ func (p *patient) findings(ctx context.Context) []netnsFinding {
 	if p.file == "" {
 		after = p.machine()
 		var err error
-		if p.rules, err = readRulesets(ctx, p.handle); err != nil {
+		share := budget.Of(p.info.Own, p.memory)
+		defer share.Release() // the findings keep none of the rules
+		if p.rules, err = readWithin(ctx, p.handle, share); err != nil {
 			p.miss(err)
 		}
 	}
@@ -122,6 +129,7 @@ func (p *patient) findings(ctx context.Context) []netnsFinding {
 		for _, r := range f.Rules {
 			out[i].rule = append(out[i].rule, describeRule(r, text(r)))
 		}
+		out[i].Rules, out[i].Chain = nil, nil // which hold all others
 	}
 	return out
 }

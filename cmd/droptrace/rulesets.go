@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/droptrace/droptrace/resolve/host/netns"
+	"github.com/droptrace/droptrace/resolve/rules/budget"
 	"github.com/droptrace/droptrace/resolve/rules/model"
 	"github.com/droptrace/droptrace/resolve/rules/nftables"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
@@ -19,6 +20,17 @@ type rulesets struct {
 	model *model.Model // nil for files
 }
 
+// readWithin is readRulesets within the budget of a namespace.
+func readWithin(ctx context.Context, h *netns.Handle, memory *budget.Budget) (*rulesets, error) {
+	ctx, cancel := budget.WithTime(budget.With(ctx, memory), budget.OtherTime)
+	defer cancel()
+	rules, err := readRulesets(ctx, h)
+	if limit := budget.Limited(ctx, err); errors.Is(limit, budget.ErrLimit) {
+		return &rulesets{}, limit
+	}
+	return rules, err
+}
+
 // readTries bounds the attempts at rules that change meanwhile.
 const readTries = 5
 
@@ -27,7 +39,7 @@ const readTries = 5
 func readRulesets(ctx context.Context, h *netns.Handle) (*rulesets, error) {
 	for range readTries {
 		nft, nftErr := nftables.Read(ctx, h)
-		blobs, legacyErr := readLegacy(h)
+		blobs, legacyErr := readLegacy(ctx, h)
 		m, err := model.Read(ctx, h, nft, blobs)
 		if errors.Is(err, nftables.ErrChanged) || errors.Is(err, xtables.ErrChanged) {
 			continue
@@ -40,11 +52,11 @@ func readRulesets(ctx context.Context, h *netns.Handle) (*rulesets, error) {
 	return &rulesets{}, nftables.ErrChanging
 }
 
-func readLegacy(h *netns.Handle) ([]*xtables.Blob, error) {
+func readLegacy(ctx context.Context, h *netns.Handle) ([]*xtables.Blob, error) {
 	ids, failed := xtables.Tables(h)
 	var blobs []*xtables.Blob
 	for _, id := range ids {
-		b, err := xtables.Read(h, id)
+		b, err := xtables.ReadWithin(budget.From(ctx), h, id)
 		if err != nil {
 			failed = errors.Join(failed, err)
 			continue

@@ -49,6 +49,8 @@ type trace struct {
 	drop    drop.Drop // the one that Next returned
 	capture drop.Capture
 	started bool
+	held    held
+	flushed bool // nothing more will come
 	naps    naps
 	// What is in the ring at the end is still resolved.
 	uncancelled  context.Context
@@ -184,28 +186,41 @@ func (t *trace) Next(ctx context.Context) (*drop.Drop, error) {
 	if !t.started {
 		t.started, t.uncancelled = true, context.WithoutCancel(ctx)
 		// Detaching ends a Read that waits, once it has drained the ring.
-		context.AfterFunc(ctx, func() { t.tracer.Detach() })
+		context.AfterFunc(ctx, func() {
+			time.AfterFunc(drainGrace, t.resolver.Stop)
+			t.tracer.Detach()
+		})
 		t.refreshNext = time.Now().Add(refreshEvery)
 		t.tracer.SetDeadline(t.refreshNext)
 	}
 	for {
 		now := time.Now()
+		if len(t.held.drops) > 0 {
+			if d := t.unhold(now); d != nil {
+				return d, nil
+			}
+		}
+		if t.flushed {
+			t.lost.seen = 0 // a run may have been between its two counts
+			t.collectLosses(ctx)
+			return nil, io.EOF
+		}
 		t.maintain(ctx, now)
+		t.lookSoon(now)
 		if t.naps.due(now, t.fresh) {
 			time.Sleep(napLength)
 		}
 		err := t.tracer.Read(&t.event)
 		switch {
 		case errors.Is(err, ringbuf.ErrFlushed):
-			t.lost.seen = 0 // a run may have been between its two counts
-			t.collectLosses(ctx)
-			return nil, io.EOF
+			t.flushed = true
+			continue
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			continue // for maintain
 		case err != nil:
 			return nil, err
 		}
-		if d := t.resolve(t.uncancelled); d != nil {
+		if d := t.resolve(); d != nil {
 			return d, nil
 		}
 	}

@@ -25,6 +25,15 @@ func (d *diagnosis) dropSet() []drop.Why {
 			continue
 		}
 		e, element := d.element(m.Fields, m.Mask, m.Set)
+		if e == nil && m.Set.Ask != nil {
+			// The kernel was asked: which element holds it is not known, but for
+			// what the packet would be as one.
+			element, ok := d.memberText(m)
+			if ok {
+				return []drop.Why{{Code: drop.WhySetMember, Message: fmt.Sprintf("it is in the set %s, whose members %s drops: %s",
+					m.Set.Name, d.ruleName(r), element)}}
+			}
+		}
 		if e == nil {
 			continue
 		}

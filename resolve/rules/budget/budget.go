@@ -14,6 +14,17 @@ import (
 	"time"
 )
 
+// What may be read of a namespace: memory in bytes, of our own, of another's and of all
+// together; and how long its rules may take, and what else has to be read.
+const (
+	Own   = 96 << 20
+	Other = 32 << 20
+	All   = 160 << 20
+
+	RulesTime = 2 * time.Second
+	OtherTime = 10 * time.Second // what the rules do, and their texts
+)
+
 // ErrLimit is what every [LimitError] is.
 var ErrLimit = errors.New("limit")
 
@@ -49,6 +60,29 @@ type Budget struct {
 // New returns a Budget. What is taken of it is taken of whole, too, which may be
 // nil.
 func New(limit int64, whole *Budget) *Budget { return &Budget{limit: limit, whole: whole} }
+
+// Of returns the Budget of a namespace; own is for the one that we are in.
+func Of(own bool, whole *Budget) *Budget {
+	if own {
+		return New(Own, whole)
+	}
+	return New(Other, whole)
+}
+
+// Limited returns the limit that ended a reading whose context was ctx, else the
+// error itself.
+func Limited(ctx context.Context, err error) error {
+	var limit *LimitError
+	if errors.As(err, &limit) || err != nil && errors.As(context.Cause(ctx), &limit) {
+		return limit
+	}
+	return err
+}
+
+// WithTime returns a context that a [*LimitError] ends after that time.
+func WithTime(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, limit, &LimitError{Time: limit})
+}
 
 // Take takes n bytes, or returns a [*LimitError] and takes nothing.
 func (b *Budget) Take(n int) error {

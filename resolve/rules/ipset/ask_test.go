@@ -141,11 +141,11 @@ func TestBudgetEndsReading(t *testing.T) {
 		}
 	}
 	ns.restore(t, input.String())
-	b := budget.New(4<<20, nil)
-	if _, err := Read(budget.With(context.Background(), b), ns); err == nil || !strings.Contains(err.Error(), "rules not read: 4 MB limit") {
+	b := budget.New(2<<20, nil)
+	if _, err := Read(budget.With(context.Background(), b), ns); err == nil || !strings.Contains(err.Error(), "rules not read: 2 MB limit") {
 		t.Error(err)
 	}
-	if b.Taken() > 4<<20 {
+	if b.Taken() > 2<<20 {
 		t.Errorf("%d bytes taken", b.Taken())
 	}
 }

@@ -31,7 +31,7 @@ const (
 	// maxElements is how many elements a set may have for them to be kept, where
 	// there is a budget.
 	maxElements = 4096
-	elementSize = 600 // of one that is kept and indexed, in bytes (measured)
+	elementSize = 300 // of one that is kept and indexed, in bytes (measured)
 )
 
 // Read reads all ipsets of the namespace. With a budget in the context large ones

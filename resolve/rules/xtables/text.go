@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/droptrace/droptrace/resolve/rules/budget"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
@@ -35,6 +36,9 @@ func PolicyText(c *ruleset.Chain) string {
 }
 
 func (p programs) texts(ctx context.Context, b *Blob) (map[*ruleset.Rule]string, error) {
+	if err := budget.From(ctx).Take(2 * len(b.raw)); err != nil { // no text is longer than its entry, twice
+		return nil, err
+	}
 	texts, err := p.save(ctx, b)
 	if err != nil {
 		return nil, fmt.Errorf("list iptables-legacy table %q of %s: %w", b.ID.Name, b.ID.Family, err)
