@@ -134,12 +134,20 @@ func examine(ctx context.Context, o doctorOptions) (*output.Examination, error) 
 	}
 	var findings []netnsFinding
 	for _, p := range patients {
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
 		findings = append(findings, p.findings(ctx)...)
+		if p.gone {
+			p.close()
+			continue
+		}
 		e.Firewalls = append(e.Firewalls, p.firewall())
 		for _, s := range p.unseen {
 			e.NotLookedAt = append(e.NotLookedAt, p.label()+s)
 		}
 		p.close()
+		p.rules = nil // of thousands of namespaces
 	}
 	e.Findings = sortFindings(findings)
 	return e, nil
