@@ -9,6 +9,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/ruleset"
 	"github.com/droptrace/droptrace/resolve/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
+	"github.com/droptrace/droptrace/tracer/ktime"
 )
 
 // xtTable is a legacy table as it was when it began to be watched.
@@ -79,7 +80,7 @@ func (n *namespace) watchXT(id xtables.TableID, watch Watcher) (*xtTable, error)
 			return nil, err
 		}
 		t := &xtTable{Blob: blob, unchanged: func() (bool, error) { return xtables.Unchanged(n.handle, blob) }}
-		if t.since, err = uptime(); err != nil {
+		if t.since, err = ktime.Now(); err != nil {
 			return nil, err
 		}
 		if watch == nil {
