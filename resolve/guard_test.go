@@ -18,6 +18,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 	"github.com/droptrace/droptrace/resolve/rules/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
+	"github.com/droptrace/droptrace/tracer/ktime"
 )
 
 var filterTable = xtables.TableID{Family: "ip", Name: "filter"}
@@ -128,7 +129,7 @@ func (g *guarded) event(t testing.TB, port uint16) *event.Event {
 	copy(e.InName[:], "eth0")
 	copy(e.Header[:], []byte{0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 9, 0, 1, 10, 9, 0, 2, 0x9c, 0x40, 0, 0, 0, 8})
 	binary.BigEndian.PutUint16(e.Header[22:], port)
-	now, err := uptime()
+	now, err := ktime.Now()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,6 +209,7 @@ func TestNoMethodNamesARuleThatItsPacketContradicts(t *testing.T) {
 			e, d, before := g.event(t, tt.port), &drop.Drop{}, g.Contradicted()
 			tt.set(t, e)
 			g.n.xt[filterTable].since = 0
+			g.wait(t)
 			g.Resolve(context.Background(), e, g.now(), d)
 			if got := d.Attribution.Certainty == drop.Certain; got != tt.certain {
 				t.Errorf("%s, %+v", d.Attribution.Certainty, d.Rule)

@@ -51,14 +51,11 @@ type Config struct {
 	Notify func(message string)
 }
 
-// maxNamespaces bounds the namespaces kept open; past it the oldest goes.
-const maxNamespaces = 4096
-
 // Resolver turns events into drops. It is used by one goroutine.
 type Resolver struct {
 	Config
 	own    uint32
-	spaces map[uint32]*namespace
+	spaces map[uint32]*namespace // netns.OpenAtMost of them; past it another goes
 	now    func() time.Time
 	hz     int // 0: not known
 	told   map[string]bool

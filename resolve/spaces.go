@@ -70,7 +70,7 @@ func (r *Resolver) space(ctx context.Context, inode uint32) *namespace {
 	if n, ok := r.spaces[inode]; ok {
 		return n
 	}
-	if len(r.spaces) >= maxNamespaces {
+	if len(r.spaces) >= netns.OpenAtMost() {
 		for old, n := range r.spaces {
 			n.close()
 			delete(r.spaces, old)

@@ -7,6 +7,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 	"github.com/droptrace/droptrace/resolve/rules/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
+	"github.com/droptrace/droptrace/tracer/ktime"
 )
 
 // xtTable is a legacy table as it was when it began to be watched.
@@ -81,7 +82,7 @@ func (n *namespace) watchXT(id xtables.TableID, watch Watcher) (*xtTable, error)
 			return nil, err
 		}
 		t := &xtTable{Blob: blob, unchanged: func() (bool, error) { return xtables.Unchanged(n.handle, blob) }}
-		if t.since, err = uptime(); err != nil {
+		if t.since, err = ktime.Now(); err != nil {
 			return nil, err
 		}
 		if watch == nil {

@@ -1,6 +1,7 @@
 package tracer
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -39,9 +40,15 @@ func (t *Tracer) kprobe(function string, config uint64, prog *ebpf.Program) (io.
 	return link.Kprobe(function, prog, nil)
 }
 
+// ErrNoKprobes says that the kernel has none that a program may use.
+var ErrNoKprobes = errors.New("this kernel has no kprobes (CONFIG_KPROBE_EVENTS)")
+
 func kprobeAt(addr, config uint64, prog *ebpf.Program) (io.Closer, error) {
 	const file = "/sys/bus/event_source/devices/kprobe/type"
 	b, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, ErrNoKprobes
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read perf's number for kprobes: %w", err)
 	}

@@ -89,7 +89,9 @@ func (t *Tracer) attachDropProbes(plan Plan, symbols Symbols) (string, error) {
 		}
 		how, err := t.attachProbe(plan, p)
 		if err != nil {
-			firstErr = errors.Join(firstErr, err)
+			if firstErr == nil { // the others failed of the same
+				firstErr = err
+			}
 			if p.nft {
 				t.config.NftEvalsHooked = 0
 			}

@@ -21,6 +21,9 @@ import (
 // errFindings ends droptrace with exit code 3: doctor has something to say.
 var errFindings = errors.New("doctor has findings")
 
+// errNotLookedAt ends it with exit code 1: it has found nothing, and did not see all.
+var errNotLookedAt = errors.New("not everything was looked at")
+
 // doctorOptions are what the command line asks of doctor.
 type doctorOptions struct {
 	netns    []string
@@ -51,7 +54,8 @@ firewall for what is amiss before anything drops:
 
 It changes nothing. Without root it says what it could not look at.
 
-Exit codes: 0 nothing amiss, 1 failed, 2 bad usage, 3 there are findings.`, flags,
+Exit codes: 0 nothing amiss, 1 failed, or nothing amiss in what could be looked
+at, 2 bad usage, 3 there are findings.`, flags,
 		func(c *cli.Context) error { return doctorAction(c, t) })
 }
 
@@ -80,8 +84,11 @@ func doctorAction(c *cli.Context, t terminal) error {
 	if !o.quiet && !o.json {
 		_, _ = io.WriteString(t.stderr, "\n"+e.Closing(t.style(t.stderr), time.Since(start)))
 	}
-	if len(e.Findings)+len(e.NotLookedAt) > 0 {
+	switch {
+	case len(e.Findings) > 0:
 		return errFindings
+	case len(e.NotLookedAt) > 0:
+		return errNotLookedAt
 	}
 	return nil
 }
@@ -141,9 +148,15 @@ func examine(ctx context.Context, o doctorOptions) (*output.Examination, error) 
 		firewalls[i] = patients[i].firewall()
 		patients[i].close()
 	})
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	findings := slices.Concat(lists...)
-	e.Firewalls = firewalls
-	for _, p := range patients {
+	for i, p := range patients {
+		if p.gone {
+			continue
+		}
+		e.Firewalls = append(e.Firewalls, firewalls[i])
 		for _, s := range p.unseen {
 			e.NotLookedAt = append(e.NotLookedAt, p.label()+s)
 		}

@@ -74,6 +74,10 @@ func TestScripts(t *testing.T) {
 			if name == "root" {
 				return os.Getuid() == 0, nil
 			}
+			if name == "kprobes" {
+				_, err := os.Stat("/sys/bus/event_source/devices/kprobe")
+				return err == nil, nil
+			}
 			return false, errors.New("unknown condition " + name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -49,7 +49,7 @@ func badUsage(err error, hints ...string) error {
 // silent reports whether all was said already.
 func silent(err error) bool {
 	_, again := errors.AsType[againError](err)
-	return again || errors.Is(err, errFindings)
+	return again || errors.Is(err, errFindings) || errors.Is(err, errNotLookedAt)
 }
 
 // exitCode is the design's: 0 ended as asked, 1 failed, 2 bad usage, 3 doctor has

@@ -24,7 +24,10 @@ import (
 type patient struct {
 	info   drop.Netns
 	file   string // where the rules are from; empty for a namespace
-	handle *netns.Handle
+	at     netns.Namespace
+	handle *netns.Handle // open during a look only: there may be thousands of patients
+	cookie uint64
+	gone   bool           // at the second look
 	memory *budget.Budget // of all
 	rules  *rulesets      // of the second look, nil where none
 	before *audit.Machine
@@ -35,7 +38,7 @@ type patient struct {
 
 // newPatient takes the first look.
 func newPatient(ctx context.Context, n netns.Namespace, memory *budget.Budget) *patient {
-	p := &patient{memory: memory, info: drop.Netns{Inode: n.Inode, Name: n.Name}}
+	p := &patient{at: n, memory: memory, info: drop.Netns{Inode: n.Inode, Name: n.Name}}
 	if own, err := netns.Current(); err == nil && own.Inode == n.Inode {
 		p.info.Own = true
 	} else if n.Name == "" {
@@ -46,6 +49,8 @@ func newPatient(ctx context.Context, n netns.Namespace, memory *budget.Budget) *
 		p.miss(err)
 		return p
 	}
+	defer p.close()
+	p.cookie, _ = p.handle.Cookie() // 0 before Linux 5.14
 	p.first = time.Now()
 	p.before = p.machine()
 	share := budget.Of(p.info.Own, p.memory)
@@ -67,8 +72,31 @@ func newFilePatient(ctx context.Context, names []string) (*patient, error) {
 func (p *patient) close() {
 	if p.handle != nil {
 		p.handle.Close()
+		p.handle = nil
 	}
 	p.rules = nil
+}
+
+// reopen opens the namespace of the first look again. It reports false where that
+// could not be entered, or is gone: its inode and its name may be another's by now.
+func (p *patient) reopen() bool {
+	if p.first.IsZero() {
+		return false
+	}
+	h, err := netns.Open(p.at)
+	if err == nil {
+		p.handle = h
+		var cookie uint64
+		if cookie, err = h.Cookie(); err == nil && cookie != p.cookie {
+			err = netns.ErrNotFound
+		}
+	}
+	if errors.Is(err, netns.ErrNotFound) {
+		p.gone = true
+	} else if err != nil {
+		p.miss(err)
+	}
+	return err == nil
 }
 
 // miss notes something that could not be looked at.
@@ -104,7 +132,7 @@ func (p *patient) machine() *audit.Machine {
 
 // findings takes the second look and compares.
 func (p *patient) findings(ctx context.Context) []netnsFinding {
-	if p.handle == nil && p.file == "" {
+	if p.file == "" && !p.reopen() {
 		return nil
 	}
 	var after *audit.Machine

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -33,13 +32,15 @@ type trace struct {
 	resolver   *resolve.Resolver
 	symbols    *symbol.Live
 	reasons    *symbol.Reasons
+	noReasons  error // why there are none
 	filter     *filter.Filter
 	expression *expression.Program
 	// Where it does not run in the kernel, or on what is no drop, we run it.
 	expressionInKernel bool
 	all                bool
 
-	namespaces []netns.Namespace // asked for, else our own
+	asked      []netns.Namespace // with --netns
+	namespaces []netns.Namespace // these, else our own
 	interfaces []string          // asked for by name
 
 	arrivals       arrivals
@@ -73,18 +74,22 @@ func open(ctx context.Context, cfg Config) (source, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Before the symbols: a module that comes in between is found by refresh.
-	modules, _ := os.ReadFile("/proc/modules")
-	symbols, err := symbol.Open()
-	if err != nil {
-		return nil, explainFailure(err)
-	}
-	t := &trace{symbols: symbols, all: cfg.All, modules: moduleNames(modules), notice: func(message string) {
+	t := &trace{all: cfg.All, notice: func(message string) {
 		if cfg.Notify != nil {
 			cfg.Notify(output.Notice{Message: message})
 		}
 	}}
-	if err := t.open(ctx, cfg, program); err != nil {
+	types, err := t.readFilter(ctx, cfg)
+	if err != nil {
+		return nil, explainFailure(err)
+	}
+	// Before the symbols: a module that comes in between is found by refresh.
+	modules, _ := os.ReadFile("/proc/modules")
+	t.modules = moduleNames(modules)
+	if t.symbols, err = symbol.Open(); err != nil {
+		return nil, explainFailure(err)
+	}
+	if err := t.open(ctx, cfg, types, program); err != nil {
 		t.Close()
 		return nil, explainFailure(err)
 	}
@@ -94,33 +99,13 @@ func open(ctx context.Context, cfg Config) (source, error) {
 	return t, nil
 }
 
-func (t *trace) open(ctx context.Context, cfg Config, program *expression.Program) error {
-	types := btf.NewCache()
-	spec, err := types.Kernel()
-	if err != nil {
-		return fmt.Errorf("%w: %w", tracer.ErrNoBTF, err)
-	}
-	var noReasons error
-	t.reasons, noReasons = symbol.LoadReasons(spec)
-	asked, err := parseNamespaces(ctx, cfg.Filter.Netns)
-	if err != nil {
-		return badUsage(err)
-	}
-	if t.filter, err = parseFilter(cfg.Filter, asked, t.reasons); err != nil {
-		return badUsage(err)
-	}
-	if t.namespaces = asked; len(asked) == 0 {
-		own, err := netns.Current()
-		if err != nil {
-			return err
-		}
-		t.namespaces = []netns.Namespace{own}
-	}
+func (t *trace) open(ctx context.Context, cfg Config, types *btf.Cache, program *expression.Program) error {
 	t.interfaces = slices.Concat(cfg.Filter.Iface, cfg.Filter.In, cfg.Filter.Out)
-	if err := checkInterfaces(ctx, t.interfaces, asked); err != nil {
+	if err := checkInterfaces(ctx, t.interfaces, t.asked); err != nil {
 		return badUsage(err)
 	}
 	kernel, _ := t.filter.Kernel()
+	var err error
 	t.tracer, err = tracer.Open(ctx, tracer.Options{
 		Filter: kernel, Symbols: kernelSymbols{t.symbols.Table()}, BufferSize: cfg.bufferSize(),
 		Stack: cfg.Stack, Plan: tracer.Plan(cfg.Probes), BTF: types, Expression: program,
@@ -141,8 +126,8 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 		t.arrivals.leftOut = t.notOfArrivals(&cfg.Filter)
 	}
 	t.tellNotices()
-	if noReasons != nil {
-		t.notice(noReasons.Error())
+	if t.noReasons != nil {
+		t.notice(t.noReasons.Error())
 	}
 	t.resolver, err = resolve.New(resolve.Config{
 		Symbols: t.symbols, Reasons: t.reasons, Watcher: xtWatcher{t.tracer},
@@ -164,21 +149,6 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 		t.notice("rules of iptables-legacy may stay unknown: " + err.Error())
 	}
 	return nil
-}
-
-// explainFailure adds what to do.
-func explainFailure(err error) error {
-	switch {
-	case errors.Is(err, tracer.ErrNoBTF):
-		return errorWithHint(err, "droptrace needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF=y), 5.10 or later")
-	case errors.Is(err, symbol.ErrHidden):
-		return errorWithHint(err, "it takes root with CAP_SYSLOG, and kernel.kptr_restrict below 2: sudo droptrace")
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return errorWithHint(err, "run it as root: sudo droptrace")
-	case errors.Is(err, unix.ENOSYS):
-		return errorWithHint(err, "this kernel has no BPF (CONFIG_BPF_SYSCALL)")
-	}
-	return err
 }
 
 // Next implements source.

@@ -29,8 +29,10 @@ type Dropper struct {
 
 // LoadRules loads the nft rules that Rules drops by.
 func (d *Dropper) LoadRules() error {
-	var err error
-	d.expects, err = nftRuleset(d.Namespace.fd)
+	err := d.Namespace.Do(func() (err error) {
+		d.expects, err = nftRuleset()
+		return err
+	})
 	if err != nil {
 		d.expects = nil
 	}
