@@ -23,12 +23,13 @@ test: build
 	$(MAKE) lint unit integration oracle vm N=300
 
 unit:
-	$(GO) test ./bpf/... ./cmd/... ./resolve/... ./tracer/... ./test/vm/...
+	$(GO) test -skip '^TestWithoutAPart' ./bpf/... ./cmd/... ./resolve/... ./tracer/... ./test/vm/...
 
 # The running kernel, in namespaces of the tests' own. What changes settings of the
 # whole machine is for the guests of make vm.
 integration: build
 	DROPTRACE=$(CURDIR)/droptrace $(GO) test -count=1 -timeout 10m -skip '^TestGuest' ./test/integration
+	$(GO) test -count=1 -timeout 30m -run '^TestWithoutAPart' ./tracer
 
 # Other kernels, under QEMU without KVM.
 vm: build

@@ -10,7 +10,6 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/droptrace/droptrace/bpf"
@@ -44,10 +43,11 @@ func (t *Tracer) calibrate(ctx context.Context, symbols Symbols) {
 	}
 	samples := t.dropAll(ctx, &c)
 	// Once more beside another program: somebody may attach one later.
-	l, err := link.AttachTracing(link.TracingOptions{Program: t.kernel.Companion})
-	if err == nil {
-		samples = append(samples, t.dropAll(ctx, &c)...)
-		l.Close()
+	if t.kernel.Companion != nil {
+		if l, err := t.kernel.machine.attachTracing(t.kernel.Companion); err == nil {
+			samples = append(samples, t.dropAll(ctx, &c)...)
+			l.Close()
+		}
 	}
 	t.learn(samples)
 }

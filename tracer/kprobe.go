@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,19 +23,6 @@ func (k attachedKprobe) Close() error {
 		return fmt.Errorf("close kprobe: %w", err)
 	}
 	return nil
-}
-
-// kprobe attaches at the function's entry, config 0, or its return. By its
-// address where that is known: before 6.2 the kernel looks for a name by unpacking
-// every symbol it has, for 50 probes longer than all else that is to be done.
-func (t *Tracer) kprobe(function string, config uint64, prog *ebpf.Program) (io.Closer, error) {
-	if addr, ok := t.options.Symbols.Entry(function); ok {
-		return kprobeAt(addr, config, prog)
-	}
-	if config == isReturn {
-		return link.Kretprobe(function, prog, nil)
-	}
-	return link.Kprobe(function, prog, nil)
 }
 
 func kprobeAt(addr, config uint64, prog *ebpf.Program) (io.Closer, error) {

@@ -78,7 +78,7 @@ func (d *doubts) take() []string {
 }
 
 func (k *kernelSide) relocate(coll *ebpf.CollectionSpec) error {
-	doubt, err := relocate(coll.Programs, k.types.Load())
+	doubt, err := relocate(coll.Programs, k.machine.types(k.types.Load()))
 	k.doubts.add(doubt)
 	return err
 }
@@ -172,16 +172,22 @@ func (r *relocations) resolve(targets ...*btf.Spec) ([]btf.COREFixup, error) {
 	})
 }
 
-// apply also takes the relocations away, so that the library finds none.
+// apply also takes the relocations away, so that the library finds none. A plain load
+// of a member that is missing gives 0, as READ of bpf/read.h does.
 func (r *relocations) apply(fixups []btf.COREFixup) error {
 	for i, ins := range r.instructions {
-		if err := fixups[i].Apply(ins); err != nil {
+		if isMissingMember(&fixups[i]) && ins.OpCode.Class() == asm.LdXClass {
+			*ins = asm.Mov.Imm(ins.Dst, 0).WithMetadata(ins.Metadata)
+		} else if err := fixups[i].Apply(ins); err != nil {
 			return err
 		}
 		*ins = btf.WithCORERelocationMetadata(*ins, nil)
 	}
 	return nil
 }
+
+// isMissingMember knows what the library says in words only: byte_off=poison.
+func isMissingMember(f *btf.COREFixup) bool { return strings.HasSuffix(f.String(), "=poison") }
 
 // emptySpec describes nothing that anybody asks for.
 func emptySpec() (*btf.Spec, error) {

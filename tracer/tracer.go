@@ -13,7 +13,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
-	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/droptrace/droptrace/bpf"
@@ -90,7 +89,7 @@ func (t *Tracer) start(ctx context.Context, o *Options) error {
 	if t.reader, err = ringbuf.NewReader(t.kernel.table("events")); err != nil {
 		return fmt.Errorf("open ring buffer: %w", err)
 	}
-	l, err := link.AttachTracing(link.TracingOptions{Program: t.kernel.Free})
+	l, err := t.kernel.machine.attachTracing(t.kernel.Free)
 	if err != nil {
 		return fmt.Errorf("attach to tracepoint skb:kfree_skb: %w", err)
 	}
@@ -105,7 +104,7 @@ func (t *Tracer) start(ctx context.Context, o *Options) error {
 	t.skippedBefore = t.skipped()
 	if o.Arrivals {
 		if err := t.attachArrivals(); err != nil {
-			return err
+			t.notice("%v", err)
 		}
 	}
 	if hasXT(o.Symbols) && t.unknown.xt == nil {
@@ -115,7 +114,7 @@ func (t *Tracer) start(ctx context.Context, o *Options) error {
 }
 
 func (t *Tracer) configure(o *Options) error {
-	l, err := newLayouts(o.BTF)
+	l, err := newLayouts(o.kernel().types(o.BTF))
 	if err != nil {
 		return err
 	}
@@ -134,14 +133,14 @@ func (t *Tracer) configure(o *Options) error {
 		}
 	}
 	if err := setText(&t.config, o.Symbols); err != nil {
-		return err
+		t.notice("hooks and rules are not told: %v", err)
 	}
 	if err := setSites(&t.config, o.Symbols); err != nil {
-		return err
+		t.notice("drops in some functions are told without their hook and rule: %v", err)
 	}
 	old := layout.NetTables != [2][8]uint16{}
 	if err := setHookFunctions(t.kernel.table("hook_fns"), o.Symbols, old); err != nil {
-		return err
+		t.notice("rules of hooks may stay unknown: %v", err)
 	}
 	return t.writeConfig()
 }
@@ -273,6 +272,9 @@ func (t *Tracer) Plan() string { return t.plan }
 func (t *Tracer) Notices() []string {
 	for _, d := range t.kernel.doubts.take() {
 		t.notice("not read: %s", d)
+	}
+	for _, p := range t.kernel.parts.notices {
+		t.notice("%s", p)
 	}
 	n := t.notices
 	t.notices = nil
