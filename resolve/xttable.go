@@ -46,24 +46,33 @@ func (n *namespace) readXT(now time.Time, watch Watcher) error {
 		return n.err
 	}
 	if now.Sub(n.xtRead) < rereadEvery {
+		n.xtDue = true // its next drop may be long in coming
 		return nil
 	}
-	n.xtRead = now
+	n.xtRead, n.xtDue = now, false
 	ids, err := xtables.Tables(n.handle)
 	if err != nil {
 		return err
 	}
 	old := n.xt
 	defer func() { forget(old) }()
+	changing := false
 	n.xt, n.described = make(map[xtables.TableID]*xtTable, len(ids)), nil
 	for _, id := range ids {
 		t, e := n.watchXT(id, watch)
 		if e != nil {
+			changing = changing || errors.Is(e, xtables.ErrChanging)
 			err = errors.Join(err, fmt.Errorf("namespace %s: %w", n.info.label(), e))
 			continue
 		}
 		n.xt[id] = t
 	}
+	if n.xtLost++; !changing {
+		n.xtLost = 0
+	}
+	// One that was replaced meanwhile is quiet at the next try; what is never found
+	// waits for its next drop.
+	n.xtDue = changing && n.xtLost < watchTries
 	return err
 }
 
@@ -136,4 +145,23 @@ func (t *xtTable) text(ctx context.Context, n *namespace, r *ruleset.Rule) (stri
 		t.texts, t.err = xtables.Texts(ctx, n.handle, t.Blob)
 	}
 	return t.texts[r], t.err
+}
+
+// Rewatch reads the legacy tables again that changed when they could not be read, and
+// returns when it is to be called next: the zero time where nothing is due. Without it
+// the rules of a table stay unknown until its next drop, and that one's too.
+func (r *Resolver) Rewatch() (next time.Time) {
+	now := r.now()
+	for _, n := range r.spaces {
+		if !n.xtDue {
+			continue
+		}
+		if now.Sub(n.xtRead) >= rereadEvery {
+			r.rereadXT(n)
+		}
+		if at := n.xtRead.Add(rereadEvery); n.xtDue && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	return next
 }

@@ -52,6 +52,7 @@ type trace struct {
 	uncancelled  context.Context
 	notice       func(message string)
 	refreshNext  time.Time
+	rewatching   bool      // Read is to end before refreshNext
 	modules      string    // names of the loaded ones
 	modulesSince time.Time // when they had got their probes
 	modulesSeen  time.Time // when they were still the same
