@@ -168,6 +168,9 @@ func (k *kernelSide) loadEmitter(forms []string) error {
 				"neither hooks nor rules are told: the kernel refuses the program that looks for them: %v", refused(why)))
 		}
 	}
+	if err != nil && errors.Is(k.machine.helper(asm.FnProbeReadKernel), ebpf.ErrNotSupported) {
+		return fmt.Errorf("%w: %w", ErrNoReads, refused(err))
+	}
 	if err != nil {
 		return err
 	}

@@ -52,6 +52,9 @@ type Tracer struct {
 	offset         time.Duration // CLOCK_REALTIME - CLOCK_MONOTONIC
 }
 
+// ErrNoReads says that the kernel lets no program read its memory.
+var ErrNoReads = errors.New("the kernel lets no program read its memory")
+
 // ErrNoBTF says that the kernel describes its types nowhere.
 var ErrNoBTF = errors.New("the kernel has no BTF")
 

@@ -72,9 +72,9 @@ func open(ctx context.Context, cfg Config) (source, error) {
 	}
 	// Before the symbols: a module that comes in between is found by refresh.
 	modules, _ := os.ReadFile("/proc/modules")
-	symbols, err := symbol.Open()
-	if err != nil {
-		return nil, explainFailure(err)
+	symbols, hidden := symbol.Open()
+	if hidden != nil {
+		symbols = symbol.Hidden()
 	}
 	t := &trace{symbols: symbols, all: cfg.All, modules: moduleNames(modules), notice: func(message string) {
 		if cfg.Notify != nil {
@@ -87,6 +87,9 @@ func open(ctx context.Context, cfg Config) (source, error) {
 	}
 	if err := dropPrivileges(cfg.Snaplen > 0); err != nil {
 		t.notice("it goes on with all its privileges: " + err.Error())
+	}
+	if hidden != nil {
+		t.notice("the kernel does not tell where drops happen: " + hidden.Error() + symbolsHint(hidden))
 	}
 	return t, nil
 }
@@ -169,12 +172,22 @@ func explainFailure(err error) error {
 		return errorWithHint(err, "droptrace needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF=y), 5.10 or later")
 	case errors.Is(err, symbol.ErrHidden):
 		return errorWithHint(err, "it takes root with CAP_SYSLOG, and kernel.kptr_restrict below 2: sudo droptrace")
+	case errors.Is(err, tracer.ErrNoReads):
+		return errorWithHint(err, "kernel lockdown does that, at confidentiality: see /sys/kernel/security/lockdown")
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return errorWithHint(err, "run it as root: sudo droptrace")
 	case errors.Is(err, unix.ENOSYS):
 		return errorWithHint(err, "this kernel has no BPF (CONFIG_BPF_SYSCALL)")
 	}
 	return err
+}
+
+// symbolsHint says what shows addresses.
+func symbolsHint(err error) string {
+	if errors.Is(err, symbol.ErrHidden) {
+		return " (it takes CAP_SYSLOG, and kernel.kptr_restrict below 2)"
+	}
+	return ""
 }
 
 // Next implements source.
