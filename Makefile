@@ -31,7 +31,8 @@ integration: build
 	DROPTRACE=$(CURDIR)/droptrace $(GO) test -count=1 -timeout 10m -skip '^TestGuest' ./test/integration
 	$(GO) test -count=1 -timeout 30m -run '^TestWithoutAPart' ./tracer
 
-# Other kernels, under QEMU without KVM.
+# Other kernels, under QEMU without KVM. KERNELS=all: all that are tried before a
+# release; one of them may have -generic or -rt behind it.
 vm: build
 	scripts/vm-test $(KERNELS)
 
