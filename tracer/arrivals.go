@@ -43,6 +43,9 @@ func (t *Tracer) attachArrivals() error {
 	return nil
 }
 
+// CountsArrivals reports whether arrivals were asked for and can be counted here.
+func (t *Tracer) CountsArrivals() bool { return t.countsArrivals }
+
 // Arrivals returns what was counted, interfaces without any left out.
 func (t *Tracer) Arrivals() ([]Arrival, error) {
 	var (

@@ -23,6 +23,9 @@ const calibrationWait = 200 * time.Millisecond
 // calibrate finds the homes of variables. What cannot be calibrated is named
 // and leaves droptrace with fewer certain answers, not with wrong ones.
 func (t *Tracer) calibrate(ctx context.Context, symbols Symbols) {
+	if !t.canCalibrate() {
+		return // each of its packets would be waited for
+	}
 	n, err := calibrate.NewNamespace()
 	if err != nil {
 		t.notice("rules of nftables may stay unknown: %v", err)

@@ -43,6 +43,22 @@ func mapCosts() map[string]string {
 	}
 }
 
+// typeCosts says what is missing where the kernel does not describe a type. The others
+// are of some kernels only: of later ones, or of what may not be built.
+func typeCosts() map[string]string {
+	return map[string]string{
+		"net":             "namespaces, hooks and rules are not told",
+		"net_device":      "interfaces and namespaces are not told",
+		"nf_hook_state":   "hooks and rules are not told",
+		"nf_conn":         "states of conntrack are not told",
+		"sock":            "sockets are not told",
+		"skb_shared_info": "segments and fragments are not told",
+		"task_struct":     "processes are not told",
+		"bpf_array":       "rules of iptables-legacy are told by evaluating them",
+		"nsproxy":         "rules of iptables-legacy are told by evaluating them",
+	}
+}
+
 // dispensable are helpers without which something is not told, and no more.
 func dispensable() map[asm.BuiltinFunc]string {
 	return map[asm.BuiltinFunc]string{
@@ -59,6 +75,7 @@ func dispensable() map[asm.BuiltinFunc]string {
 type parts struct {
 	maps    map[string]bool
 	helpers map[asm.BuiltinFunc]bool
+	plain   bool // no program that looks for hooks and rules
 	notices []string
 }
 

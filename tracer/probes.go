@@ -62,6 +62,9 @@ func probes() []probe {
 
 // attachProbes follows the plan and returns what it came to, in words.
 func (t *Tracer) attachProbes(plan Plan, symbols Symbols) (string, error) {
+	if t.kernel.parts.plain { // which reads no note of theirs
+		plan = PlanTracepoint
+	}
 	conntrack, err := t.attachConntrack(plan, symbols)
 	if err != nil || t.options.Conntrack {
 		return conntrack, err

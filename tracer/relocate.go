@@ -39,11 +39,8 @@ func relocate(programs map[string]*ebpf.ProgramSpec, t types) (doubt, err error)
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
 		r := wanted[name]
 		fixups, err := r.against(name, targets)
-		if errors.Is(err, btf.ErrNotFound) {
-			err = unread // perhaps it is there
-		}
 		if fixups == nil {
-			doubt = errors.Join(doubt, err)
+			doubt = errors.Join(doubt, missed(name, err, unread))
 			if fixups, err = r.resolve(nothing); err != nil {
 				return doubt, fmt.Errorf("relocate %s: %w", name, err)
 			}
@@ -53,6 +50,23 @@ func relocate(programs map[string]*ebpf.ProgramSpec, t types) (doubt, err error)
 		}
 	}
 	return doubt, nil
+}
+
+// missed says what is missing without a type: nil where kernels lack it that are whole.
+func missed(name string, err, unread error) error {
+	cost, known := typeCosts()[name]
+	if !known {
+		cost = "some answers may be missing"
+	}
+	if errors.Is(err, btf.ErrNotFound) {
+		err = fmt.Errorf("the kernel describes no type %s", name)
+		if unread != nil {
+			err = fmt.Errorf("%w (%w)", err, unread)
+		} else if !known {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: %w", cost, err)
 }
 
 // doubts are what relocations of programs came upon. They may be loaded side by side.
@@ -65,7 +79,7 @@ func (d *doubts) add(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err != nil {
-		d.text = append(d.text, err.Error())
+		d.text = append(d.text, strings.Split(err.Error(), "\n")...)
 	}
 }
 

@@ -39,10 +39,11 @@ type Tracer struct {
 	knowsNFT          bool
 	unknown           unknownLayouts
 	attached          map[string]bool // functions that have their probe
-	probeless         bool            // the kernel takes neither fentry nor kprobes
-	early             []*event.Event  // drops read while calibrating
-	flushed           bool            // Read is to return ErrFlushed once early is empty
-	stale             bool            // calibration must be done again
+	countsArrivals    bool
+	probeless         bool           // the kernel takes neither fentry nor kprobes
+	early             []*event.Event // drops read while calibrating
+	flushed           bool           // Read is to return ErrFlushed once early is empty
+	stale             bool           // calibration must be done again
 	// Not before this time, and how long after the one before.
 	calibrateNext  time.Time
 	calibratePause time.Duration
@@ -108,6 +109,8 @@ func (t *Tracer) start(ctx context.Context, o *Options) error {
 	if o.Arrivals {
 		if err := t.attachArrivals(); err != nil {
 			t.notice("%v", err)
+		} else {
+			t.countsArrivals = true
 		}
 	}
 	if hasXT(o.Symbols) && t.unknown.xt == nil {
@@ -274,7 +277,7 @@ func (t *Tracer) Plan() string { return t.plan }
 // up since it was last called.
 func (t *Tracer) Notices() []string {
 	for _, d := range t.kernel.doubts.take() {
-		t.notice("not read: %s", d)
+		t.notice("%s", d)
 	}
 	for _, p := range t.kernel.parts.notices {
 		t.notice("%s", p)

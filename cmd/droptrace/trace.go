@@ -137,7 +137,7 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 		t.notice("the expression looks at hardware addresses: packets that this host sends have none yet when netfilter drops them, and those of tunnels never")
 	}
 	t.expression, t.expressionInKernel = program, t.tracer.ExpressionInKernel()
-	if t.arrivals.asked = cfg.Arrivals; cfg.Arrivals {
+	if t.arrivals.asked = t.tracer.CountsArrivals(); cfg.Arrivals {
 		t.arrivals.leftOut = t.notOfArrivals(&cfg.Filter)
 	}
 	t.tellNotices()
