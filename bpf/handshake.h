@@ -53,7 +53,7 @@ static __always_inline bool keep_mib(struct net *net, const struct mib_counters 
 /* sk_acceptq_is_full */
 static __always_inline bool queue_is_full(struct sock *sk)
 {
-	return sk && READ(sk, __sk_common.skc_state) == TCP_LISTEN &&
+	return sk && bpf_core_field_exists(sk->sk_max_ack_backlog) && READ(sk, __sk_common.skc_state) == TCP_LISTEN &&
 	       READ(sk, sk_ack_backlog) > READ(sk, sk_max_ack_backlog);
 }
 

@@ -65,6 +65,8 @@ __noinline int has_state_shape(u64 address, u64 want_net)
 
 	if (!c || !state_net || (net && state_net != net))
 		return false;
+	if (!bpf_core_field_exists(state->hook)) /* 0 would be a hook's number */
+		return false;
 	if (READ(state, hook) >= NF_INET_HOOKS + 1)
 		return false;
 	if (pf != NFPROTO_IPV4 && pf != NFPROTO_IPV6 && pf != NFPROTO_INET && pf != NFPROTO_ARP &&
