@@ -775,6 +775,7 @@ const (
 	KernelProgFexitRequest     = "fexit_request"
 	KernelProgKfreeSkb         = "kfree_skb"
 	KernelProgKfreeSkbPages    = "kfree_skb_pages"
+	KernelProgKfreeSkbPlain    = "kfree_skb_plain"
 	KernelProgKfreeSkbUnrolled = "kfree_skb_unrolled"
 	KernelProgKprobeAlloc      = "kprobe_alloc"
 	KernelProgKprobeClash      = "kprobe_clash"
@@ -878,6 +879,7 @@ type KernelProgramSpecs struct {
 	FexitRequest     *ebpf.ProgramSpec `ebpf:"fexit_request"`
 	KfreeSkb         *ebpf.ProgramSpec `ebpf:"kfree_skb"`
 	KfreeSkbPages    *ebpf.ProgramSpec `ebpf:"kfree_skb_pages"`
+	KfreeSkbPlain    *ebpf.ProgramSpec `ebpf:"kfree_skb_plain"`
 	KfreeSkbUnrolled *ebpf.ProgramSpec `ebpf:"kfree_skb_unrolled"`
 	KprobeAlloc      *ebpf.ProgramSpec `ebpf:"kprobe_alloc"`
 	KprobeClash      *ebpf.ProgramSpec `ebpf:"kprobe_clash"`
@@ -1096,6 +1098,7 @@ type KernelPrograms struct {
 	FexitRequest     *ebpf.Program `ebpf:"fexit_request"`
 	KfreeSkb         *ebpf.Program `ebpf:"kfree_skb"`
 	KfreeSkbPages    *ebpf.Program `ebpf:"kfree_skb_pages"`
+	KfreeSkbPlain    *ebpf.Program `ebpf:"kfree_skb_plain"`
 	KfreeSkbUnrolled *ebpf.Program `ebpf:"kfree_skb_unrolled"`
 	KprobeAlloc      *ebpf.Program `ebpf:"kprobe_alloc"`
 	KprobeClash      *ebpf.Program `ebpf:"kprobe_clash"`
@@ -1144,6 +1147,7 @@ func (p *KernelPrograms) Close() error {
 		p.FexitRequest,
 		p.KfreeSkb,
 		p.KfreeSkbPages,
+		p.KfreeSkbPlain,
 		p.KfreeSkbUnrolled,
 		p.KprobeAlloc,
 		p.KprobeClash,

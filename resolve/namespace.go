@@ -48,6 +48,8 @@ type namespace struct {
 	xt       map[xtables.TableID]*xtTable
 	xtRead   time.Time
 	xtMemory *budget.Budget
+	xtDue    bool // it is to be read again as soon as rereadEvery allows
+	xtLost   int  // how often in a row some table changed while it was read
 
 	// model is what the rules do, read for diagnoses; modelXT is the xtRead that
 	// it belongs to.

@@ -29,6 +29,9 @@ type Watched interface {
 	// Print is the kernel side's number for the bytes of the entry at an offset,
 	// which its drops carry too; 0 where it is not known.
 	Print(offset uint32) uint64
+	// Replaced reports whether the kernel has another table there by now, as far as
+	// its address tells.
+	Replaced() bool
 	// Forget ends the watch, unless the table is watched anew.
 	Forget()
 }

@@ -54,11 +54,15 @@ func (r *Resolver) release(found []netns.Namespace) {
 	}
 }
 
-// watched reports whether these tables, all that a namespace has, were read.
+// watched reports whether these tables, all that a namespace has, were read and are
+// still there: one that was replaced is watched before its first drop.
 func (r *Resolver) watched(inode uint32, ids []xtables.TableID) bool {
 	n := r.spaces[inode]
 	for _, id := range ids {
 		if n == nil || n.xt[id] == nil {
+			return false
+		}
+		if w := n.xt[id].watched; w != nil && w.Replaced() {
 			return false
 		}
 	}

@@ -3,6 +3,7 @@ package resolve
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 	"github.com/droptrace/droptrace/resolve/rules/xtables"
@@ -47,26 +48,35 @@ func (r *Resolver) readXT(n *namespace) error {
 		return n.err
 	}
 	if now.Sub(n.xtRead) < rereadEvery {
+		n.xtDue = true // its next drop may be long in coming
 		return nil
 	}
-	n.xtRead = now
+	n.xtRead, n.xtDue = now, false
 	ids, err := xtables.Tables(n.handle)
 	if err != nil {
 		return err
 	}
 	old := n.xt
 	defer func() { forget(old) }()
+	changing := false
 	n.xt, n.described = make(map[xtables.TableID]*xtTable, len(ids)), nil
 	n.xtMemory.Release()
 	n.xtMemory = r.memoryOf(n)
 	for _, id := range ids {
 		t, e := n.watchXT(id, r.Watcher)
 		if e != nil {
+			changing = changing || errors.Is(e, xtables.ErrChanging)
 			err = errors.Join(err, fmt.Errorf("namespace %s: %w", label(n.info), e))
 			continue
 		}
 		n.xt[id] = t
 	}
+	if n.xtLost++; !changing {
+		n.xtLost = 0
+	}
+	// One that was replaced meanwhile is quiet at the next try; what is never found
+	// waits for its next drop.
+	n.xtDue = changing && n.xtLost < watchTries
 	return err
 }
 
@@ -130,4 +140,23 @@ func (t *xtTable) still(e *event.Event) bool {
 		}
 		return err
 	}) == nil
+}
+
+// Rewatch reads the legacy tables again that changed when they could not be read, and
+// returns when it is to be called next: the zero time where nothing is due. Without it
+// the rules of a table stay unknown until its next drop, and that one's too.
+func (r *Resolver) Rewatch() (next time.Time) {
+	now := r.now()
+	for _, n := range r.spaces {
+		if !n.xtDue {
+			continue
+		}
+		if now.Sub(n.xtRead) >= rereadEvery {
+			r.rereadXT(n)
+		}
+		if at := n.xtRead.Add(rereadEvery); n.xtDue && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	return next
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/droptrace/droptrace/bpf"
@@ -24,6 +23,9 @@ const calibrationWait = 200 * time.Millisecond
 // calibrate finds the homes of variables. What cannot be calibrated is named
 // and leaves droptrace with fewer certain answers, not with wrong ones.
 func (t *Tracer) calibrate(ctx context.Context, symbols Symbols) {
+	if !t.canCalibrate() {
+		return // each of its packets would be waited for
+	}
 	n, err := calibrate.NewNamespace()
 	if err != nil {
 		t.notice("rules of nftables may stay unknown: %v", err)
@@ -44,10 +46,11 @@ func (t *Tracer) calibrate(ctx context.Context, symbols Symbols) {
 	}
 	samples := t.dropAll(ctx, &c)
 	// Once more beside another program: somebody may attach one later.
-	l, err := link.AttachTracing(link.TracingOptions{Program: t.kernel.Companion})
-	if err == nil {
-		samples = append(samples, t.dropAll(ctx, &c)...)
-		l.Close()
+	if t.kernel.Companion != nil {
+		if l, err := t.kernel.machine.attachTracing(t.kernel.Companion); err == nil {
+			samples = append(samples, t.dropAll(ctx, &c)...)
+			l.Close()
+		}
 	}
 	t.learn(samples)
 }

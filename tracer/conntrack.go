@@ -147,6 +147,9 @@ type ConntrackBaseline struct {
 // that comes later begins with zeros. A baseline that the kernel side has taken
 // meanwhile stands.
 func (t *Tracer) SetConntrackBaseline(b ConntrackBaseline) error {
+	if t.kernel.parts.maps["ct_baselines"] {
+		return nil
+	}
 	key := bpf.KernelCtBaselineKey{Netns: b.Netns, Cpu: b.CPU}
 	value := bpf.KernelCtBaseline{Counter: [6]uint32{
 		b.Invalid, b.InsertFailed, b.Drop, b.EarlyDrop, b.ClashResolve, b.ChainTooLong,

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,19 +24,6 @@ func (k attachedKprobe) Close() error {
 		return fmt.Errorf("close kprobe: %w", err)
 	}
 	return nil
-}
-
-// kprobe attaches at the function's entry, config 0, or its return. By its
-// address where that is known: before 6.2 the kernel looks for a name by unpacking
-// every symbol it has, for 50 probes longer than all else that is to be done.
-func (t *Tracer) kprobe(function string, config uint64, prog *ebpf.Program) (io.Closer, error) {
-	if addr, ok := t.options.Symbols.Entry(function); ok {
-		return kprobeAt(addr, config, prog)
-	}
-	if config == isReturn {
-		return link.Kretprobe(function, prog, nil)
-	}
-	return link.Kprobe(function, prog, nil)
 }
 
 // ErrNoKprobes says that the kernel has none that a program may use.

@@ -80,8 +80,12 @@ func kernelLayout(l *layouts) (bpf.KernelLayout, unknownLayouts) {
 
 // isOld recognises 5.10 by what later kernels changed: two arguments of the tracepoint
 // (5.17), and the type of nf_hook_state.hook (u8 since 5.13). A later kernel that has no
-// BTF for modules must not be taken for it.
+// BTF for modules must not be taken for it, nor Red Hat's 4.18, whose netfilter is of
+// other versions: its structs end in room for more (RH_KABI_RESERVE).
 func isOld(l *layouts) bool {
+	if _, err := l.offset("net_device", "rh_reserved1"); err == nil {
+		return false
+	}
 	arguments, err := tracepointArguments(l.specs[0])
 	if err != nil || arguments != 2 || len(l.specs) > 1 {
 		return false

@@ -6,7 +6,6 @@ import (
 	"io"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 )
 
 // Plan says which probes to attach beside the tracepoint.
@@ -63,6 +62,9 @@ func probes() []probe {
 
 // attachProbes follows the plan and returns what it came to, in words.
 func (t *Tracer) attachProbes(plan Plan, symbols Symbols) (string, error) {
+	if t.kernel.parts.plain { // which reads no note of theirs
+		plan = PlanTracepoint
+	}
 	conntrack, err := t.attachConntrack(plan, symbols)
 	if err != nil || t.options.Conntrack {
 		return conntrack, err
@@ -152,7 +154,7 @@ func (t *Tracer) attachTracing(p probe) error {
 			return err
 		}
 	}
-	return t.keep(link.AttachTracing(link.TracingOptions{Program: prog}))
+	return t.keep(t.kernel.machine.attachTracing(prog))
 }
 
 func (t *Tracer) attachKprobe(p probe) error {
@@ -165,7 +167,8 @@ func (t *Tracer) attachKprobe(p probe) error {
 			return err
 		}
 	}
-	err = t.keep(t.kprobe(p.function, 0, entry))
+	address, _ := t.options.Symbols.Entry(p.function)
+	err = t.keep(t.kernel.machine.attachKprobe(p.function, address, 0, entry))
 	if err != nil || p.kretprobe == "" {
 		return err
 	}
@@ -173,7 +176,7 @@ func (t *Tracer) attachKprobe(p probe) error {
 	if err != nil {
 		return err
 	}
-	return t.keep(t.kprobe(p.function, isReturn, exit))
+	return t.keep(t.kernel.machine.attachKprobe(p.function, address, isReturn, exit))
 }
 
 // keep holds on to a link; the program lives as long as it.
@@ -210,11 +213,14 @@ func (k *kernelSide) loadProbe(name, attachTo string) (*ebpf.Program, error) {
 	if err := k.relocate(spec); err != nil {
 		return nil, err
 	}
+	if err := k.parts.needed(spec.Programs[name]); err != nil {
+		return nil, fmt.Errorf("program %s: %w", name, err)
+	}
 	replace := make(map[string]*ebpf.Map)
 	for name, m := range k.coll.Maps {
 		replace[name] = m
 	}
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: replace, Cache: k.types.Load()})
+	coll, err := k.machine.load(spec, ebpf.CollectionOptions{MapReplacements: replace, Cache: k.types.Load()})
 	if err != nil {
 		return nil, fmt.Errorf("load program %s: %w", name, err)
 	}

@@ -39,11 +39,8 @@ func relocate(programs map[string]*ebpf.ProgramSpec, t types) (doubt, err error)
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
 		r := wanted[name]
 		fixups, err := r.against(name, targets)
-		if errors.Is(err, btf.ErrNotFound) {
-			err = unread // perhaps it is there
-		}
 		if fixups == nil {
-			doubt = errors.Join(doubt, err)
+			doubt = errors.Join(doubt, missed(name, err, unread))
 			if fixups, err = r.resolve(nothing); err != nil {
 				return doubt, fmt.Errorf("relocate %s: %w", name, err)
 			}
@@ -53,6 +50,23 @@ func relocate(programs map[string]*ebpf.ProgramSpec, t types) (doubt, err error)
 		}
 	}
 	return doubt, nil
+}
+
+// missed says what is missing without a type: nil where kernels lack it that are whole.
+func missed(name string, err, unread error) error {
+	cost, known := typeCosts()[name]
+	if !known {
+		cost = "some answers may be missing"
+	}
+	if errors.Is(err, btf.ErrNotFound) {
+		err = fmt.Errorf("the kernel describes no type %s", name)
+		if unread != nil {
+			err = fmt.Errorf("%w (%w)", err, unread)
+		} else if !known {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: %w", cost, err)
 }
 
 // doubts are what relocations of programs came upon. They may be loaded side by side.
@@ -65,7 +79,7 @@ func (d *doubts) add(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err != nil {
-		d.text = append(d.text, err.Error())
+		d.text = append(d.text, strings.Split(err.Error(), "\n")...)
 	}
 }
 
@@ -78,7 +92,7 @@ func (d *doubts) take() []string {
 }
 
 func (k *kernelSide) relocate(coll *ebpf.CollectionSpec) error {
-	doubt, err := relocate(coll.Programs, k.types.Load())
+	doubt, err := relocate(coll.Programs, k.machine.types(k.types.Load()))
 	k.doubts.add(doubt)
 	return err
 }
@@ -172,16 +186,22 @@ func (r *relocations) resolve(targets ...*btf.Spec) ([]btf.COREFixup, error) {
 	})
 }
 
-// apply also takes the relocations away, so that the library finds none.
+// apply also takes the relocations away, so that the library finds none. A plain load
+// of a member that is missing gives 0, as READ of bpf/read.h does.
 func (r *relocations) apply(fixups []btf.COREFixup) error {
 	for i, ins := range r.instructions {
-		if err := fixups[i].Apply(ins); err != nil {
+		if isMissingMember(&fixups[i]) && ins.OpCode.Class() == asm.LdXClass {
+			*ins = asm.Mov.Imm(ins.Dst, 0).WithMetadata(ins.Metadata)
+		} else if err := fixups[i].Apply(ins); err != nil {
 			return err
 		}
 		*ins = btf.WithCORERelocationMetadata(*ins, nil)
 	}
 	return nil
 }
+
+// isMissingMember knows what the library says in words only: byte_off=poison.
+func isMissingMember(f *btf.COREFixup) bool { return strings.HasSuffix(f.String(), "=poison") }
 
 // emptySpec describes nothing that anybody asks for.
 func emptySpec() (*btf.Spec, error) {

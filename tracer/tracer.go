@@ -13,7 +13,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
-	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/droptrace/droptrace/bpf"
@@ -41,10 +40,11 @@ type Tracer struct {
 	knowsNFT          bool
 	unknown           unknownLayouts
 	attached          map[string]bool // functions that have their probe
-	probeless         bool            // the kernel takes neither fentry nor kprobes
-	early             []*event.Event  // drops read while calibrating
-	flushed           bool            // Read is to return ErrFlushed once early is empty
-	stale             bool            // calibration must be done again
+	countsArrivals    bool
+	probeless         bool           // the kernel takes neither fentry nor kprobes
+	early             []*event.Event // drops read while calibrating
+	flushed           bool           // Read is to return ErrFlushed once early is empty
+	stale             bool           // calibration must be done again
 	// Not before this time, and how long after the one before.
 	calibrateNext  time.Time
 	calibratePause time.Duration
@@ -53,6 +53,9 @@ type Tracer struct {
 	skippedBefore  uint64        // runs that the kernel skipped while calibrating
 	offset         time.Duration // CLOCK_REALTIME - CLOCK_MONOTONIC
 }
+
+// ErrNoReads says that the kernel lets no program read its memory.
+var ErrNoReads = errors.New("the kernel lets no program read its memory")
 
 // ErrNoBTF says that the kernel describes its types nowhere.
 var ErrNoBTF = errors.New("the kernel has no BTF")
@@ -91,7 +94,7 @@ func (t *Tracer) start(ctx context.Context, o *Options) error {
 	if t.reader, err = ringbuf.NewReader(t.kernel.table("events")); err != nil {
 		return fmt.Errorf("open ring buffer: %w", err)
 	}
-	l, err := link.AttachTracing(link.TracingOptions{Program: t.kernel.Free})
+	l, err := t.kernel.machine.attachTracing(t.kernel.Free)
 	if err != nil {
 		return fmt.Errorf("attach to tracepoint skb:kfree_skb: %w", err)
 	}
@@ -106,7 +109,9 @@ func (t *Tracer) start(ctx context.Context, o *Options) error {
 	t.skippedBefore = t.skipped()
 	if o.Arrivals {
 		if err := t.attachArrivals(); err != nil {
-			return err
+			t.notice("%v", err)
+		} else {
+			t.countsArrivals = true
 		}
 	}
 	if hasXT(o.Symbols) && t.unknown.xt == nil {
@@ -116,7 +121,7 @@ func (t *Tracer) start(ctx context.Context, o *Options) error {
 }
 
 func (t *Tracer) configure(o *Options) error {
-	l, err := newLayouts(o.BTF)
+	l, err := newLayouts(o.kernel().types(o.BTF))
 	if err != nil {
 		return err
 	}
@@ -135,14 +140,14 @@ func (t *Tracer) configure(o *Options) error {
 		}
 	}
 	if err := setText(&t.config, o.Symbols); err != nil {
-		return err
+		t.notice("hooks and rules are not told: %v", err)
 	}
 	if err := setSites(&t.config, o.Symbols); err != nil {
-		return err
+		t.notice("drops in some functions are told without their hook and rule: %v", err)
 	}
 	old := layout.NetTables != [2][8]uint16{}
 	if err := setHookFunctions(t.kernel.table("hook_fns"), o.Symbols, old); err != nil {
-		return err
+		t.notice("rules of hooks may stay unknown: %v", err)
 	}
 	return t.writeConfig()
 }
@@ -273,7 +278,10 @@ func (t *Tracer) Plan() string { return t.plan }
 // up since it was last called.
 func (t *Tracer) Notices() []string {
 	for _, d := range t.kernel.doubts.take() {
-		t.notice("not read: %s", d)
+		t.notice("%s", d)
+	}
+	for _, p := range t.kernel.parts.notices {
+		t.notice("%s", p)
 	}
 	n := t.notices
 	t.notices = nil

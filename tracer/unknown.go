@@ -6,6 +6,14 @@ func hasXT(s Symbols) bool {
 	return len(s.Ranges("ipt_do_table"))+len(s.Ranges("ip6t_do_table")) > 0
 }
 
+// canCalibrate reports whether the kernel side looks at frames, and knows of which
+// functions.
+func (t *Tracer) canCalibrate() bool {
+	parts := &t.kernel.parts
+	return !parts.plain && !parts.maps["calibrations"] && !parts.maps["frame_sites"] &&
+		t.config.Sites[0].Start != 0
+}
+
 // understands reports whether what a probe's programs read is known.
 func (t *Tracer) understands(p probe) bool {
 	return (!p.nft || t.unknown.nft == nil) && (!p.xt || t.unknown.xt == nil)

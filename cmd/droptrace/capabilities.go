@@ -46,6 +46,11 @@ func capabilities(ctx context.Context) []output.Capability {
 	var r abilities
 	types, btfErr := r.types()
 	symbols, symErr := symbol.Open()
+	if symErr != nil && os.Getuid() == 0 {
+		r.add("kernel", "symbols", output.Cannot, "hooks, rules and places of drops are not told: "+symErr.Error(),
+			"CAP_SYSLOG, and kernel.kptr_restrict below 2")
+		symbols, symErr = symbol.Hidden(), nil
+	}
 	if symErr == nil {
 		defer symbols.Close()
 	}
@@ -55,6 +60,7 @@ func capabilities(ctx context.Context) []output.Capability {
 		c := tracer.Examine(ctx, tracer.Options{BTF: types, Symbols: kernelSymbols{symbols.Table()}})
 		r.tracing(&c)
 		r.methods(&c)
+		r.missing(&c)
 	}
 	r.programs()
 	return r
@@ -123,6 +129,13 @@ func (r *abilities) tracing(c *tracer.Capabilities) {
 	r.expressions(c)
 	if c.XT != nil {
 		r.add("probe", "x_tables", output.Cannot, "legacy tables cannot be found in the kernel: "+c.XT.Error(), "")
+	}
+}
+
+// missing are the parts that the kernel does not have, with what that costs.
+func (r *abilities) missing(c *tracer.Capabilities) {
+	for i, n := range c.Notices {
+		r.add("kernel", fmt.Sprintf("part %d", i+1), output.Cannot, n, "")
 	}
 }
 

@@ -28,6 +28,13 @@ func (t *trace) maintain(ctx context.Context, now time.Time) {
 	if !now.Before(t.refreshNext) {
 		t.refresh(ctx)
 	}
+	if next := t.resolver.Rewatch(); !next.IsZero() && next.Before(t.refreshNext) {
+		t.tracer.SetDeadline(next)
+		t.rewatching = true
+	} else if t.rewatching {
+		t.tracer.SetDeadline(t.refreshNext)
+		t.rewatching = false
+	}
 }
 
 func (t *trace) tellNotices() {

@@ -89,10 +89,20 @@ func explainFailure(err error) error {
 		return errorWithHint(err, "droptrace needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF=y), 5.10 or later")
 	case errors.Is(err, symbol.ErrHidden):
 		return errorWithHint(err, "it takes root with CAP_SYSLOG, and kernel.kptr_restrict below 2: sudo droptrace")
+	case errors.Is(err, tracer.ErrNoReads):
+		return errorWithHint(err, "kernel lockdown does that, at confidentiality: see /sys/kernel/security/lockdown")
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return errorWithHint(err, "run it as root: sudo droptrace")
 	case errors.Is(err, unix.ENOSYS):
 		return errorWithHint(err, "this kernel has no BPF (CONFIG_BPF_SYSCALL)")
 	}
 	return err
+}
+
+// symbolsHint says what shows addresses.
+func symbolsHint(err error) string {
+	if errors.Is(err, symbol.ErrHidden) {
+		return " (it takes CAP_SYSLOG, and kernel.kptr_restrict below 2)"
+	}
+	return ""
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/droptrace/droptrace/resolve"
@@ -53,6 +54,9 @@ func (w xtWatcher) Watch(do func(func() error) error, b *xtables.Blob) (resolve.
 		}
 	}
 	watched, err := w.tracer.Track(do, &t)
+	if errors.Is(err, tracer.ErrTableChanged) {
+		err = errors.Join(err, xtables.ErrChanging)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("iptables-legacy %s: %w", b.ID.Family, err)
 	}

@@ -57,6 +57,7 @@ type trace struct {
 	uncancelled  context.Context
 	notice       func(message string)
 	refreshNext  time.Time
+	rewatching   bool      // Read is to end before refreshNext
 	modules      string    // names of the loaded ones
 	modulesSince time.Time // when they had got their probes
 	modulesSeen  time.Time // when they were still the same
@@ -86,15 +87,20 @@ func open(ctx context.Context, cfg Config) (source, error) {
 	// Before the symbols: a module that comes in between is found by refresh.
 	modules, _ := os.ReadFile("/proc/modules")
 	t.modules = moduleNames(modules)
-	if t.symbols, err = symbol.Open(); err != nil {
-		return nil, explainFailure(err)
+	symbols, hidden := symbol.Open()
+	if hidden != nil {
+		symbols = symbol.Hidden()
 	}
+	t.symbols = symbols
 	if err := t.open(ctx, cfg, types, program); err != nil {
 		t.Close()
 		return nil, explainFailure(err)
 	}
 	if err := dropPrivileges(cfg.Snaplen > 0); err != nil {
 		t.notice("it goes on with all its privileges: " + err.Error())
+	}
+	if hidden != nil {
+		t.notice("the kernel does not tell where drops happen: " + hidden.Error() + symbolsHint(hidden))
 	}
 	return t, nil
 }
@@ -122,7 +128,7 @@ func (t *trace) open(ctx context.Context, cfg Config, types *btf.Cache, program 
 		t.notice("the expression looks at hardware addresses: packets that this host sends have none yet when netfilter drops them, and those of tunnels never")
 	}
 	t.expression, t.expressionInKernel = program, t.tracer.ExpressionInKernel()
-	if t.arrivals.asked = cfg.Arrivals; cfg.Arrivals {
+	if t.arrivals.asked = t.tracer.CountsArrivals(); cfg.Arrivals {
 		t.arrivals.leftOut = t.notOfArrivals(&cfg.Filter)
 	}
 	t.tellNotices()
