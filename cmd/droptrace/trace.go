@@ -50,8 +50,8 @@ type trace struct {
 	held    held
 	flushed bool // nothing more will come
 	naps    naps
-	// What is in the ring at the end is still resolved.
-	uncancelled  context.Context
+	// What is in the ring at the end is still resolved, within drainGrace.
+	drained      context.Context
 	notice       func(message string)
 	refreshNext  time.Time
 	modules      string    // names of the loaded ones
@@ -182,12 +182,12 @@ func explainFailure(err error) error {
 // Next implements source.
 func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
 	if !t.started {
-		t.started, t.uncancelled = true, context.WithoutCancel(ctx)
+		t.started, t.drained = true, outlasting(ctx, drainGrace)
 		// Detaching ends a Read that waits, once it has drained the ring.
 		context.AfterFunc(ctx, func() {
-			time.AfterFunc(drainGrace, t.resolver.Stop)
 			t.tracer.Detach()
 		})
+		context.AfterFunc(t.drained, t.resolver.Stop)
 		t.refreshNext = time.Now().Add(refreshEvery)
 		t.tracer.SetDeadline(t.refreshNext)
 	}
@@ -200,7 +200,7 @@ func (t *trace) Next(ctx context.Context) (*resolve.Drop, error) {
 		}
 		if t.flushed {
 			t.lost.seen = 0 // a run may have been between its two counts
-			t.collectLosses(ctx)
+			t.collectLosses()
 			return nil, io.EOF
 		}
 		t.maintain(ctx, now)
