@@ -19,7 +19,7 @@ type textReading struct {
 
 // textOf is a rule's text as its own program prints it, which has to run.
 func (r *Resolver) textOf(n *namespace, s *nftables.Snapshot, rule *ruleset.Rule) (string, error) {
-	if text, err, known := s.KnownText(rule); known {
+	if text, known, err := s.KnownText(rule); known {
 		return text, err
 	}
 	t := n.texts[rule.Chain]
@@ -39,7 +39,7 @@ func (r *Resolver) textOf(n *namespace, s *nftables.Snapshot, rule *ruleset.Rule
 		return "", errReading
 	}
 	delete(n.texts, rule.Chain)
-	if text, err, known := s.KnownText(rule); known {
+	if text, known, err := s.KnownText(rule); known {
 		return text, err
 	}
 	return "", t.err

@@ -69,7 +69,7 @@ func doctorAction(c *cli.Context, t terminal) error {
 		return err
 	}
 	start := time.Now()
-	e, err := examine(c.Context, o)
+	e, err := orInterrupted(c.Context, func() (*output.Examination, error) { return examine(c.Context, o) })
 	if err != nil {
 		return err
 	}

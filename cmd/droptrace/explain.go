@@ -159,12 +159,16 @@ func explainAction(c *cli.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	s, err := openSubject(c.Context, c.String("netns"), whole(c, "rules"))
+	s, err := orInterrupted(c.Context, func() (*subject, error) {
+		return openSubject(c.Context, c.String("netns"), whole(c, "rules"))
+	})
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	e, err := explainPacket(c.Context, s, q, whole(c, "with"), c.Bool("trace"))
+	e, err := orInterrupted(c.Context, func() (*output.Explanation, error) {
+		return explainPacket(c.Context, s, q, whole(c, "with"), c.Bool("trace"))
+	})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -19,6 +20,13 @@ const (
 	// drainGrace is what drops that wait are given when droptrace is told to end.
 	drainGrace = 500 * time.Millisecond
 )
+
+// outlasting is a context that ends some time after ctx.
+func outlasting(ctx context.Context, grace time.Duration) context.Context {
+	later, end := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() { time.AfterFunc(grace, end) })
+	return later
+}
 
 // held are drops whose namespace is being read. Those of others go on; within a
 // namespace their order is kept.
@@ -54,7 +62,7 @@ func (t *trace) resolveOrHold() (d *drop.Drop, ok bool) {
 
 // try resolves the event, and reports whether nothing of it is still being read.
 func (t *trace) try(wait time.Duration) bool {
-	return t.resolver.Try(t.uncancelled, &t.event, t.tracer.Time(&t.event), &t.drop, wait)
+	return t.resolver.Try(t.drained, &t.event, t.tracer.Time(&t.event), &t.drop, wait)
 }
 
 // release makes a drop that was held the current event.
@@ -93,7 +101,7 @@ func (t *trace) unhold(now time.Time) *drop.Drop {
 		current := t.event
 		t.event = *h.event
 		if t.flushed {
-			t.resolver.Resolve(t.uncancelled, &t.event, t.tracer.Time(&t.event), &t.drop)
+			t.resolver.Resolve(t.drained, &t.event, t.tracer.Time(&t.event), &t.drop)
 		} else if !t.try(0) && !due {
 			t.event = current
 			continue

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"sync"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
@@ -27,7 +26,7 @@ type lostKinds struct {
 
 // collectLosses resolves the lost drops of kinds that are new: soon, since rules
 // can be gone later.
-func (t *trace) collectLosses(ctx context.Context) {
+func (t *trace) collectLosses() {
 	c, err := t.tracer.Counts()
 	if err != nil || c.Lost == t.lost.seen || !t.lostAlike() {
 		return
@@ -38,7 +37,7 @@ func (t *trace) collectLosses(ctx context.Context) {
 		kind := t.lost.kinds[k]
 		t.lost.mu.Unlock()
 		if kind == nil {
-			kind = t.lostKind(ctx, first)
+			kind = t.lostKind(first)
 		}
 		t.lost.mu.Lock()
 		defer t.lost.mu.Unlock()
@@ -59,12 +58,12 @@ func (t *trace) lostAlike() bool {
 	return t.filter.FitsKernel() && (t.expression == nil || t.expressionInKernel)
 }
 
-func (t *trace) lostKind(ctx context.Context, e *event.Event) *lostKind {
+func (t *trace) lostKind(e *event.Event) *lostKind {
 	if e.Type == event.Drop && !t.all && t.class(e) != symbol.Lost {
 		return &lostKind{notLost: true}
 	}
 	d := new(drop.Drop)
-	t.resolver.Try(context.WithoutCancel(ctx), e, t.tracer.Time(e), d, heldTry)
+	t.resolver.Try(t.drained, e, t.tracer.Time(e), d, heldTry)
 	if !t.matchResolved(d) {
 		return &lostKind{}
 	}

@@ -46,7 +46,7 @@ func (t *trace) tellNotices() {
 // refresh looks for namespaces' tables for no more than a tenth of the time, but
 // at least every refreshAtLeast.
 func (t *trace) refresh(ctx context.Context) {
-	t.collectLosses(ctx)
+	t.collectLosses()
 	err := errors.Join(t.tracer.SetClock(), t.refreshModules(ctx))
 	start := time.Now()
 	err = errors.Join(err, t.resolver.Prepare(ctx))

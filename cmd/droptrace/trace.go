@@ -53,8 +53,8 @@ type trace struct {
 	held    held
 	flushed bool // nothing more will come
 	naps    naps
-	// What is in the ring at the end is still resolved.
-	uncancelled  context.Context
+	// What is in the ring at the end is still resolved, within drainGrace.
+	drained      context.Context
 	notice       func(message string)
 	refreshNext  time.Time
 	rewatching   bool      // Read is to end before refreshNext
@@ -160,12 +160,12 @@ func (t *trace) open(ctx context.Context, cfg Config, types *btf.Cache, program 
 // Next implements source.
 func (t *trace) Next(ctx context.Context) (*drop.Drop, error) {
 	if !t.started {
-		t.started, t.uncancelled = true, context.WithoutCancel(ctx)
+		t.started, t.drained = true, outlasting(ctx, drainGrace)
 		// Detaching ends a Read that waits, once it has drained the ring.
 		context.AfterFunc(ctx, func() {
-			time.AfterFunc(drainGrace, t.resolver.Stop)
 			t.tracer.Detach()
 		})
+		context.AfterFunc(t.drained, t.resolver.Stop)
 		t.refreshNext = time.Now().Add(refreshEvery)
 		t.tracer.SetDeadline(t.refreshNext)
 	}
@@ -178,7 +178,7 @@ func (t *trace) Next(ctx context.Context) (*drop.Drop, error) {
 		}
 		if t.flushed {
 			t.lost.seen = 0 // a run may have been between its two counts
-			t.collectLosses(ctx)
+			t.collectLosses()
 			return nil, io.EOF
 		}
 		t.maintain(ctx, now)

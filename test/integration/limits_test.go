@@ -105,7 +105,7 @@ func slowRules(rules int, port uint16) string {
 	return b.String()
 }
 
-const slow = 60_000
+const slow = 40_000
 
 // A namespace whose rules take long keeps no drop of another waiting, and none of its
 // own when droptrace is told to end: that drop has what the kernel told.

@@ -10,7 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -53,8 +53,11 @@ func (e *LimitError) Is(target error) bool { return target == ErrLimit }
 // methods may be called by several goroutines.
 type Budget struct {
 	limit int64
-	taken atomic.Int64
 	whole *Budget
+
+	mu    sync.Mutex
+	taken int64
+	ended bool
 }
 
 // New returns a Budget. What is taken of it is taken of whole, too, which may be
@@ -89,26 +92,36 @@ func (b *Budget) Take(n int) error {
 	if b == nil || n <= 0 {
 		return nil
 	}
-	if b.taken.Add(int64(n)) > b.limit {
-		b.taken.Add(-int64(n))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended || b.taken+int64(n) > b.limit {
 		return &LimitError{Bytes: b.limit}
 	}
 	if err := b.whole.Take(n); err != nil {
-		b.taken.Add(-int64(n))
 		return &LimitError{Bytes: b.whole.limit, All: true}
 	}
+	b.taken += int64(n)
 	return nil
 }
 
-// Release gives back all that was taken, once nothing of it is kept.
+// Release gives back all that was taken, once nothing of it is kept. Nothing more can
+// be taken then.
 func (b *Budget) Release() {
 	if b == nil {
 		return
 	}
-	n := b.taken.Swap(0)
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.whole != nil {
-		b.whole.taken.Add(-n)
+		b.whole.give(b.taken)
 	}
+	b.taken, b.ended = 0, true
+}
+
+func (b *Budget) give(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.taken -= n
 }
 
 // Taken is what has been taken, in bytes.
@@ -116,7 +129,9 @@ func (b *Budget) Taken() int64 {
 	if b == nil {
 		return 0
 	}
-	return b.taken.Load()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.taken
 }
 
 type key struct{}

@@ -28,6 +28,9 @@ func TestTake(t *testing.T) {
 	if err := b.Take(1 << 20); err != nil {
 		t.Error(err)
 	}
+	if err := a.Take(1); !errors.Is(err, ErrLimit) {
+		t.Errorf("after Release: %v", err)
+	}
 }
 
 func TestContextWithoutBudgetHasNoBound(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 
 const (
 	// askTimeout bounds one question, which takes some 10 µs.
-	askTimeout = 200 * time.Millisecond
+	askTimeout = 2 * time.Second
 	// errorExist is IPSET_ERR_EXIST: an element is not in the set.
 	errorExist = unix.Errno(4103)
 )

@@ -14,7 +14,7 @@ import (
 
 const (
 	// askTimeout bounds one question, which takes some 50 µs.
-	askTimeout = 200 * time.Millisecond
+	askTimeout = 2 * time.Second
 
 	elementCatchAll = 2 // NFT_SET_ELEM_CATCHALL, from 5.13
 )

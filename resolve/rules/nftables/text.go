@@ -87,12 +87,12 @@ func (s *Snapshot) Texts(ctx context.Context, c *ruleset.Chain) ([]string, error
 
 // KnownText is Text for a rule whose chain's texts were asked for before: known is
 // false where they were not.
-func (s *Snapshot) KnownText(r *ruleset.Rule) (text string, err error, known bool) {
+func (s *Snapshot) KnownText(r *ruleset.Rule) (text string, known bool, err error) {
 	t, known := s.texts.known(r.Chain)
 	if !known || t.err != nil {
-		return "", t.err, known
+		return "", known, t.err
 	}
-	return t.lines[r.Number-1], nil, true
+	return t.lines[r.Number-1], true, nil
 }
 
 func (t *texts) known(c *ruleset.Chain) (chainTexts, bool) {
