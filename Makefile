@@ -9,7 +9,7 @@ SEED     ?= 11
 
 export CGO_ENABLED = 0
 
-.PHONY: build demo test unit integration vm test-newest oracle oracle-vm bench lint generate check-generated clean
+.PHONY: build demo test unit integration hostile vm test-newest oracle oracle-vm bench lint generate check-generated clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o droptrace ./cmd/droptrace
@@ -20,7 +20,7 @@ demo: build
 
 test: build
 	scripts/install-deps test vm
-	$(MAKE) lint unit integration oracle vm N=300
+	$(MAKE) lint unit integration hostile oracle vm N=300
 
 unit:
 	$(GO) test ./bpf/... ./cmd/... ./resolve/... ./tracer/... ./test/vm/...
@@ -29,6 +29,10 @@ unit:
 # whole machine is for the guests of make vm.
 integration: build
 	DROPTRACE=$(CURDIR)/droptrace $(GO) test -count=1 -timeout 10m -skip '^TestGuest' ./test/integration
+
+# Root of a container against the host: names, comments and prefixes by raw netlink.
+hostile: build
+	DROPTRACE=$(CURDIR)/droptrace $(GO) test -count=1 -timeout 10m ./test/hostile
 
 # Other kernels, under QEMU without KVM.
 vm: build
