@@ -92,6 +92,10 @@ func (n *Namespace) Copy(ctx context.Context, from Source, rules []*ruleset.Rule
 	if err := nft.load(ctx, n); err != nil {
 		return fmt.Errorf("copy nftables: %w", err)
 	}
+	var err error
+	if n.handles, err = nft.readHandles(ctx, n); err != nil {
+		return fmt.Errorf("copy nftables: %w", err)
+	}
 	return nil
 }
 
