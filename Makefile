@@ -32,7 +32,7 @@ integration: build
 
 # Root of a container against the host: names, comments and prefixes by raw netlink.
 hostile: build
-	DROPTRACE=$(CURDIR)/droptrace $(GO) test -count=1 -timeout 10m ./test/hostile
+	DROPTRACE=$(CURDIR)/droptrace $(GO) test -count=1 -timeout 15m ./test/hostile
 
 # Other kernels, under QEMU without KVM.
 vm: build
