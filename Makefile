@@ -10,7 +10,7 @@ RECORDS  ?= 100000
 
 export CGO_ENABLED = 0
 
-.PHONY: build demo test unit integration vm test-newest oracle oracle-vm adversary bench lint generate check-generated clean
+.PHONY: build demo test unit integration hostile vm test-newest oracle oracle-vm adversary bench lint generate check-generated clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o droptrace ./cmd/droptrace
@@ -21,7 +21,7 @@ demo: build
 
 test: build
 	scripts/install-deps test vm
-	$(MAKE) lint unit integration oracle vm N=300
+	$(MAKE) lint unit integration hostile oracle vm N=300
 
 unit:
 	$(GO) test -skip '^TestWithoutAPart' ./bpf/... ./cmd/... ./resolve/... ./tracer/... ./test/adversary ./test/vm/...
@@ -31,6 +31,10 @@ unit:
 integration: build
 	DROPTRACE=$(CURDIR)/droptrace $(GO) test -count=1 -timeout 30m -skip '^TestGuest' ./test/integration
 	$(GO) test -count=1 -timeout 30m -run '^TestWithoutAPart' ./tracer
+
+# Root of a container against the host: names, comments and prefixes by raw netlink.
+hostile: build
+	DROPTRACE=$(CURDIR)/droptrace $(GO) test -count=1 -timeout 15m ./test/hostile
 
 # Other kernels, under QEMU without KVM. KERNELS=all: all that are tried before a
 # release; one of them may have -generic or -rt behind it.

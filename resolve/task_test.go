@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/rules/budget"
 	"github.com/droptrace/droptrace/resolve/rules/nftables"
 )
@@ -72,7 +73,7 @@ func TestSlowNamespacesKeepNoSlotFromOurOwn(t *testing.T) {
 	for range maxTasks {
 		<-running
 	}
-	own := &namespace{info: Netns{Own: true}}
+	own := &namespace{info: drop.Netns{Own: true}}
 	<-r.start(own, time.Hour, nil, func(context.Context) {}).done
 	if n := len(running); n > 0 {
 		t.Errorf("%d more than %d at once", n, maxTasks)

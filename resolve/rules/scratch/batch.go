@@ -9,11 +9,12 @@ import (
 )
 
 const (
-	// batchSize is what is sent at once, in bytes, where it can be parted. A socket
-	// takes 208 KiB unless an administrator has changed net.core.wmem_default.
-	batchSize = 96 << 10
-	// sendBuffer is for what cannot: a rule with the elements of its own sets.
+	// sendBuffer is what a rule with many elements in its own sets may need, in bytes:
+	// they are one transaction.
 	sendBuffer = 64 << 20
+	// A transaction has from leastBatch to mostBatch bytes where it can be parted, as the
+	// socket takes: each costs the kernel a walk over all rules of the chains it changes.
+	leastBatch, mostBatch = 96 << 10, 8 << 20
 	// elementsSize bounds the elements of a message: an attribute holds 64 KiB.
 	elementsSize = 32 << 10
 )
@@ -23,6 +24,7 @@ type batch struct {
 	c        *netlink.Conn
 	messages []netlink.Message
 	size     int
+	most     int // bytes of a transaction
 }
 
 // load makes the objects in a namespace that has none.
@@ -33,7 +35,7 @@ func (r *nftRules) load(ctx context.Context, ns Source) error {
 	}
 	defer stop()
 	_ = c.SetWriteBuffer(sendBuffer) // without privilege over the machine it stays less
-	b := &batch{c: c}
+	b := &batch{c: c, most: min(max(leastBatch, writeBuffer(c)/4), mostBatch)}
 	for _, m := range r.objects {
 		b.add(m)
 	}
@@ -64,6 +66,16 @@ func (r *nftRules) load(ctx context.Context, ns Source) error {
 		}
 	}
 	return b.send()
+}
+
+// writeBuffer is the size that the socket's buffer has, in bytes.
+func writeBuffer(c *netlink.Conn) (size int) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) { size, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF) })
+	return size
 }
 
 func (b *batch) add(m nftMessage) {
@@ -105,7 +117,7 @@ func (b *batch) addElements(s *nftSet, part bool) error {
 }
 
 func (b *batch) sendFull() error {
-	if b.size < batchSize {
+	if b.size < b.most {
 		return nil
 	}
 	return b.send()

@@ -39,60 +39,75 @@ func (n *Namespace) Copy(ctx context.Context, from Source, rules []*ruleset.Rule
 	if err := n.copyDevices(from, rules); err != nil {
 		return err
 	}
-	var native, legacy []*ruleset.Table
+	o, err := readOriginal(ctx, from, rules)
+	if err != nil {
+		return err
+	}
+	if err := allowedExtensions(o.extensions); err != nil {
+		return err
+	}
+	// Where no rule asks for one ipset is left alone: asking would load its module.
+	if slices.Contains(o.extensions, "set") || slices.Contains(o.extensions, "SET") {
+		if err := n.copyIPSets(ctx, from); err != nil {
+			return fmt.Errorf("copy ipsets: %w", err)
+		}
+	}
+	for _, b := range o.legacy {
+		if err := xtables.Replace(n, b); err != nil {
+			return err
+		}
+	}
+	if o.nft == nil {
+		return nil
+	}
+	for _, name := range o.nft.devices {
+		if err := n.addDevice(name); err != nil {
+			return err
+		}
+	}
+	if err := o.nft.load(ctx, n); err != nil {
+		return fmt.Errorf("copy nftables: %w", err)
+	}
+	if n.handles, err = o.nft.readHandles(ctx, n); err != nil {
+		return fmt.Errorf("copy nftables: %w", err)
+	}
+	return nil
+}
+
+// original is what a copy is made of, as the kernel has it.
+type original struct {
+	legacy     []*xtables.Blob
+	nft        *nftRules // nil for none
+	extensions []string  // of x_tables, that the rules use
+}
+
+// readOriginal reads the tables that rules have.
+func readOriginal(ctx context.Context, from Source, rules []*ruleset.Ruleset) (*original, error) {
+	o := &original{}
+	var native []*ruleset.Table
 	for _, rs := range rules {
 		for _, t := range rs.Tables {
 			switch {
 			case t.Engine == ruleset.IPTablesLegacy:
-				legacy = append(legacy, t)
+				b, err := xtables.Read(from, xtables.TableID{Family: t.Family, Name: t.Name})
+				if err != nil {
+					return nil, err
+				}
+				o.legacy, o.extensions = append(o.legacy, b), append(o.extensions, b.Extensions()...)
 			case t.Engine == ruleset.NFTables || t.Family == "ip" || t.Family == "ip6":
 				native = append(native, t) // iptables' arp and bridge are not what is asked about
 			}
 		}
 	}
-	var blobs []*xtables.Blob
-	var extensions []string
-	for _, t := range legacy {
-		b, err := xtables.Read(from, xtables.TableID{Family: t.Family, Name: t.Name})
-		if err != nil {
-			return err
-		}
-		blobs, extensions = append(blobs, b), append(extensions, b.Extensions()...)
+	if len(native) == 0 {
+		return o, nil
 	}
-	var nft *nftRules
-	if len(native) > 0 {
-		var err error
-		if nft, err = readUnchanged(ctx, from, native); err != nil {
-			return fmt.Errorf("read nftables: %w", err)
-		}
-		extensions = append(extensions, nft.extensions...)
+	var err error
+	if o.nft, err = readUnchanged(ctx, from, native); err != nil {
+		return nil, fmt.Errorf("read nftables: %w", err)
 	}
-	if err := allowedExtensions(extensions); err != nil {
-		return err
-	}
-	// Where no rule asks for one ipset is left alone: asking would load its module.
-	if slices.Contains(extensions, "set") || slices.Contains(extensions, "SET") {
-		if err := n.copyIPSets(ctx, from); err != nil {
-			return fmt.Errorf("copy ipsets: %w", err)
-		}
-	}
-	for _, b := range blobs {
-		if err := xtables.Replace(n, b); err != nil {
-			return err
-		}
-	}
-	if nft == nil {
-		return nil
-	}
-	for _, name := range nft.devices {
-		if err := n.addDevice(name); err != nil {
-			return err
-		}
-	}
-	if err := nft.load(ctx, n); err != nil {
-		return fmt.Errorf("copy nftables: %w", err)
-	}
-	return nil
+	o.extensions = append(o.extensions, o.nft.extensions...)
+	return o, nil
 }
 
 // ErrChanging is returned for rules that change each time they are copied.

@@ -77,6 +77,8 @@ type nftSet struct {
 type nftRule struct {
 	message nftMessage
 	sets    []setKey // those it may look into
+	chain   chainKey
+	handle  uint64 // the original's
 }
 
 // readNFT lists the objects of the tables.

@@ -76,7 +76,8 @@ func (r *nftRules) addRule(family uint8, attrs []byte) error {
 	}
 	rule := nftRule{message: nftMessage{unix.NFT_MSG_NEWRULE, family,
 		only(attrs, unix.NFTA_RULE_TABLE, unix.NFTA_RULE_CHAIN, unix.NFTA_RULE_EXPRESSIONS, unix.NFTA_RULE_USERDATA)}}
-	table := tableKey{family, find(attrs, unix.NFTA_RULE_TABLE).text()}
+	rule.chain, rule.handle = ruleOf(family, attrs)
+	table := rule.chain.table
 	var w protocolFinder
 	if list != nil {
 		for e := range attributes(list.data()) {

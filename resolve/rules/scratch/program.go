@@ -46,6 +46,10 @@ func (n *Namespace) Run(ctx context.Context, argv []string) (string, error) {
 	if err := Check(argv); err != nil {
 		return "", fmt.Errorf("run %q: %w", strings.Join(argv, " "), err)
 	}
+	argv, err := n.handles.translate(argv)
+	if err != nil {
+		return "", fmt.Errorf("run nft: %w", err)
+	}
 	path, err := n.find(filepath.Base(argv[0]))
 	if err != nil {
 		return "", err

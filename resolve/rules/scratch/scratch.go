@@ -37,6 +37,7 @@ type Namespace struct {
 	devices  []string // stand-ins that were made
 	// indexes are those of the interfaces that a copy's rules come from, by name.
 	indexes map[string]int
+	handles handles // of a copy's rules
 }
 
 // New makes a namespace. Close it.
