@@ -93,6 +93,9 @@ func explainFailure(err error) error {
 	case errors.Is(err, symbol.ErrHidden):
 		return errorWithHint(err, "it takes root with CAP_SYSLOG, and kernel.kptr_restrict below 2: sudo droptrace")
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		if missing, e := missingPrivileges(); e == nil && len(missing) == 0 {
+			return errorWithHint(err, "the kernel refuses it to root as well: a lockdown or a security module does so")
+		}
 		return errorWithHint(err, "run it as root: sudo droptrace")
 	case errors.Is(err, unix.ENOSYS):
 		return errorWithHint(err, "this kernel has no BPF (CONFIG_BPF_SYSCALL)")
