@@ -85,7 +85,6 @@ struct config {
 	struct layout layout;
 	u64 text_start, text_end;	/* kernel image */
 	u64 modules_start, modules_end; /* module text, loosely */
-	u32 calibration_netns;		/* inode; 0: none */
 	u32 possible_cpus;
 	u32 nft_in_place;     /* nft frees by itself: it never returns NF_DROP */
 	u32 nft_evals_hooked; /* every drop-yielding eval has a probe */
@@ -97,7 +96,6 @@ struct config {
 	u32 mib_queue_full;
 	u32 mib_deferred;
 	u32 listen_hooked; /* tcp_conn_request has a probe */
-	u32 pad;
 };
 
 /*
@@ -177,6 +175,20 @@ struct {
 	__type(key, struct frame_key);
 	__type(value, struct frame_site);
 } frame_sites SEC(".maps");
+
+/* The namespace that calibration drops packets in: its inode, 0 for none. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} calibration_netns SEC(".maps");
+
+/* Its records have a ring of their own: a flood of drops must not crowd them out. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 18);
+} calibration_records SEC(".maps");
 
 /* Resized by Go to --buffer-size. */
 struct {

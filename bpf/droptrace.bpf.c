@@ -132,7 +132,7 @@ static __always_inline void handle(u32 level, struct scratch *s, struct per_cpu_
 	measure_bytes(s, skb);
 	read_conntrack(&s->event, skb);
 	step_site_kind(level);
-	s->calibrating = c->calibration_netns && s->event.netns == c->calibration_netns;
+	s->calibrating = in_calibration(&s->event);
 	if (s->calibrating) {
 		step_read_frame(level);
 		step_find_state(level);
@@ -183,7 +183,7 @@ static __always_inline void handle_plain(u32 level, struct scratch *s, struct pe
 	start_event(s, ctx);
 	s->net = (u64)read_packet(&s->event, skb);
 	measure_bytes(s, skb);
-	if (!c->ready || (c->calibration_netns && s->event.netns == c->calibration_netns))
+	if (!c->ready)
 		return;
 	count(COUNT_SEEN);
 	if (is_member(p, skb)) {

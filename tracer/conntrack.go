@@ -85,7 +85,9 @@ func (t *Tracer) attachConntrack(plan Plan, symbols Symbols) (string, error) {
 			}
 		}
 		hooked &^= p.hooked
-		failed = errors.Join(failed, err)
+		if failed == nil || errors.Is(failed, errNoFunction) { // the others failed of the same
+			failed = err
+		}
 	}
 	t.config.CtHooked = hooked
 	switch {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -41,17 +40,11 @@ type Tracer struct {
 	unknown           unknownLayouts
 	attached          map[string]bool // functions that have their probe
 	countsArrivals    bool
-	probeless         bool           // the kernel takes neither fentry nor kprobes
-	early             []*event.Event // drops read while calibrating
-	flushed           bool           // Read is to return ErrFlushed once early is empty
-	stale             bool           // calibration must be done again
-	// Not before this time, and how long after the one before.
-	calibrateNext  time.Time
-	calibratePause time.Duration
-	earlyLost      atomic.Uint64
-	recorders      recorders
-	skippedBefore  uint64        // runs that the kernel skipped while calibrating
-	offset         time.Duration // CLOCK_REALTIME - CLOCK_MONOTONIC
+	probeless         bool // the kernel takes neither fentry nor kprobes
+	again             recalibration
+	recorders         recorders
+	skippedBefore     uint64        // runs that the kernel skipped while calibrating
+	offset            time.Duration // CLOCK_REALTIME - CLOCK_MONOTONIC
 }
 
 // ErrNoReads says that the kernel lets no program read its memory.
@@ -207,26 +200,14 @@ func setText(c *bpf.KernelConfig, symbols Symbols) error {
 
 // Read waits for the next record. After Close it returns os.ErrClosed.
 func (t *Tracer) Read(e *event.Event) error {
-	if len(t.early) > 0 {
-		*e, t.early = *t.early[0], t.early[1:]
-		return nil
+	if err := t.reader.ReadInto(&t.record); err != nil {
+		return fmt.Errorf("read ring buffer: %w", err)
 	}
-	for {
-		if t.flushed { // the flush ended a calibration
-			return ringbuf.ErrFlushed
-		}
-		if err := t.reader.ReadInto(&t.record); err != nil {
-			return fmt.Errorf("read ring buffer: %w", err)
-		}
-		if isCalibration(t.record.RawSample) {
-			continue // one that nobody waited for
-		}
-		if err := e.Decode(t.record.RawSample); err != nil {
-			return err
-		}
-		t.checkFrame(e)
-		return nil
+	if err := e.Decode(t.record.RawSample); err != nil {
+		return err
 	}
+	t.checkFrame(e)
+	return nil
 }
 
 // SetDeadline lets Read return os.ErrDeadlineExceeded at that time.
@@ -290,6 +271,7 @@ func (t *Tracer) Notices() []string {
 
 // Close detaches everything and frees it.
 func (t *Tracer) Close() error {
+	t.again.stop()
 	err := t.closeLinks()
 	if t.reader != nil {
 		err = errors.Join(err, t.reader.Close())

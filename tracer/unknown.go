@@ -10,8 +10,12 @@ func hasXT(s Symbols) bool {
 // functions.
 func (t *Tracer) canCalibrate() bool {
 	parts := &t.kernel.parts
-	return !parts.plain && !parts.maps["calibrations"] && !parts.maps["frame_sites"] &&
-		t.config.Sites[0].Start != 0
+	for _, name := range []string{"calibrations", "calibration_records", "calibration_netns", "frame_sites"} {
+		if parts.maps[name] {
+			return false
+		}
+	}
+	return !parts.plain && t.config.Sites[0].Start != 0
 }
 
 // understands reports whether what a probe's programs read is known.

@@ -23,7 +23,6 @@ func (t *trace) maintain(ctx context.Context, now time.Time) {
 	}
 	if t.tracer.Recalibrate(ctx) {
 		t.tellNotices()
-		t.tracer.SetDeadline(t.refreshNext)
 	}
 	if !now.Before(t.refreshNext) {
 		t.refresh(ctx)

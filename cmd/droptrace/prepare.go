@@ -92,6 +92,9 @@ func explainFailure(err error) error {
 	case errors.Is(err, tracer.ErrNoReads):
 		return errorWithHint(err, "kernel lockdown does that, at confidentiality: see /sys/kernel/security/lockdown")
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		if missing, e := missingPrivileges(); e == nil && len(missing) == 0 {
+			return errorWithHint(err, "the kernel refuses it to root as well: a lockdown or a security module does so")
+		}
 		return errorWithHint(err, "run it as root: sudo droptrace")
 	case errors.Is(err, unix.ENOSYS):
 		return errorWithHint(err, "this kernel has no BPF (CONFIG_BPF_SYSCALL)")
