@@ -89,7 +89,7 @@ func open(ctx context.Context, cfg Config) (source, error) {
 		t.notice("it goes on with all its privileges: " + err.Error())
 	}
 	if hidden != nil {
-		t.notice("the kernel does not tell where drops happen: " + hidden.Error() + symbolsHint(hidden))
+		t.notice(hidden.Error() + symbolsHint(hidden))
 	}
 	return t, nil
 }
@@ -145,7 +145,7 @@ func (t *trace) open(ctx context.Context, cfg Config, program *expression.Progra
 		t.notice(noReasons.Error())
 	}
 	t.resolver, err = resolve.New(resolve.Config{
-		Symbols: t.symbols, Reasons: t.reasons, Watcher: xtWatcher{t.tracer},
+		Symbols: t.symbols, Reasons: t.reasons, Watcher: t.watcher(),
 		ProbesComplete: t.probesComplete,
 		NoWhy:          cfg.NoWhy,
 		Ctnetlink:      t.Ctnetlink(),
@@ -185,7 +185,7 @@ func explainFailure(err error) error {
 // symbolsHint says what shows addresses.
 func symbolsHint(err error) string {
 	if errors.Is(err, symbol.ErrHidden) {
-		return " (it takes CAP_SYSLOG, and kernel.kptr_restrict below 2)"
+		return ": they take CAP_SYSLOG, and kernel.kptr_restrict below 2"
 	}
 	return ""
 }
