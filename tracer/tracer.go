@@ -189,7 +189,7 @@ func setText(c *bpf.KernelConfig, symbols Symbols) error {
 	const room = 64 << 20
 	start, end := symbols.Text()
 	if start == 0 || end == 0 {
-		return errors.New("kernel symbol _stext or _etext not found in /proc/kallsyms")
+		return errNoText
 	}
 	c.TextStart, c.TextEnd = start, end
 	if lo, hi := symbols.Modules(); lo != 0 {

@@ -1,5 +1,9 @@
 package tracer
 
+import "errors"
+
+var errNoText = errors.New("kernel symbol _stext or _etext not found in /proc/kallsyms")
+
 func hasNFT(s Symbols) bool { return len(s.Ranges("nft_do_chain")) > 0 }
 
 func hasXT(s Symbols) bool {

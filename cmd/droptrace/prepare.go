@@ -105,7 +105,7 @@ func explainFailure(err error) error {
 // symbolsHint says what shows addresses.
 func symbolsHint(err error) string {
 	if errors.Is(err, symbol.ErrHidden) {
-		return " (it takes CAP_SYSLOG, and kernel.kptr_restrict below 2)"
+		return ": they take CAP_SYSLOG, and kernel.kptr_restrict below 2"
 	}
 	return ""
 }

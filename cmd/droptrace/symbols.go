@@ -37,6 +37,14 @@ func (k kernelSymbols) Text() (start, end uint64) {
 	return text.Start, text.End
 }
 
+// watcher is nil where the kernel hides which hook is whose: no table would be found.
+func (t *trace) watcher() resolve.Watcher {
+	if t.symbols.Table().Len() == 0 {
+		return nil
+	}
+	return xtWatcher{t.tracer}
+}
+
 // xtWatcher has the tracer watch a legacy table that the resolver read.
 type xtWatcher struct{ tracer *tracer.Tracer }
 

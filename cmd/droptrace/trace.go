@@ -100,7 +100,7 @@ func open(ctx context.Context, cfg Config) (source, error) {
 		t.notice("it goes on with all its privileges: " + err.Error())
 	}
 	if hidden != nil {
-		t.notice("the kernel does not tell where drops happen: " + hidden.Error() + symbolsHint(hidden))
+		t.notice(hidden.Error() + symbolsHint(hidden))
 	}
 	return t, nil
 }
@@ -136,7 +136,7 @@ func (t *trace) open(ctx context.Context, cfg Config, types *btf.Cache, program 
 		t.notice(t.noReasons.Error())
 	}
 	t.resolver, err = resolve.New(resolve.Config{
-		Symbols: t.symbols, Reasons: t.reasons, Watcher: xtWatcher{t.tracer},
+		Symbols: t.symbols, Reasons: t.reasons, Watcher: t.watcher(),
 		ProbesComplete: t.probesComplete,
 		NoWhy:          cfg.NoWhy,
 		Realtime:       realtime(),
