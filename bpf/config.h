@@ -16,7 +16,12 @@
 #define XT_MAX_TABLES 1024
 #define OLD_XT_TABLES 8 /* filter mangle raw security nat, and to spare */
 #define NO_SLOT (-1)
-#define THREAD_SIZE 16384 /* x86-64 and arm64, without KASAN */
+/* THREAD_SIZE, without KASAN. */
+#if defined(__TARGET_ARCH_arm64)
+const volatile u64 stack_size = 16384; /* more with pages of 64 KiB: Go knows */
+#else
+#define stack_size 16384
+#endif
 
 const volatile bool has_reason = 0; /* kfree_skb's third argument: 5.17 and later */
 const volatile bool has_receiver = 0; /* its fourth, struct sock *rx_sk: 6.11 and later */

@@ -814,6 +814,7 @@ const (
 	KernelVarReturnBits         = "return_bits"
 	KernelVarShowResolved       = "show_resolved"
 	KernelVarSnaplen            = "snaplen"
+	KernelVarStackSize          = "stack_size"
 	KernelVarWithStack          = "with_stack"
 	KernelVarXtCapacity         = "xt_capacity"
 )
@@ -963,6 +964,7 @@ type KernelVariableSpecs struct {
 	ReturnBits      *ebpf.VariableSpec `ebpf:"return_bits"`
 	ShowResolved    *ebpf.VariableSpec `ebpf:"show_resolved"`
 	Snaplen         *ebpf.VariableSpec `ebpf:"snaplen"`
+	StackSize       *ebpf.VariableSpec `ebpf:"stack_size"`
 	WithStack       *ebpf.VariableSpec `ebpf:"with_stack"`
 	XtCapacity      *ebpf.VariableSpec `ebpf:"xt_capacity"`
 }
@@ -1077,6 +1079,7 @@ type KernelVariables struct {
 	ReturnBits      *ebpf.Variable `ebpf:"return_bits"`
 	ShowResolved    *ebpf.Variable `ebpf:"show_resolved"`
 	Snaplen         *ebpf.Variable `ebpf:"snaplen"`
+	StackSize       *ebpf.Variable `ebpf:"stack_size"`
 	WithStack       *ebpf.Variable `ebpf:"with_stack"`
 	XtCapacity      *ebpf.Variable `ebpf:"xt_capacity"`
 }

@@ -117,7 +117,7 @@ static __always_inline bool on_stack(const struct window *w, u64 p)
 {
 	u64 ctx = w->start + BELOW_WORDS * 8;
 
-	return p > ctx && p < ctx + THREAD_SIZE && !(p & 7);
+	return p > ctx && p < ctx + stack_size && !(p & 7);
 }
 
 #endif

@@ -14,7 +14,7 @@
 #define HARDIRQ_MASK 0x000f0000
 #define NMI_MASK 0x00f00000
 
-/* Up to 6.0 softirqs run on the stack of the task that they interrupt. */
+/* 5.10 runs softirqs that local_bh_enable starts on the stack of the task. */
 static __always_inline bool serves_interrupt(struct task_struct *task)
 {
 	return READ(task, thread_info.preempt_count) & (SOFTIRQ_OFFSET | HARDIRQ_MASK | NMI_MASK);

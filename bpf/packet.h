@@ -162,7 +162,7 @@ static __always_inline void read_task(struct event *e, u64 stack_pointer)
 	struct task_struct *task = (void *)bpf_get_current_task();
 	u64 stack = (u64)READ(task, stack);
 
-	if (stack_pointer < stack || stack_pointer >= stack + THREAD_SIZE)
+	if (stack_pointer < stack || stack_pointer >= stack + stack_size)
 		return;
 	if (serves_interrupt(task))
 		return;

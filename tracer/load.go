@@ -165,10 +165,8 @@ func setConstants(coll *ebpf.CollectionSpec, o *Options, spec *btf.Spec) error {
 			return fmt.Errorf("constant %s: %w", name, err)
 		}
 	}
-	if bits := coll.Variables["return_bits"]; bits != nil { // arm64's
-		if err := bits.Set(ownReturnBits(o.Symbols)); err != nil {
-			return fmt.Errorf("constant return_bits: %w", err)
-		}
+	if err := setProcessorConstants(coll, o.Symbols); err != nil {
+		return err
 	}
 	if o.Filter == nil {
 		return nil

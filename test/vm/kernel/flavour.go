@@ -41,9 +41,6 @@ func (s source) withFlavours() []source {
 			// The security archive lists newer ones, but has no files of theirs.
 			other.suites = []string{"bullseye"}
 		}
-		if f == pages16K {
-			other.suites = []string{"trixie", "trixie-security"} // since Debian 13
-		}
 		out = append(out, other)
 	}
 	return out

@@ -1,9 +1,35 @@
 package tracer
 
 import (
+	"fmt"
 	"math/bits"
+	"os"
 	"runtime"
+
+	"github.com/cilium/ebpf"
 )
+
+// setProcessorConstants tells the kernel side what of a stack differs from one
+// kernel of this architecture to another, where there is such.
+func setProcessorConstants(coll *ebpf.CollectionSpec, symbols Symbols) error {
+	for name, value := range map[string]uint64{
+		"return_bits": ownReturnBits(symbols),
+		"stack_size":  stackSize(os.Getpagesize()),
+	} {
+		v, ok := coll.Variables[name]
+		if !ok {
+			continue // the architecture leaves no choice
+		}
+		if err := v.Set(value); err != nil {
+			return fmt.Errorf("constant %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// stackSize returns arm64's THREAD_SIZE in bytes (arch/arm64/include/asm/memory.h):
+// 16 KiB, but no less than a page.
+func stackSize(page int) uint64 { return uint64(max(16<<10, page)) }
 
 // leastAddressBits is the smallest address space that arm64 kernels are built with
 // (CONFIG_ARM64_VA_BITS_36).

@@ -28,3 +28,11 @@ func TestSignedReturnAddressesAreRecognised(t *testing.T) {
 		t.Errorf("amd64: got bits %x, want all", bits)
 	}
 }
+
+func TestStacksAreNoSmallerThanPages(t *testing.T) {
+	for page, want := range map[int]uint64{4 << 10: 16 << 10, 16 << 10: 16 << 10, 64 << 10: 64 << 10} {
+		if got := stackSize(page); got != want {
+			t.Errorf("pages of %d: got %d, want %d", page, got, want)
+		}
+	}
+}
