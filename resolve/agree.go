@@ -48,6 +48,9 @@ func (r *Resolver) mayMove(e *event.Event) bool {
 	switch e.Rule.Method {
 	case event.MethodXTCounter, event.MethodXTFresh, event.MethodPolicyRest:
 		return r.preempted(e)
+	case event.MethodNFTExpression:
+		// Kretprobes know by this CPU which call they end (see pending.h).
+		return r.Realtime
 	}
 	return false
 }

@@ -55,3 +55,17 @@ func TestACountOfAnotherPacketIsNotCertain(t *testing.T) {
 		})
 	}
 }
+
+// On 6.12 with PREEMPT_RT the adversary saw one kretprobe in 33,000 name another rule.
+func TestAKretprobeOfARealtimeKernelNeedsTheRules(t *testing.T) {
+	g := newGuarded(t, guardRules)
+	g.Realtime = true
+	for rule, want := range map[int]Certainty{1: drop.Certain, 2: drop.Probable} { // 2 is contradicted
+		e, d := g.event(t, 7001), &drop.Drop{}
+		g.nft(t, e, "in", rule, event.MethodNFTExpression)
+		g.Resolve(context.Background(), e, g.now(), d)
+		if d.Attribution.Certainty != want || d.Rule == nil || d.Rule.Number != 1 || g.Contradicted() != 0 {
+			t.Errorf("rule %d: %+v of %+v", rule, d.Attribution, d.Rule)
+		}
+	}
+}

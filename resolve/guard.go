@@ -39,7 +39,7 @@ func (r *Resolver) guard(n *namespace, e *event.Event, d *drop.Drop) {
 		return
 	}
 	hook := replay.Hook{Family: netfilter.FamilyName(e.PF), Name: d.Hook}
-	if replay.MayCall(r.named.chain, hook) && !r.contradicts(n, e, d, hook) {
+	if (replay.MayCall(r.named.chain, hook) || !hookCertain(e)) && !r.contradicts(n, e, d, hook) {
 		return
 	}
 	method := d.Attribution.Method
@@ -82,15 +82,24 @@ func (r *Resolver) contradicts(n *namespace, e *event.Event, d *drop.Drop, h rep
 	return true
 }
 
-// guardable: the record has the packet itself, and the hook as the kernel had it.
+// guardable: the record has the packet itself.
 func guardable(e *event.Event) bool {
-	return e.Type == event.Drop && e.Flags&(event.HookProbe|event.HookFrame) != 0 &&
+	return e.Type == event.Drop && e.Hook != event.NoHook &&
 		e.Flags&(event.Headerless|event.TupleOnly|event.HeadFrags) == 0
+}
+
+// hookCertain: hook and interfaces are the kernel's own, and not what was found by
+// searching a frame that calibration never saw.
+func hookCertain(e *event.Event) bool {
+	return e.Flags&event.HookProbe != 0 || e.Flags&(event.HookFrame|event.Uncalibrated) == event.HookFrame
 }
 
 // guardPacket is the packet with what it takes to hold a rule against it.
 func guardPacket(e *event.Event, d *drop.Drop) replay.Packet {
 	p := replay.Packet{EtherType: e.Protocol, Bytes: e.Packet()}
+	if !hookCertain(e) {
+		return p
+	}
 	p.In, p.Out = replay.Interface{Known: true}, replay.Interface{Known: true}
 	if d.In != nil {
 		p.In.Index, p.In.Name = d.In.Index, d.In.Name

@@ -248,13 +248,12 @@ func TestReplayAnswersForAContradictedRule(t *testing.T) {
 func TestOnlyBytesContradict(t *testing.T) {
 	g := newGuarded(t, guardRules+guardLegacy)
 	for name, change := range map[string]func(*event.Event){
-		"cut before its ports":  func(e *event.Event) { e.HeaderLen = 20 },
-		"made up":               func(e *event.Event) { e.Flags |= event.TupleOnly },
-		"of a socket":           func(e *event.Event) { e.Flags |= event.Headerless },
-		"put together":          func(e *event.Event) { e.Flags |= event.HeadFrags },
-		"a later fragment":      func(e *event.Event) { e.Header[7] = 2 },
-		"of a hook not certain": func(e *event.Event) { e.Flags &^= event.HookFrame },
-		"tagged":                func(e *event.Event) { e.Protocol = 0x8100 },
+		"cut before its ports": func(e *event.Event) { e.HeaderLen = 20 },
+		"made up":              func(e *event.Event) { e.Flags |= event.TupleOnly },
+		"of a socket":          func(e *event.Event) { e.Flags |= event.Headerless },
+		"put together":         func(e *event.Event) { e.Flags |= event.HeadFrags },
+		"a later fragment":     func(e *event.Event) { e.Header[7] = 2 },
+		"tagged":               func(e *event.Event) { e.Protocol = 0x8100 },
 	} {
 		e, d := g.event(t, 7001), &drop.Drop{}
 		g.nft(t, e, "in", 2, event.MethodNFTFrame)
@@ -262,6 +261,24 @@ func TestOnlyBytesContradict(t *testing.T) {
 		g.Resolve(context.Background(), e, g.now(), d)
 		if d.Attribution.Certainty != drop.Certain || g.Contradicted() != 0 {
 			t.Errorf("%s: %+v", name, d.Attribution)
+		}
+	}
+}
+
+// A hook that was found by searching contradicts nothing, the packet's bytes do.
+func TestASearchedHookContradictsNothing(t *testing.T) {
+	g := newGuarded(t, guardRules+guardLegacy)
+	for _, tt := range []struct {
+		port    uint16
+		rule    int
+		certain bool
+	}{{7009, 0, true}, {7001, 1, true}, {7001, 2, false}} {
+		e, d := g.event(t, tt.port), &drop.Drop{}
+		g.nft(t, e, "in", tt.rule, event.MethodNFTFrame)
+		e.Hook, e.Flags = 3, event.HookFrame|event.Uncalibrated
+		g.Resolve(context.Background(), e, g.now(), d)
+		if got := d.Attribution.Certainty == drop.Certain; got != tt.certain {
+			t.Errorf("port %d, rule %d: %+v", tt.port, tt.rule, d.Attribution)
 		}
 	}
 }
@@ -288,7 +305,7 @@ func BenchmarkResolveSeen(b *testing.B) {
 		{"nft", func(e *event.Event) { g.nft(b, e, "in", 1, event.MethodNFTFrame) }},
 		{"legacy", func(e *event.Event) { g.legacy(b, e, "INPUT", 1, event.MethodXTCounter) }},
 	} {
-		for name, flags := range map[string]event.Flag{"guarded": event.HookFrame, "not": 0} {
+		for name, flags := range map[string]event.Flag{"guarded": event.HookFrame, "not": event.HeadFrags} {
 			b.Run(c.name+"/"+name, func(b *testing.B) {
 				e, d := g.event(b, 7001), &drop.Drop{}
 				c.set(e)

@@ -112,17 +112,25 @@ func run(ctx context.Context, o options) error {
 	return nil
 }
 
+// progressEvery is how often a slow run says how far it is.
+const progressEvery = 10 * time.Second
+
 // flood compares records of one engine's rules until want have been compared in all.
 func flood(ctx context.Context, o options, l *lab, t *tracer, j *judge, engine string, want uint64) error {
 	if err := l.load(ctx, engine); err != nil {
 		return err
 	}
 	if err := t.warm(ctx, l); err != nil {
-		return err
+		return fmt.Errorf("wait for the first rule: %w", err)
 	}
 	s := startSenders(o, l)
 	defer s.stop()
+	next := time.Now().Add(progressEvery)
 	for j.compared < want {
+		if time.Now().After(next) {
+			fmt.Fprintf(os.Stderr, "adversary: %s, %d of %d records\n", engine, j.compared, o.n)
+			next = time.Now().Add(progressEvery)
+		}
 		r, err := t.next(ctx)
 		if err != nil {
 			return err

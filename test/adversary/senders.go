@@ -15,15 +15,21 @@ import (
 // All packets have one length, so that each counter fits each packet.
 const payload = 10
 
-// Bursts and pauses leave droptrace the time to write a record for each packet.
+// Pauses leave droptrace the time to write a record for each packet, and a slow
+// machine the time for anything but real-time threads: they are as many times as long
+// as what was done before, or longer.
 const (
-	burst       = 60
-	pause       = 30 * time.Millisecond
-	fifoPause   = 3 * time.Millisecond
-	fifoLow     = 40 // priorities of SCHED_FIFO
-	fifoMover   = 60
-	moveBetween = 200 * time.Microsecond
+	burst, pause, idle             = 60, 30 * time.Millisecond, 4
+	fifoBurst, fifoPause, fifoIdle = 1, 3 * time.Millisecond, 30
+	moveBetween, moveIdle          = 200 * time.Microsecond, 4
+	// Priorities of SCHED_FIFO.
+	fifoLow, fifoMover = 40, 60
 )
+
+// rest ends a round that began at that time.
+func rest(begin time.Time, atLeast time.Duration, times int) {
+	time.Sleep(max(time.Since(begin)*time.Duration(times), atLeast+rand.N(atLeast)))
+}
 
 // senders are the threads of one flood.
 type senders struct {
@@ -39,7 +45,7 @@ func startSenders(o options, l *lab) *senders {
 	s := &senders{l: l}
 	for _, p := range paths() {
 		for range o.threads {
-			s.start(p, burst, pause, func() error {
+			s.start(p, burst, idle, pause, func() error {
 				s.mu.Lock()
 				defer s.mu.Unlock()
 				s.threads = append(s.threads, unix.Gettid())
@@ -50,7 +56,7 @@ func startSenders(o options, l *lab) *senders {
 			continue
 		}
 		for cpu := range runtime.NumCPU() {
-			s.start(p, 1, fifoPause, func() error { return becomeRealtime(cpu, fifoLow+cpu%2) })
+			s.start(p, fifoBurst, fifoIdle, fifoPause, func() error { return becomeRealtime(cpu, fifoLow+cpu%2) })
 		}
 	}
 	if o.migrate {
@@ -68,7 +74,7 @@ func (s *senders) stop() {
 }
 
 // start sends from a thread of its own, which prepare makes what it is to be.
-func (s *senders) start(p path, burst int, pause time.Duration, prepare func() error) {
+func (s *senders) start(p path, burst, idle int, pause time.Duration, prepare func() error) {
 	s.wg.Add(1)
 	go func() {
 		defer s.wg.Done()
@@ -86,10 +92,11 @@ func (s *senders) start(p path, burst int, pause time.Duration, prepare func() e
 			return
 		}
 		for !s.stopped.Load() {
+			begin := time.Now()
 			for range burst {
 				send(fd, to, p.first+rand.IntN(ports))
 			}
-			time.Sleep(pause)
+			rest(begin, pause, idle)
 		}
 	}()
 }
@@ -102,6 +109,7 @@ func (s *senders) move() {
 		fmt.Fprintln(os.Stderr, "adversary: senders are moved less often:", err)
 	}
 	for !s.stopped.Load() {
+		begin := time.Now()
 		s.mu.Lock()
 		for _, tid := range s.threads {
 			var set unix.CPUSet
@@ -109,7 +117,7 @@ func (s *senders) move() {
 			_ = unix.SchedSetaffinity(tid, &set) // it may be at its end
 		}
 		s.mu.Unlock()
-		time.Sleep(moveBetween + rand.N(3*moveBetween))
+		rest(begin, moveBetween, moveIdle)
 	}
 }
 

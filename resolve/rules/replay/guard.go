@@ -136,7 +136,8 @@ func (x *rule) writes() bool {
 	for i := range x.rest {
 		switch s := x.rest[i].src.(type) {
 		case *ruleset.Assign:
-			if _, _, _, payload := s.Field.IsPayload(); payload {
+			_, _, _, payload := s.Field.IsPayload()
+			if _, _, _, _, extension := s.Field.IsExtension(); payload || extension {
 				return true
 			}
 		case *ruleset.NAT:
