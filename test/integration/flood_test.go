@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -61,14 +62,10 @@ func TestAFloodWhileTracersComeAndGo(t *testing.T) {
 	ended.Store(true)
 	floods.Wait()
 	other.end(t)
+	before := time.Now()
 	eventually(t, "a drop is certain", func() bool {
-		before := len(trace.stdout.bytes())
 		packet{port: 7101}.send(t, l)
-		var d resolve.Drop
-		eventually(t, "the drop is told", func() bool {
-			return lastLine(trace.stdout.bytes()[before:], &d) && d.Type == "drop"
-		})
-		return d.Attribution.Certainty == resolve.Certain
+		return certainSince(trace.stdout.bytes(), before)
 	})
 	trace.end(t)
 	checkSums(t, trace, scenario{rulesets: []ruleset{s}}.count(t, l).total())
@@ -173,9 +170,15 @@ func (r *tracing) withMap(t *testing.T, name string, fn func(*ebpf.Map)) {
 	t.Fatalf("droptrace has no map %s", name)
 }
 
-func lastLine(text []byte, v any) bool {
-	text, whole := bytes.CutSuffix(text, []byte("\n"))
-	return whole && json.Unmarshal(text[bytes.LastIndexByte(text, '\n')+1:], v) == nil
+// certainSince reports whether a drop from after that time is certain.
+func certainSince(text []byte, at time.Time) bool {
+	for line := range bytes.Lines(text) {
+		var d resolve.Drop
+		if json.Unmarshal(line, &d) == nil && d.Type == "drop" && d.Time.After(at) && d.Attribution.Certainty == resolve.Certain {
+			return true
+		}
+	}
+	return false
 }
 
 // torrent sends packets from a namespace as fast as one thread can.
