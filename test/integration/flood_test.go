@@ -105,6 +105,10 @@ func checkSums(t *testing.T, r *tracing, kernel uint64) {
 	if told != number(`\+ ([0-9,]+) delivered`) || lost != number(`\+ ([0-9,]+) lost`) {
 		t.Errorf("%d told and %d lost, against the closing sums", told, lost)
 	}
+	// A reader that is stopped by calibration tells a fortieth.
+	if told < kernel/10 {
+		t.Errorf("of %d drops %d are told", kernel, told)
+	}
 	if told+lost > kernel || told+lost+skipped < kernel {
 		t.Errorf("%d told, %d lost and %d skipped, and the rules counted %d", told, lost, skipped, kernel)
 	}
