@@ -1,11 +1,13 @@
 package integration
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -38,7 +40,12 @@ func TestAFloodWhileTracersComeAndGo(t *testing.T) {
 	s.load(t, l.host)
 	l.ready(t)
 	other := start(t, nil)
-	trace := start(t, []*lab{l}, "--port", "7100-7101", "--no-why")
+	stream, err := os.Create(filepath.Join(t.TempDir(), "drops.json")) // too much to hold in memory
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	trace := startWith(t, func(c *exec.Cmd) { c.Stdout = stream }, nil, []*lab{l}, "--port", "7100-7101", "--no-why")
 	if trace.mayNotKnow() {
 		return
 	}
@@ -65,25 +72,48 @@ func TestAFloodWhileTracersComeAndGo(t *testing.T) {
 	before := time.Now()
 	eventually(t, "a drop is certain", func() bool {
 		packet{port: 7101}.send(t, l)
-		return certainSince(trace.stdout.bytes(), before)
+		time.Sleep(200 * time.Millisecond)
+		return certainSince(t, stream.Name(), before)
 	})
 	trace.end(t)
-	checkSums(t, trace, scenario{rulesets: []ruleset{s}}.count(t, l).total())
+	checkSums(t, trace, stream.Name(), scenario{rulesets: []ruleset{s}}.count(t, l).total())
+}
+
+// streamed is what the test reads of a record.
+type streamed struct {
+	Type                 string
+	Time                 time.Time
+	Lost, Count, Repeats uint64
+	Attribution          resolve.Attribution
+}
+
+// eachStreamed reads a file of records, whose last line may be on its way.
+func eachStreamed(t *testing.T, name string, visit func(*streamed)) {
+	t.Helper()
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for in := bufio.NewReader(f); ; {
+		line, err := in.ReadBytes('\n')
+		if err != nil {
+			return
+		}
+		var v streamed
+		if err := json.Unmarshal(line, &v); err != nil {
+			t.Fatalf("%v in %q", err, line)
+		}
+		visit(&v)
+	}
 }
 
 // checkSums compares what the stream holds, and the closing sums, with the rules'
 // own counters.
-func checkSums(t *testing.T, r *tracing, kernel uint64) {
+func checkSums(t *testing.T, r *tracing, stream string, kernel uint64) {
 	t.Helper()
 	var told, lost uint64
-	for line := range bytes.Lines(r.stdout.bytes()) {
-		var v struct {
-			Type                 string
-			Lost, Count, Repeats uint64
-		}
-		if err := json.Unmarshal(line, &v); err != nil {
-			t.Fatalf("%v in %q", err, line)
-		}
+	eachStreamed(t, stream, func(v *streamed) {
 		switch v.Type {
 		case "drop":
 			told += 1 + v.Repeats
@@ -92,7 +122,7 @@ func checkSums(t *testing.T, r *tracing, kernel uint64) {
 		case "loss":
 			lost += v.Lost
 		}
-	}
+	})
 	number := func(pattern string) uint64 {
 		m := regexp.MustCompile(pattern).FindStringSubmatch(r.summary)
 		if m == nil {
@@ -175,14 +205,13 @@ func (r *tracing) withMap(t *testing.T, name string, fn func(*ebpf.Map)) {
 }
 
 // certainSince reports whether a drop from after that time is certain.
-func certainSince(text []byte, at time.Time) bool {
-	for line := range bytes.Lines(text) {
-		var d resolve.Drop
-		if json.Unmarshal(line, &d) == nil && d.Type == "drop" && d.Time.After(at) && d.Attribution.Certainty == resolve.Certain {
-			return true
+func certainSince(t *testing.T, stream string, at time.Time) (certain bool) {
+	eachStreamed(t, stream, func(v *streamed) {
+		if v.Type == "drop" && v.Time.After(at) && v.Attribution.Certainty == resolve.Certain {
+			certain = true
 		}
-	}
-	return false
+	})
+	return certain
 }
 
 // torrent sends packets from a namespace as fast as one thread can.
