@@ -60,7 +60,7 @@ func TestACountOfAnotherPacketIsNotCertain(t *testing.T) {
 func TestAKretprobeOfARealtimeKernelNeedsTheRules(t *testing.T) {
 	g := newGuarded(t, guardRules)
 	g.Realtime = true
-	for rule, want := range map[int]Certainty{1: drop.Certain, 2: drop.Probable} { // 2 is contradicted
+	for rule, want := range map[int]drop.Certainty{1: drop.Certain, 2: drop.Probable} { // 2 is contradicted
 		e, d := g.event(t, 7001), &drop.Drop{}
 		g.nft(t, e, "in", rule, event.MethodNFTExpression)
 		g.Resolve(context.Background(), e, g.now(), d)

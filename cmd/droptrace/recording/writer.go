@@ -151,7 +151,10 @@ func (w *Writer) run(out *file) {
 	for c := range w.full {
 		out = w.put(out, c)
 		c.open, c.data, c.stands = "", c.data[:0], c.stands[:0]
-		w.free <- c
+		select {
+		case w.free <- c:
+		default: // more were made once a reader was given up
+		}
 	}
 	if out != nil {
 		if err := out.close(); err != nil {
