@@ -38,6 +38,7 @@ type Tracer struct {
 	options           Options
 	knowsNFT          bool
 	unknown           unknownLayouts
+	hookless          bool            // the kernel's types do not tell how to recognise a hook
 	attached          map[string]bool // functions that have their probe
 	countsArrivals    bool
 	probeless         bool // the kernel takes neither fentry nor kprobes
@@ -121,6 +122,7 @@ func (t *Tracer) configure(o *Options) error {
 	layout, unknown := kernelLayout(l)
 	t.unknown = unknown
 	t.tellUnknown(o.Symbols)
+	t.checkHookMembers(l)
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return fmt.Errorf("count possible CPUs: %w", err)
