@@ -6,10 +6,11 @@ LDFLAGS   = -s -w
 KERNELS  ?= 5.10,6.1,6.12
 N        ?= 1500
 SEED     ?= 11
+RECORDS  ?= 100000
 
 export CGO_ENABLED = 0
 
-.PHONY: build demo test unit integration vm test-newest oracle oracle-vm bench lint generate check-generated clean
+.PHONY: build demo test unit integration hostile vm test-newest oracle oracle-vm adversary bench lint generate check-generated clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o droptrace ./cmd/droptrace
@@ -20,17 +21,23 @@ demo: build
 
 test: build
 	scripts/install-deps test vm
-	$(MAKE) lint unit integration oracle vm N=300
+	$(MAKE) lint unit integration hostile oracle vm N=300
 
 unit:
-	$(GO) test ./bpf/... ./cmd/... ./resolve/... ./tracer/... ./test/vm/...
+	$(GO) test -skip '^TestWithoutAPart' ./bpf/... ./cmd/... ./resolve/... ./tracer/... ./test/adversary ./test/vm/...
 
 # The running kernel, in namespaces of the tests' own. What changes settings of the
 # whole machine is for the guests of make vm.
 integration: build
-	DROPTRACE=$(CURDIR)/droptrace $(GO) test -count=1 -timeout 10m -skip '^TestGuest' ./test/integration
+	DROPTRACE=$(CURDIR)/droptrace $(GO) test -count=1 -timeout 30m -skip '^TestGuest' ./test/integration
+	$(GO) test -count=1 -timeout 30m -run '^TestWithoutAPart' ./tracer
 
-# Other kernels, under QEMU without KVM.
+# Root of a container against the host: names, comments and prefixes by raw netlink.
+hostile: build
+	DROPTRACE=$(CURDIR)/droptrace $(GO) test -count=1 -timeout 15m ./test/hostile
+
+# Other kernels, under QEMU without KVM. KERNELS=all: all that are tried before a
+# release; one of them may have -generic or -rt behind it.
 vm: build
 	scripts/vm-test $(KERNELS)
 
@@ -46,6 +53,13 @@ oracle: build
 oracle-vm: build
 	scripts/install-deps test vm
 	scripts/oracle-vm $(KERNELS) $(N) $(SEED)
+
+# Floods by senders that change their CPUs, here and on a real-time kernel: the rule
+# of each record against its packet's port.
+adversary: build
+	scripts/install-deps test vm
+	$(GO) run ./test/adversary -n $(RECORDS) -droptrace $(CURDIR)/droptrace
+	scripts/adversary-vm $(RECORDS)
 
 # Beside tcpdump and bpftrace on this kernel, beside pwru in a guest that counts
 # instructions; a conntrack table of a million entries in another; then single

@@ -7,6 +7,14 @@
 
 #include "attribute.h"
 
+static __always_inline bool in_calibration(const struct event *e)
+{
+	u32 zero = 0;
+	u32 *netns = bpf_map_lookup_elem(&calibration_netns, &zero);
+
+	return netns && *netns && *netns == e->netns;
+}
+
 /* What a word of the frame points to. Global, so that the verifier walks it once. */
 __noinline int step_copy_memory(u32 i)
 {
@@ -46,7 +54,7 @@ __noinline int step_calibrate(u32 level)
 	bpf_probe_read_kernel(out->words, sizeof(out->words), s->window.words);
 	for (u32 i = 0; i < WINDOW_WORDS; i++)
 		step_copy_memory(i);
-	bpf_ringbuf_output(&events, out, sizeof(*out), 0);
+	bpf_ringbuf_output(&calibration_records, out, sizeof(*out), 0);
 	return 0;
 }
 

@@ -16,7 +16,12 @@
 #define XT_MAX_TABLES 1024
 #define OLD_XT_TABLES 8 /* filter mangle raw security nat, and to spare */
 #define NO_SLOT (-1)
-#define THREAD_SIZE 16384 /* x86-64 and arm64, without KASAN */
+/* THREAD_SIZE, without KASAN. */
+#if defined(__TARGET_ARCH_arm64)
+const volatile u64 stack_size = 16384; /* more with pages of 64 KiB: Go knows */
+#else
+#define stack_size 16384
+#endif
 
 const volatile bool has_reason = 0; /* kfree_skb's third argument: 5.17 and later */
 const volatile bool has_receiver = 0; /* its fourth, struct sock *rx_sk: 6.11 and later */
@@ -85,7 +90,6 @@ struct config {
 	struct layout layout;
 	u64 text_start, text_end;	/* kernel image */
 	u64 modules_start, modules_end; /* module text, loosely */
-	u32 calibration_netns;		/* inode; 0: none */
 	u32 possible_cpus;
 	u32 nft_in_place;     /* nft frees by itself: it never returns NF_DROP */
 	u32 nft_evals_hooked; /* every drop-yielding eval has a probe */
@@ -97,7 +101,6 @@ struct config {
 	u32 mib_queue_full;
 	u32 mib_deferred;
 	u32 listen_hooked; /* tcp_conn_request has a probe */
-	u32 pad;
 };
 
 /*
@@ -105,7 +108,7 @@ struct config {
  * window of stack words, counted from its start. Found by calibration.
  */
 struct frame_site {
-	s16 pad;
+	s16 verdict;  /* nft, where kind is FRAME_EITHER: struct nft_regs */
 	s16 rule;     /* nft: const struct nft_rule_dp * */
 	s16 chain;    /* nft: the base chain */
 	s16 pkt;      /* nft: const struct nft_pktinfo * */
@@ -113,7 +116,7 @@ struct frame_site {
 	s16 entries;  /* nf_hook_slow: const struct nf_hook_entries * */
 	s16 index;    /* nf_hook_slow: s, see index_kind */
 	u8 index_kind; /* 0: s itself; 1: &entries->hooks[s] + index_bias */
-	u8 kind;      /* 1: rule, 2: policy, 3: nf_hook_slow */
+	u8 kind;      /* enum frame_kind */
 	s32 index_bias;
 };
 
@@ -126,7 +129,12 @@ struct frame_key {
 	s64 distance;
 };
 
-enum frame_kind { FRAME_RULE = 1, FRAME_POLICY = 2, FRAME_HOOK = 3 };
+enum frame_kind {
+	FRAME_RULE = 1,
+	FRAME_POLICY = 2,
+	FRAME_HOOK = 3,	  /* nf_hook_slow */
+	FRAME_EITHER = 4, /* a rule or a policy: GCC may make one call of the two */
+};
 
 /* Fates of drops, per CPU; Go sums them. tracer.Counts mirrors the order. */
 enum count {
@@ -172,6 +180,20 @@ struct {
 	__type(key, struct frame_key);
 	__type(value, struct frame_site);
 } frame_sites SEC(".maps");
+
+/* The namespace that calibration drops packets in: its inode, 0 for none. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} calibration_netns SEC(".maps");
+
+/* Its records have a ring of their own: a flood of drops must not crowd them out. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 18);
+} calibration_records SEC(".maps");
 
 /* Resized by Go to --buffer-size. */
 struct {

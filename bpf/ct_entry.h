@@ -15,6 +15,9 @@ enum ct_presence { CT_ABSENT, CT_ENTRY, CT_UNTRACKED };
 
 static __always_inline void read_ct_entry(struct ct_info *out, struct nf_conn *ct)
 {
+	/* All that an entry is known by: without it there is none to be told of. */
+	if (!bpf_core_field_exists(ct->status) || !bpf_core_field_exists(ct->tuplehash[1].tuple))
+		return;
 	out->present = CT_ENTRY;
 	out->status = READ(ct, status);
 	out->timeout = READ(ct, timeout);
@@ -23,8 +26,8 @@ static __always_inline void read_ct_entry(struct ct_info *out, struct nf_conn *c
 		out->mark = READ(ct, mark);
 	if (bpf_core_field_exists(ct->zone))
 		out->zone = READ(ct, zone.id);
-	bpf_probe_read_kernel(&out->original, sizeof(out->original), &ct->tuplehash[0].tuple);
-	bpf_probe_read_kernel(&out->reply, sizeof(out->reply), &ct->tuplehash[1].tuple);
+	bpf_probe_read_kernel(&out->original, sizeof(out->original), (void *)ADDRESS(ct, tuplehash[0].tuple));
+	bpf_probe_read_kernel(&out->reply, sizeof(out->reply), (void *)ADDRESS(ct, tuplehash[1].tuple));
 	if (out->original.protonum == IPPROTO_TCP)
 		out->tcp_state = READ(ct, proto.tcp.state);
 }

@@ -33,16 +33,16 @@ struct nf_conn_nat {
 static __always_inline u64 ct_extension(u64 skb_address, u32 id)
 {
 	struct sk_buff *skb = (void *)skb_address;
-	struct nf_conn___ext *ct = (void *)(BPF_CORE_READ(skb, _nfct) & ~NFCT_INFOMASK);
+	struct nf_conn___ext *ct = (void *)(READ(skb, _nfct) & ~NFCT_INFOMASK);
 	struct nf_ct_ext *ext;
 	u8 offset = 0;
 
 	if (!ct || !bpf_core_field_exists(ct->ext))
 		return 0;
-	ext = BPF_CORE_READ(ct, ext);
-	if (!ext)
+	ext = READ(ct, ext);
+	if (!ext || !bpf_core_field_exists(ext->offset))
 		return 0;
-	bpf_probe_read_kernel(&offset, sizeof(offset), &ext->offset[id]);
+	offset = READ_AT(u8, ADDRESS(ext, offset) + id);
 	return offset ? (u64)ext + offset : 0;
 }
 

@@ -86,14 +86,17 @@ struct {
 
 static __always_inline bool read_ct_counters(struct ct_baseline *out, struct net *net)
 {
-	struct ip_conntrack_stat *stat;
+	struct ip_conntrack_stat *stat = NULL;
+	u64 cpu = this_cpu_offset();
 
-	if (!bpf_core_field_exists(net->ct))
+	/* Of the later ones 0 is true where they are missing. */
+	if (!bpf_core_field_exists(stat->invalid) || !bpf_core_field_exists(stat->insert_failed) ||
+	    !bpf_core_field_exists(stat->drop) || !bpf_core_field_exists(stat->early_drop))
 		return false;
 	stat = READ(net, ct.stat);
-	if (!stat)
+	if (!stat || !cpu)
 		return false;
-	stat = (void *)((u64)stat + this_cpu_offset());
+	stat = (void *)((u64)stat + cpu);
 	out->counter[CT_INVALID] = READ(stat, invalid);
 	out->counter[CT_INSERT_FAILED] = READ(stat, insert_failed);
 	out->counter[CT_DROP] = READ(stat, drop);
@@ -117,13 +120,13 @@ __noinline int step_ct_counters(u32 level)
 	key.netns = s->event.netns;
 	key.cpu = bpf_get_smp_processor_id();
 	last = bpf_map_lookup_elem(&ct_baselines, &key);
+	if (!last && bpf_map_update_elem(&ct_baselines, &key, &now, BPF_ANY))
+		return 0; /* what cannot be kept is never compared */
 	for (int i = 0; i < CT_COUNTERS; i++)
 		s->event.failure.moved[i] = now.counter[i] - (last ? last->counter[i] : 0);
 	s->event.failure.counted = 1;
 	if (last)
 		*last = now;
-	else
-		bpf_map_update_elem(&ct_baselines, &key, &now, BPF_ANY);
 	return 0;
 }
 

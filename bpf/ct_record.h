@@ -16,7 +16,9 @@ static __always_inline struct nf_conn *hash_to_conn(u64 hash)
 	struct ct_tuple tuple = {};
 	u64 base;
 
-	bpf_probe_read_kernel(&tuple, sizeof(tuple), &h->tuple);
+	if (!bpf_core_field_exists(((struct nf_conn *)0)->tuplehash) || !bpf_core_field_exists(h->tuple))
+		return NULL;
+	bpf_probe_read_kernel(&tuple, sizeof(tuple), (void *)ADDRESS(h, tuple));
 	base = hash - bpf_core_field_offset(struct nf_conn, tuplehash);
 	if (tuple.dir & 1)
 		base -= bpf_core_type_size(struct nf_conntrack_tuple_hash);

@@ -132,7 +132,7 @@ static __always_inline void handle(u32 level, struct scratch *s, struct per_cpu_
 	measure_bytes(s, skb);
 	read_conntrack(&s->event, skb);
 	step_site_kind(level);
-	s->calibrating = c->calibration_netns && s->event.netns == c->calibration_netns;
+	s->calibrating = in_calibration(&s->event);
 	if (s->calibrating) {
 		step_read_frame(level);
 		step_find_state(level);
@@ -170,6 +170,30 @@ static __always_inline void handle(u32 level, struct scratch *s, struct per_cpu_
 		return;
 	read_task(&s->event, *(volatile u64 *)&s->context);
 	emit(level, s, ctx, pages);
+}
+
+/* What handle does, without looking for who dropped. */
+static __always_inline void handle_plain(u32 level, struct scratch *s, struct per_cpu_state *p, u64 *ctx)
+{
+	const struct config *c = get_config();
+	struct sk_buff *skb = (void *)ctx[0];
+
+	if (!c)
+		return;
+	start_event(s, ctx);
+	s->net = (u64)read_packet(&s->event, skb);
+	measure_bytes(s, skb);
+	if (!c->ready)
+		return;
+	count(COUNT_SEEN);
+	if (is_member(p, skb)) {
+		count(COUNT_MEMBERS);
+		return;
+	}
+	if (s->event.flags & FLAG_HEAD_FRAGS)
+		expect_members(p, skb);
+	if (wanted(level, s, ctx, false))
+		emit(level, s, ctx, false);
 }
 
 /*
@@ -218,6 +242,27 @@ int kfree_skb_pages(u64 *ctx)
 SEC("tp_btf/kfree_skb")
 int companion(u64 *ctx)
 {
+	return 0;
+}
+
+/* For kernels that take none of the others: the packet, where and why. */
+SEC("tp_btf/kfree_skb")
+int kfree_skb_plain(u64 *ctx)
+{
+	u32 zero = 0, level;
+	struct per_cpu_state *p = bpf_map_lookup_elem(&per_cpu, &zero);
+	struct scratch *s;
+
+	if (!p)
+		return 0;
+	level = take_level(p);
+	s = get_scratch(level);
+	if (!s) {
+		count(COUNT_NESTED);
+		return 0;
+	}
+	handle_plain(level, s, p, ctx);
+	give_level(p, level);
 	return 0;
 }
 

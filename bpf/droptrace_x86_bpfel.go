@@ -53,7 +53,6 @@ type KernelConfig struct {
 	TextEnd            uint64
 	ModulesStart       uint64
 	ModulesEnd         uint64
-	CalibrationNetns   uint32
 	PossibleCpus       uint32
 	NftInPlace         uint32
 	NftEvalsHooked     uint32
@@ -64,7 +63,6 @@ type KernelConfig struct {
 	MibQueueFull       uint32
 	MibDeferred        uint32
 	ListenHooked       uint32
-	Pad                uint32
 }
 
 type KernelCpuAnchor struct {
@@ -385,7 +383,7 @@ type KernelFrameKey struct {
 
 type KernelFrameSite struct {
 	_         structs.HostLayout
-	Pad       int16
+	Verdict   int16
 	Rule      int16
 	Chain     int16
 	Pkt       int16
@@ -725,95 +723,98 @@ type KernelXtWatched struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	KernelMapArrivals          = "arrivals"
-	KernelMapCalibrations      = "calibrations"
-	KernelMapCounts            = "counts"
-	KernelMapCpuAnchors        = "cpu_anchors"
-	KernelMapCtBaselines       = "ct_baselines"
-	KernelMapCtNotes           = "ct_notes"
-	KernelMapCtRuns            = "ct_runs"
-	KernelMapEvents            = "events"
-	KernelMapFrameSites        = "frame_sites"
-	KernelMapFrames            = "frames"
-	KernelMapFreshSeens        = "fresh_seens"
-	KernelMapFreshWalks        = "fresh_walks"
-	KernelMapHookFns           = "hook_fns"
-	KernelMapHookNoteRings     = "hook_note_rings"
-	KernelMapKnownChains       = "known_chains"
-	KernelMapListenRuns        = "listen_runs"
-	KernelMapLosses            = "losses"
-	KernelMapMibBaselines      = "mib_baselines"
-	KernelMapNotes             = "notes"
-	KernelMapPendingEvals      = "pending_evals"
-	KernelMapPerCpu            = "per_cpu"
-	KernelMapRecords           = "records"
-	KernelMapScratches         = "scratches"
-	KernelMapSettings          = "settings"
-	KernelMapXtPrints          = "xt_prints"
-	KernelMapXtQueries         = "xt_queries"
-	KernelMapXtQueryScan       = "xt_query_scan"
-	KernelMapXtQueryWalk       = "xt_query_walk"
-	KernelMapXtTables          = "xt_tables"
-	KernelMapXtValues          = "xt_values"
-	KernelMapXtWatch           = "xt_watch"
-	KernelProgCompanion        = "companion"
-	KernelProgFentryAlloc      = "fentry_alloc"
-	KernelProgFentryClash      = "fentry_clash"
-	KernelProgFentryDelete     = "fentry_delete"
-	KernelProgFentryEarly      = "fentry_early"
-	KernelProgFentryHookSlow   = "fentry_hook_slow"
-	KernelProgFentryImmediate  = "fentry_immediate"
-	KernelProgFentryReject     = "fentry_reject"
-	KernelProgFentryRequest    = "fentry_request"
-	KernelProgFentrySynack     = "fentry_synack"
-	KernelProgFentrySynproxy   = "fentry_synproxy"
-	KernelProgFentryXtReject   = "fentry_xt_reject"
-	KernelProgFexitClash       = "fexit_clash"
-	KernelProgFexitDelete      = "fexit_delete"
-	KernelProgFexitEarly       = "fexit_early"
-	KernelProgFexitEval        = "fexit_eval"
-	KernelProgFexitRequest     = "fexit_request"
-	KernelProgKfreeSkb         = "kfree_skb"
-	KernelProgKfreeSkbPages    = "kfree_skb_pages"
-	KernelProgKfreeSkbUnrolled = "kfree_skb_unrolled"
-	KernelProgKprobeAlloc      = "kprobe_alloc"
-	KernelProgKprobeClash      = "kprobe_clash"
-	KernelProgKprobeCtHelper   = "kprobe_ct_helper"
-	KernelProgKprobeCtInvalid  = "kprobe_ct_invalid"
-	KernelProgKprobeDelete     = "kprobe_delete"
-	KernelProgKprobeEarly      = "kprobe_early"
-	KernelProgKprobeEval       = "kprobe_eval"
-	KernelProgKprobeHookSlow   = "kprobe_hook_slow"
-	KernelProgKprobeImmediate  = "kprobe_immediate"
-	KernelProgKprobeL4Invalid  = "kprobe_l4_invalid"
-	KernelProgKprobeReject     = "kprobe_reject"
-	KernelProgKprobeRequest    = "kprobe_request"
-	KernelProgKprobeSynack     = "kprobe_synack"
-	KernelProgKprobeSynproxy   = "kprobe_synproxy"
-	KernelProgKprobeXtReject   = "kprobe_xt_reject"
-	KernelProgKretprobeClash   = "kretprobe_clash"
-	KernelProgKretprobeDelete  = "kretprobe_delete"
-	KernelProgKretprobeEarly   = "kretprobe_early"
-	KernelProgKretprobeEval    = "kretprobe_eval"
-	KernelProgKretprobeRequest = "kretprobe_request"
-	KernelProgPacketArrived    = "packet_arrived"
-	KernelProgPacketSent       = "packet_sent"
-	KernelProgXtBaseline       = "xt_baseline"
-	KernelProgXtFind           = "xt_find"
-	KernelVarAddressShift      = "address_shift"
-	KernelVarConntrackOnly     = "conntrack_only"
-	KernelVarDirectReads       = "direct_reads"
-	KernelVarExpressionDepth   = "expression_depth"
-	KernelVarExpressionTags    = "expression_tags"
-	KernelVarFilter            = "filter"
-	KernelVarHasReason         = "has_reason"
-	KernelVarHasReceiver       = "has_receiver"
-	KernelVarNewestCtNote      = "newest_ct_note"
-	KernelVarNewestNote        = "newest_note"
-	KernelVarShowResolved      = "show_resolved"
-	KernelVarSnaplen           = "snaplen"
-	KernelVarWithStack         = "with_stack"
-	KernelVarXtCapacity        = "xt_capacity"
+	KernelMapArrivals           = "arrivals"
+	KernelMapCalibrationNetns   = "calibration_netns"
+	KernelMapCalibrationRecords = "calibration_records"
+	KernelMapCalibrations       = "calibrations"
+	KernelMapCounts             = "counts"
+	KernelMapCpuAnchors         = "cpu_anchors"
+	KernelMapCtBaselines        = "ct_baselines"
+	KernelMapCtNotes            = "ct_notes"
+	KernelMapCtRuns             = "ct_runs"
+	KernelMapEvents             = "events"
+	KernelMapFrameSites         = "frame_sites"
+	KernelMapFrames             = "frames"
+	KernelMapFreshSeens         = "fresh_seens"
+	KernelMapFreshWalks         = "fresh_walks"
+	KernelMapHookFns            = "hook_fns"
+	KernelMapHookNoteRings      = "hook_note_rings"
+	KernelMapKnownChains        = "known_chains"
+	KernelMapListenRuns         = "listen_runs"
+	KernelMapLosses             = "losses"
+	KernelMapMibBaselines       = "mib_baselines"
+	KernelMapNotes              = "notes"
+	KernelMapPendingEvals       = "pending_evals"
+	KernelMapPerCpu             = "per_cpu"
+	KernelMapRecords            = "records"
+	KernelMapScratches          = "scratches"
+	KernelMapSettings           = "settings"
+	KernelMapXtPrints           = "xt_prints"
+	KernelMapXtQueries          = "xt_queries"
+	KernelMapXtQueryScan        = "xt_query_scan"
+	KernelMapXtQueryWalk        = "xt_query_walk"
+	KernelMapXtTables           = "xt_tables"
+	KernelMapXtValues           = "xt_values"
+	KernelMapXtWatch            = "xt_watch"
+	KernelProgCompanion         = "companion"
+	KernelProgFentryAlloc       = "fentry_alloc"
+	KernelProgFentryClash       = "fentry_clash"
+	KernelProgFentryDelete      = "fentry_delete"
+	KernelProgFentryEarly       = "fentry_early"
+	KernelProgFentryHookSlow    = "fentry_hook_slow"
+	KernelProgFentryImmediate   = "fentry_immediate"
+	KernelProgFentryReject      = "fentry_reject"
+	KernelProgFentryRequest     = "fentry_request"
+	KernelProgFentrySynack      = "fentry_synack"
+	KernelProgFentrySynproxy    = "fentry_synproxy"
+	KernelProgFentryXtReject    = "fentry_xt_reject"
+	KernelProgFexitClash        = "fexit_clash"
+	KernelProgFexitDelete       = "fexit_delete"
+	KernelProgFexitEarly        = "fexit_early"
+	KernelProgFexitEval         = "fexit_eval"
+	KernelProgFexitRequest      = "fexit_request"
+	KernelProgKfreeSkb          = "kfree_skb"
+	KernelProgKfreeSkbPages     = "kfree_skb_pages"
+	KernelProgKfreeSkbPlain     = "kfree_skb_plain"
+	KernelProgKfreeSkbUnrolled  = "kfree_skb_unrolled"
+	KernelProgKprobeAlloc       = "kprobe_alloc"
+	KernelProgKprobeClash       = "kprobe_clash"
+	KernelProgKprobeCtHelper    = "kprobe_ct_helper"
+	KernelProgKprobeCtInvalid   = "kprobe_ct_invalid"
+	KernelProgKprobeDelete      = "kprobe_delete"
+	KernelProgKprobeEarly       = "kprobe_early"
+	KernelProgKprobeEval        = "kprobe_eval"
+	KernelProgKprobeHookSlow    = "kprobe_hook_slow"
+	KernelProgKprobeImmediate   = "kprobe_immediate"
+	KernelProgKprobeL4Invalid   = "kprobe_l4_invalid"
+	KernelProgKprobeReject      = "kprobe_reject"
+	KernelProgKprobeRequest     = "kprobe_request"
+	KernelProgKprobeSynack      = "kprobe_synack"
+	KernelProgKprobeSynproxy    = "kprobe_synproxy"
+	KernelProgKprobeXtReject    = "kprobe_xt_reject"
+	KernelProgKretprobeClash    = "kretprobe_clash"
+	KernelProgKretprobeDelete   = "kretprobe_delete"
+	KernelProgKretprobeEarly    = "kretprobe_early"
+	KernelProgKretprobeEval     = "kretprobe_eval"
+	KernelProgKretprobeRequest  = "kretprobe_request"
+	KernelProgPacketArrived     = "packet_arrived"
+	KernelProgPacketSent        = "packet_sent"
+	KernelProgXtBaseline        = "xt_baseline"
+	KernelProgXtFind            = "xt_find"
+	KernelVarAddressShift       = "address_shift"
+	KernelVarConntrackOnly      = "conntrack_only"
+	KernelVarDirectReads        = "direct_reads"
+	KernelVarExpressionDepth    = "expression_depth"
+	KernelVarExpressionTags     = "expression_tags"
+	KernelVarFilter             = "filter"
+	KernelVarHasReason          = "has_reason"
+	KernelVarHasReceiver        = "has_receiver"
+	KernelVarNewestCtNote       = "newest_ct_note"
+	KernelVarNewestNote         = "newest_note"
+	KernelVarShowResolved       = "show_resolved"
+	KernelVarSnaplen            = "snaplen"
+	KernelVarWithStack          = "with_stack"
+	KernelVarXtCapacity         = "xt_capacity"
 )
 
 // LoadKernel returns the embedded CollectionSpec for Kernel.
@@ -877,6 +878,7 @@ type KernelProgramSpecs struct {
 	FexitRequest     *ebpf.ProgramSpec `ebpf:"fexit_request"`
 	KfreeSkb         *ebpf.ProgramSpec `ebpf:"kfree_skb"`
 	KfreeSkbPages    *ebpf.ProgramSpec `ebpf:"kfree_skb_pages"`
+	KfreeSkbPlain    *ebpf.ProgramSpec `ebpf:"kfree_skb_plain"`
 	KfreeSkbUnrolled *ebpf.ProgramSpec `ebpf:"kfree_skb_unrolled"`
 	KprobeAlloc      *ebpf.ProgramSpec `ebpf:"kprobe_alloc"`
 	KprobeClash      *ebpf.ProgramSpec `ebpf:"kprobe_clash"`
@@ -908,37 +910,39 @@ type KernelProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type KernelMapSpecs struct {
-	Arrivals      *ebpf.MapSpec `ebpf:"arrivals"`
-	Calibrations  *ebpf.MapSpec `ebpf:"calibrations"`
-	Counts        *ebpf.MapSpec `ebpf:"counts"`
-	CpuAnchors    *ebpf.MapSpec `ebpf:"cpu_anchors"`
-	CtBaselines   *ebpf.MapSpec `ebpf:"ct_baselines"`
-	CtNotes       *ebpf.MapSpec `ebpf:"ct_notes"`
-	CtRuns        *ebpf.MapSpec `ebpf:"ct_runs"`
-	Events        *ebpf.MapSpec `ebpf:"events"`
-	FrameSites    *ebpf.MapSpec `ebpf:"frame_sites"`
-	Frames        *ebpf.MapSpec `ebpf:"frames"`
-	FreshSeens    *ebpf.MapSpec `ebpf:"fresh_seens"`
-	FreshWalks    *ebpf.MapSpec `ebpf:"fresh_walks"`
-	HookFns       *ebpf.MapSpec `ebpf:"hook_fns"`
-	HookNoteRings *ebpf.MapSpec `ebpf:"hook_note_rings"`
-	KnownChains   *ebpf.MapSpec `ebpf:"known_chains"`
-	ListenRuns    *ebpf.MapSpec `ebpf:"listen_runs"`
-	Losses        *ebpf.MapSpec `ebpf:"losses"`
-	MibBaselines  *ebpf.MapSpec `ebpf:"mib_baselines"`
-	Notes         *ebpf.MapSpec `ebpf:"notes"`
-	PendingEvals  *ebpf.MapSpec `ebpf:"pending_evals"`
-	PerCpu        *ebpf.MapSpec `ebpf:"per_cpu"`
-	Records       *ebpf.MapSpec `ebpf:"records"`
-	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
-	Settings      *ebpf.MapSpec `ebpf:"settings"`
-	XtPrints      *ebpf.MapSpec `ebpf:"xt_prints"`
-	XtQueries     *ebpf.MapSpec `ebpf:"xt_queries"`
-	XtQueryScan   *ebpf.MapSpec `ebpf:"xt_query_scan"`
-	XtQueryWalk   *ebpf.MapSpec `ebpf:"xt_query_walk"`
-	XtTables      *ebpf.MapSpec `ebpf:"xt_tables"`
-	XtValues      *ebpf.MapSpec `ebpf:"xt_values"`
-	XtWatch       *ebpf.MapSpec `ebpf:"xt_watch"`
+	Arrivals           *ebpf.MapSpec `ebpf:"arrivals"`
+	CalibrationNetns   *ebpf.MapSpec `ebpf:"calibration_netns"`
+	CalibrationRecords *ebpf.MapSpec `ebpf:"calibration_records"`
+	Calibrations       *ebpf.MapSpec `ebpf:"calibrations"`
+	Counts             *ebpf.MapSpec `ebpf:"counts"`
+	CpuAnchors         *ebpf.MapSpec `ebpf:"cpu_anchors"`
+	CtBaselines        *ebpf.MapSpec `ebpf:"ct_baselines"`
+	CtNotes            *ebpf.MapSpec `ebpf:"ct_notes"`
+	CtRuns             *ebpf.MapSpec `ebpf:"ct_runs"`
+	Events             *ebpf.MapSpec `ebpf:"events"`
+	FrameSites         *ebpf.MapSpec `ebpf:"frame_sites"`
+	Frames             *ebpf.MapSpec `ebpf:"frames"`
+	FreshSeens         *ebpf.MapSpec `ebpf:"fresh_seens"`
+	FreshWalks         *ebpf.MapSpec `ebpf:"fresh_walks"`
+	HookFns            *ebpf.MapSpec `ebpf:"hook_fns"`
+	HookNoteRings      *ebpf.MapSpec `ebpf:"hook_note_rings"`
+	KnownChains        *ebpf.MapSpec `ebpf:"known_chains"`
+	ListenRuns         *ebpf.MapSpec `ebpf:"listen_runs"`
+	Losses             *ebpf.MapSpec `ebpf:"losses"`
+	MibBaselines       *ebpf.MapSpec `ebpf:"mib_baselines"`
+	Notes              *ebpf.MapSpec `ebpf:"notes"`
+	PendingEvals       *ebpf.MapSpec `ebpf:"pending_evals"`
+	PerCpu             *ebpf.MapSpec `ebpf:"per_cpu"`
+	Records            *ebpf.MapSpec `ebpf:"records"`
+	Scratches          *ebpf.MapSpec `ebpf:"scratches"`
+	Settings           *ebpf.MapSpec `ebpf:"settings"`
+	XtPrints           *ebpf.MapSpec `ebpf:"xt_prints"`
+	XtQueries          *ebpf.MapSpec `ebpf:"xt_queries"`
+	XtQueryScan        *ebpf.MapSpec `ebpf:"xt_query_scan"`
+	XtQueryWalk        *ebpf.MapSpec `ebpf:"xt_query_walk"`
+	XtTables           *ebpf.MapSpec `ebpf:"xt_tables"`
+	XtValues           *ebpf.MapSpec `ebpf:"xt_values"`
+	XtWatch            *ebpf.MapSpec `ebpf:"xt_watch"`
 }
 
 // KernelVariableSpecs contains global variables before they are loaded into the kernel.
@@ -981,42 +985,46 @@ func (o *KernelObjects) Close() error {
 //
 // It can be passed to LoadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type KernelMaps struct {
-	Arrivals      *ebpf.Map `ebpf:"arrivals"`
-	Calibrations  *ebpf.Map `ebpf:"calibrations"`
-	Counts        *ebpf.Map `ebpf:"counts"`
-	CpuAnchors    *ebpf.Map `ebpf:"cpu_anchors"`
-	CtBaselines   *ebpf.Map `ebpf:"ct_baselines"`
-	CtNotes       *ebpf.Map `ebpf:"ct_notes"`
-	CtRuns        *ebpf.Map `ebpf:"ct_runs"`
-	Events        *ebpf.Map `ebpf:"events"`
-	FrameSites    *ebpf.Map `ebpf:"frame_sites"`
-	Frames        *ebpf.Map `ebpf:"frames"`
-	FreshSeens    *ebpf.Map `ebpf:"fresh_seens"`
-	FreshWalks    *ebpf.Map `ebpf:"fresh_walks"`
-	HookFns       *ebpf.Map `ebpf:"hook_fns"`
-	HookNoteRings *ebpf.Map `ebpf:"hook_note_rings"`
-	KnownChains   *ebpf.Map `ebpf:"known_chains"`
-	ListenRuns    *ebpf.Map `ebpf:"listen_runs"`
-	Losses        *ebpf.Map `ebpf:"losses"`
-	MibBaselines  *ebpf.Map `ebpf:"mib_baselines"`
-	Notes         *ebpf.Map `ebpf:"notes"`
-	PendingEvals  *ebpf.Map `ebpf:"pending_evals"`
-	PerCpu        *ebpf.Map `ebpf:"per_cpu"`
-	Records       *ebpf.Map `ebpf:"records"`
-	Scratches     *ebpf.Map `ebpf:"scratches"`
-	Settings      *ebpf.Map `ebpf:"settings"`
-	XtPrints      *ebpf.Map `ebpf:"xt_prints"`
-	XtQueries     *ebpf.Map `ebpf:"xt_queries"`
-	XtQueryScan   *ebpf.Map `ebpf:"xt_query_scan"`
-	XtQueryWalk   *ebpf.Map `ebpf:"xt_query_walk"`
-	XtTables      *ebpf.Map `ebpf:"xt_tables"`
-	XtValues      *ebpf.Map `ebpf:"xt_values"`
-	XtWatch       *ebpf.Map `ebpf:"xt_watch"`
+	Arrivals           *ebpf.Map `ebpf:"arrivals"`
+	CalibrationNetns   *ebpf.Map `ebpf:"calibration_netns"`
+	CalibrationRecords *ebpf.Map `ebpf:"calibration_records"`
+	Calibrations       *ebpf.Map `ebpf:"calibrations"`
+	Counts             *ebpf.Map `ebpf:"counts"`
+	CpuAnchors         *ebpf.Map `ebpf:"cpu_anchors"`
+	CtBaselines        *ebpf.Map `ebpf:"ct_baselines"`
+	CtNotes            *ebpf.Map `ebpf:"ct_notes"`
+	CtRuns             *ebpf.Map `ebpf:"ct_runs"`
+	Events             *ebpf.Map `ebpf:"events"`
+	FrameSites         *ebpf.Map `ebpf:"frame_sites"`
+	Frames             *ebpf.Map `ebpf:"frames"`
+	FreshSeens         *ebpf.Map `ebpf:"fresh_seens"`
+	FreshWalks         *ebpf.Map `ebpf:"fresh_walks"`
+	HookFns            *ebpf.Map `ebpf:"hook_fns"`
+	HookNoteRings      *ebpf.Map `ebpf:"hook_note_rings"`
+	KnownChains        *ebpf.Map `ebpf:"known_chains"`
+	ListenRuns         *ebpf.Map `ebpf:"listen_runs"`
+	Losses             *ebpf.Map `ebpf:"losses"`
+	MibBaselines       *ebpf.Map `ebpf:"mib_baselines"`
+	Notes              *ebpf.Map `ebpf:"notes"`
+	PendingEvals       *ebpf.Map `ebpf:"pending_evals"`
+	PerCpu             *ebpf.Map `ebpf:"per_cpu"`
+	Records            *ebpf.Map `ebpf:"records"`
+	Scratches          *ebpf.Map `ebpf:"scratches"`
+	Settings           *ebpf.Map `ebpf:"settings"`
+	XtPrints           *ebpf.Map `ebpf:"xt_prints"`
+	XtQueries          *ebpf.Map `ebpf:"xt_queries"`
+	XtQueryScan        *ebpf.Map `ebpf:"xt_query_scan"`
+	XtQueryWalk        *ebpf.Map `ebpf:"xt_query_walk"`
+	XtTables           *ebpf.Map `ebpf:"xt_tables"`
+	XtValues           *ebpf.Map `ebpf:"xt_values"`
+	XtWatch            *ebpf.Map `ebpf:"xt_watch"`
 }
 
 func (m *KernelMaps) Close() error {
 	return _KernelClose(
 		m.Arrivals,
+		m.CalibrationNetns,
+		m.CalibrationRecords,
 		m.Calibrations,
 		m.Counts,
 		m.CpuAnchors,
@@ -1093,6 +1101,7 @@ type KernelPrograms struct {
 	FexitRequest     *ebpf.Program `ebpf:"fexit_request"`
 	KfreeSkb         *ebpf.Program `ebpf:"kfree_skb"`
 	KfreeSkbPages    *ebpf.Program `ebpf:"kfree_skb_pages"`
+	KfreeSkbPlain    *ebpf.Program `ebpf:"kfree_skb_plain"`
 	KfreeSkbUnrolled *ebpf.Program `ebpf:"kfree_skb_unrolled"`
 	KprobeAlloc      *ebpf.Program `ebpf:"kprobe_alloc"`
 	KprobeClash      *ebpf.Program `ebpf:"kprobe_clash"`
@@ -1141,6 +1150,7 @@ func (p *KernelPrograms) Close() error {
 		p.FexitRequest,
 		p.KfreeSkb,
 		p.KfreeSkbPages,
+		p.KfreeSkbPlain,
 		p.KfreeSkbUnrolled,
 		p.KprobeAlloc,
 		p.KprobeClash,

@@ -75,6 +75,22 @@ static __always_inline u64 window_word(const struct window *w, s16 slot)
 	return w->words[i];
 }
 
+#if defined(__TARGET_ARCH_arm64)
+/* Those bits of a return address that the CPU does not sign. Go knows. */
+const volatile u64 return_bits = -1ULL;
+
+/* Whether a word of the stack is that return address, signed or not. */
+static __always_inline bool returns_to(u64 word, u64 location)
+{
+	return !((word ^ location) & return_bits);
+}
+#else
+static __always_inline bool returns_to(u64 word, u64 location)
+{
+	return word == location;
+}
+#endif
+
 /*
  * Words from ctx to the return address of the call that frees. The first match
  * counts: above it, callers' frames may hold the same address from an earlier
@@ -86,13 +102,13 @@ static __always_inline s64 frame_distance(struct window *w, u64 ctx, u64 locatio
 
 	if (direct_reads) {
 		for (int i = ARGUMENT_WORDS; i < DISTANCE_WORDS; i++)
-			if (READ_AT(u64, ctx + i * 8) == location)
+			if (returns_to(READ_AT(u64, ctx + i * 8), location))
 				return i;
 		return -1;
 	}
 	bpf_probe_read_kernel(near, DISTANCE_WORDS * 8, (void *)ctx);
 	for (int i = ARGUMENT_WORDS; i < DISTANCE_WORDS; i++)
-		if (near[i] == location)
+		if (returns_to(near[i], location))
 			return i;
 	return -1;
 }
@@ -101,7 +117,7 @@ static __always_inline bool on_stack(const struct window *w, u64 p)
 {
 	u64 ctx = w->start + BELOW_WORDS * 8;
 
-	return p > ctx && p < ctx + THREAD_SIZE && !(p & 7);
+	return p > ctx && p < ctx + stack_size && !(p & 7);
 }
 
 #endif

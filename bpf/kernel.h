@@ -229,7 +229,12 @@ struct nsproxy {
 	struct net *net_ns;
 };
 
+struct thread_info {
+	u64 preempt_count; /* arm64; its upper half is not the count */
+};
+
 struct task_struct {
+	struct thread_info thread_info; /* arm64 */
 	void *stack;
 	unsigned int flags;
 	struct nsproxy *nsproxy;

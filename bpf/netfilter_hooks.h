@@ -65,6 +65,8 @@ __noinline int has_state_shape(u64 address, u64 want_net)
 
 	if (!c || !state_net || (net && state_net != net))
 		return false;
+	if (!bpf_core_field_exists(state->hook)) /* 0 would be a hook's number */
+		return false;
 	if (READ(state, hook) >= NF_INET_HOOKS + 1)
 		return false;
 	if (pf != NFPROTO_IPV4 && pf != NFPROTO_IPV6 && pf != NFPROTO_INET && pf != NFPROTO_ARP &&
@@ -90,7 +92,7 @@ static __always_inline struct net *use_state(struct event *e, u64 address)
 static __always_inline u64 hook_entries(struct net *net, u8 pf, u32 hook, u64 state_address)
 {
 	struct nf_hook_state *state = (void *)state_address;
-	void **slot = NULL;
+	u64 slot = 0;
 
 	if (pf == NFPROTO_NETDEV) {
 		struct net_device *dev = READ(state, in);
@@ -105,16 +107,16 @@ static __always_inline u64 hook_entries(struct net *net, u8 pf, u32 hook, u64 st
 	if (hook >= NF_INET_HOOKS)
 		return 0;
 	if (pf == NFPROTO_IPV4)
-		slot = net->nf.hooks_ipv4;
+		slot = ADDRESS(net, nf.hooks_ipv4);
 	else if (pf == NFPROTO_IPV6)
-		slot = net->nf.hooks_ipv6;
-	else if (pf == NFPROTO_BRIDGE && bpf_core_field_exists(net->nf.hooks_bridge))
-		slot = net->nf.hooks_bridge;
-	else if (pf == NFPROTO_ARP && bpf_core_field_exists(net->nf.hooks_arp) && hook < 3)
-		slot = net->nf.hooks_arp;
+		slot = ADDRESS(net, nf.hooks_ipv6);
+	else if (pf == NFPROTO_BRIDGE)
+		slot = ADDRESS(net, nf.hooks_bridge);
+	else if (pf == NFPROTO_ARP && hook < 3)
+		slot = ADDRESS(net, nf.hooks_arp);
 	if (!slot)
 		return 0;
-	return READ_AT(u64, (u64)slot + hook * sizeof(void *));
+	return READ_AT(u64, slot + hook * sizeof(void *));
 }
 
 /*
@@ -151,6 +153,8 @@ static __always_inline bool drops_by_policy(const struct config *c, u64 chain)
 {
 	u8 policy = 1;
 
+	if (!c->layout.chain_policy) /* not known */
+		return false;
 	bpf_probe_read_kernel(&policy, sizeof(policy), (void *)(chain + c->layout.chain_policy));
 	return policy == NF_DROP;
 }

@@ -8,6 +8,27 @@
 
 #include "scratch.h"
 
+/* enum nft_verdicts of uapi linux/netfilter/nf_tables.h */
+#define NFT_CONTINUE -1
+#define NFT_RETURN -5
+
+/*
+ * Rule or policy, where both free by one call. nft_do_chain's struct nft_regs begins
+ * with the verdict: a rule's own, or what led to the chain's end. Any other, as of
+ * a jump too deep, leaves it open.
+ */
+static __always_inline u8 kind_by_verdict(s32 code)
+{
+	switch (code) {
+	case NF_DROP:
+		return FRAME_RULE;
+	case NFT_CONTINUE:
+	case NFT_RETURN:
+		return FRAME_POLICY;
+	}
+	return FRAME_EITHER;
+}
+
 /* Window and calibration of the call that frees. */
 __noinline int step_read_frame(u32 level)
 {
@@ -39,6 +60,9 @@ __noinline int step_read_frame(u32 level)
 	read_slot(&s->window, site->state);
 	read_slot(&s->window, site->entries);
 	read_slot(&s->window, site->index);
+	read_slot(&s->window, site->verdict);
+	if (site->kind == FRAME_EITHER)
+		s->site.kind = kind_by_verdict(window_word(&s->window, site->verdict));
 	return 0;
 }
 

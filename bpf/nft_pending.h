@@ -67,7 +67,7 @@ static __always_inline void leave_handler(void)
 /* Whether low lies below high, on the same stack. */
 static __always_inline bool is_below(u64 low, u64 high)
 {
-	return low <= high && high - low < THREAD_SIZE;
+	return low <= high && high - low < stack_size;
 }
 
 static __always_inline void leave_pending(u64 expr, u64 regs, u64 pkt)

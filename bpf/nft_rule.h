@@ -38,6 +38,8 @@ static __always_inline void name_table(struct rule_info *r, const struct layout 
 
 static __always_inline void name_chain(struct rule_info *r, const struct layout *l, u64 chain)
 {
+	if (!l->chain_table) /* the layout is not known */
+		return;
 	r->chain_handle = read_u64(chain + l->chain_handle);
 	read_name(r->chain, sizeof(r->chain), read_u64(chain + l->chain_name));
 	name_table(r, l, read_u64(chain + l->chain_table));

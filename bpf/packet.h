@@ -6,6 +6,7 @@
 #define DROPTRACE_PACKET_H
 
 #include "config.h"
+#include "interrupt.h"
 
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86DD
@@ -24,7 +25,7 @@ static __always_inline void read_device(struct net_device *dev, u32 *index, char
 	if (!dev)
 		return;
 	*index = READ(dev, ifindex);
-	read_name(name, IFNAME_BYTES, (u64)&dev->name);
+	read_name(name, IFNAME_BYTES, ADDRESS(dev, name));
 }
 
 static __always_inline void set_net(struct event *e, struct net *net)
@@ -47,7 +48,8 @@ static __always_inline void read_own_device(struct event *e, struct net_device *
 	if (!dev)
 		return;
 	e->dev_ifindex = dev->ifindex;
-	put_device_name(e->dev_name, (u64 *)dev->name);
+	if (bpf_core_field_exists(dev->name))
+		put_device_name(e->dev_name, (u64 *)dev->name);
 }
 
 /* The namespace of a packet that has no hook state: device, else socket, else route. */
@@ -55,7 +57,7 @@ static __always_inline struct net *read_net(struct event *e, struct sk_buff *skb
 					    struct net_device *dev, struct sock *sk)
 {
 	struct dst_entry *dst;
-	struct net *net;
+	struct net *net = NULL;
 
 	if (!dev && !sk) {
 		dst = (void *)(skb->_skb_refdst & DST_NOREF_MASK);
@@ -63,7 +65,12 @@ static __always_inline struct net *read_net(struct event *e, struct sk_buff *skb
 		set_net(e, net);
 		return net;
 	}
-	net = dev ? dev->nd_net.net : sk->__sk_common.skc_net.net;
+	if (dev && bpf_core_field_exists(dev->nd_net.net))
+		net = dev->nd_net.net;
+	else if (!dev && bpf_core_field_exists(sk->__sk_common.skc_net.net))
+		net = sk->__sk_common.skc_net.net;
+	if (!net)
+		return NULL;
 	e->netns = net->ns.inum;
 	if (bpf_core_field_exists(net->net_cookie))
 		e->netns_cookie = net->net_cookie;
@@ -155,7 +162,9 @@ static __always_inline void read_task(struct event *e, u64 stack_pointer)
 	struct task_struct *task = (void *)bpf_get_current_task();
 	u64 stack = (u64)READ(task, stack);
 
-	if (stack_pointer < stack || stack_pointer >= stack + THREAD_SIZE)
+	if (stack_pointer < stack || stack_pointer >= stack + stack_size)
+		return;
+	if (serves_interrupt(task))
 		return;
 	e->flags |= FLAG_TASK;
 	if (READ(task, flags) & PF_KTHREAD)
@@ -176,7 +185,8 @@ static __always_inline struct net *read_packet(struct event *e, struct sk_buff *
 	e->length = skb->len;
 	e->mark = skb->mark;
 	e->protocol = __builtin_bswap16(skb->protocol);
-	e->pkt_type = BPF_CORE_READ_BITFIELD(skb, pkt_type);
+	if (bpf_core_field_exists(skb->pkt_type))
+		e->pkt_type = BPF_CORE_READ_BITFIELD(skb, pkt_type);
 	if (sk)
 		e->flags |= FLAG_SOCKET;
 	read_own_device(e, dev);

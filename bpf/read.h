@@ -42,8 +42,24 @@ static __always_inline const void *cast_address(u64 address)
 		value_;                                                                            \
 	})
 
-/* The same of a member, which CO-RE finds. */
-#define READ(object, member) READ_AT(typeof((object)->member), &(object)->member)
+/* The same of a member, which CO-RE finds; 0 where this kernel has no such member: a
+ * type that is missing takes no more with it than what would be read of it. */
+#define READ(object, member)                                                                       \
+	({                                                                                         \
+		typeof((object)->member) member_ = 0;                                              \
+		if (bpf_core_field_exists((object)->member))                                       \
+			member_ = READ_AT(typeof((object)->member), &(object)->member);            \
+		member_;                                                                           \
+	})
+
+/* Where a member lies; 0 where this kernel has no such member. */
+#define ADDRESS(object, member)                                                                    \
+	({                                                                                         \
+		u64 at_ = 0;                                                                       \
+		if (bpf_core_field_exists((object)->member))                                       \
+			at_ = (u64)&(object)->member;                                              \
+		at_;                                                                               \
+	})
 
 /*
  * Kernels up to 5.x warn, once and loudly, when a probe reads at an address that

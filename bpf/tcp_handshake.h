@@ -42,17 +42,18 @@ static __always_inline struct mib_key mib_key_of(struct net *net)
 	return key;
 }
 
-static __always_inline void keep_mib(struct net *net, const struct mib_counters *now)
+/* False where they cannot be kept: then nothing is ever compared. */
+static __always_inline bool keep_mib(struct net *net, const struct mib_counters *now)
 {
 	struct mib_key key = mib_key_of(net);
 
-	bpf_map_update_elem(&mib_baselines, &key, now, BPF_ANY);
+	return !bpf_map_update_elem(&mib_baselines, &key, now, BPF_ANY);
 }
 
 /* sk_acceptq_is_full */
 static __always_inline bool queue_is_full(struct sock *sk)
 {
-	return sk && READ(sk, __sk_common.skc_state) == TCP_LISTEN &&
+	return sk && bpf_core_field_exists(sk->sk_max_ack_backlog) && READ(sk, __sk_common.skc_state) == TCP_LISTEN &&
 	       READ(sk, sk_ack_backlog) > READ(sk, sk_max_ack_backlog);
 }
 
@@ -74,7 +75,9 @@ static __always_inline u32 handshake_flags(const struct mib_counters *now,
 
 static __always_inline bool has_no_reason(const struct event *e)
 {
-	return !has_reason ||
+	if (!has_reason)
+		return true;
+	return bpf_core_enum_value_exists(enum skb_drop_reason, SKB_DROP_REASON_NOT_SPECIFIED) &&
 	       e->reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NOT_SPECIFIED);
 }
 
@@ -85,6 +88,7 @@ __noinline int step_handshake(u32 level)
 	struct mib_counters now = {};
 	struct mib_key key;
 	struct event *e;
+	u32 flags;
 
 	if (!s || !c || !s->net)
 		return 0;
@@ -94,9 +98,10 @@ __noinline int step_handshake(u32 level)
 	if (!read_mib(&now, (void *)s->net))
 		return 0;
 	key = mib_key_of((void *)s->net);
-	e->flags |= handshake_flags(&now, bpf_map_lookup_elem(&mib_baselines, &key),
-				    c->listen_hooked && !has_receiver);
-	keep_mib((void *)s->net, &now);
+	flags = handshake_flags(&now, bpf_map_lookup_elem(&mib_baselines, &key),
+				c->listen_hooked && !has_receiver);
+	if (keep_mib((void *)s->net, &now))
+		e->flags |= flags;
 	if (has_receiver && !(e->flags & FLAG_DEFERRED) && queue_is_full((void *)s->receiver))
 		e->flags |= FLAG_OVERFLOW;
 	return 0;

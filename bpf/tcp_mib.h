@@ -20,11 +20,12 @@ struct mib_counters {
 /* False where the numbers of the counters are not known (yet). */
 static __always_inline bool read_mib(struct mib_counters *out, struct net *net)
 {
-	u64 mib = (u64)READ(net, mib.net_statistics) + this_cpu_offset();
+	u64 mib = (u64)READ(net, mib.net_statistics), cpu = this_cpu_offset();
 	const struct config *c = get_config();
 
-	if (!c || !c->mib_listen_drops)
+	if (!c || !c->mib_listen_drops || !mib || !cpu)
 		return false;
+	mib += cpu;
 	bpf_probe_read_kernel(&out->drops, 8, (void *)(mib + c->mib_listen_drops * 8));
 	bpf_probe_read_kernel(&out->overflows, 8, (void *)(mib + c->mib_listen_overflows * 8));
 	bpf_probe_read_kernel(&out->queue_full, 8, (void *)(mib + c->mib_queue_full * 8));

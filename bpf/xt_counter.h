@@ -82,7 +82,7 @@ struct {
 /*
  * This CPU's per-CPU offset: where a per-CPU array's element lies minus its
  * per-CPU pointer. The pointers go through memory because the verifier forbids
- * arithmetic on a map's own.
+ * arithmetic on a map's own. 0: it is not known.
  */
 static __always_inline u64 this_cpu_offset(void)
 {
@@ -97,7 +97,7 @@ static __always_inline u64 this_cpu_offset(void)
 	a->map = (u64)&cpu_anchors;
 	array = (void *)a->map;
 	base = (u64)READ(array, pptrs[0]);
-	return a->self - base;
+	return base ? a->self - base : 0;
 }
 
 /*
@@ -191,6 +191,8 @@ static __always_inline void start_walk(struct xt_walk *w, const struct xt_tracke
 
 static __always_inline void name_xt_table(struct rule_info *r, const struct layout *l, u64 table)
 {
+	if (!l->xt_name) /* the layout is not known */
+		return;
 	bpf_probe_read_kernel(&r->family, sizeof(r->family), (void *)(table + l->xt_af));
 	bpf_probe_read_kernel_str(r->table, sizeof(r->table), (void *)(table + l->xt_name));
 }
@@ -250,6 +252,10 @@ static __always_inline u32 find_entry(u32 level, struct event *e, const struct c
 	if (t->number > (loops ? XT_MAX_WATCHED : XT_MAX_WATCHED_UNROLLED))
 		e->flags |= FLAG_XT_CAPPED;
 	start_walk(w, t, c->possible_cpus);
+	if (c->possible_cpus > 1 && !w->cpu_offset) {
+		e->flags |= FLAG_XT_UNTRACKED;
+		return 0;
+	}
 	w->hook_bit = 1 << (e->hook & 7);
 	w->length = e->length;
 	compare_counters(level, w, t->number, loops);

@@ -165,8 +165,12 @@ __noinline int step_fresh_table(u32 level)
 
 	if (!s || !w || !c || !seen || start < seen->not_before || !stays_on_cpu(&s->event))
 		return 0;
+	if (!c->layout.xt_private) /* not known */
+		return 0;
 	private = read_u64(s->scan.xt_table[0] + c->layout.xt_private);
 	start_fresh_walk(w, &s->event, private, c->possible_cpus);
+	if (c->possible_cpus > 1 && !w->cpu_offset)
+		return 0;
 	bpf_loop(FRESH_MAX_ENTRIES, walk_step, &w, 0);
 	seen->not_before = start + (FRESH_PAUSE + 1) * (bpf_ktime_get_ns() - start);
 	if (!w->done || w->counted != 1 || !counted_this(seen, w, private, s->event.length))

@@ -1,11 +1,8 @@
 package resolve
 
 import (
-	"fmt"
-
-	"golang.org/x/sys/unix"
-
 	"github.com/droptrace/droptrace/tracer/event"
+	"github.com/droptrace/droptrace/tracer/ktime"
 )
 
 // asked is when a question was put to the kernel last, as event.Event.Time. Its
@@ -16,7 +13,7 @@ type asked uint64
 func (a *asked) about(e *event.Event) bool { return e.Time < uint64(*a) }
 
 func (a *asked) ask(question func() error) error {
-	now, err := uptime()
+	now, err := ktime.Now()
 	if err != nil {
 		return err
 	}
@@ -25,13 +22,4 @@ func (a *asked) ask(question func() error) error {
 	}
 	*a = asked(now)
 	return nil
-}
-
-// uptime is the time as event.Event.Time has it: unlike the wall clock it is not set.
-func uptime() (uint64, error) {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		return 0, fmt.Errorf("read CLOCK_MONOTONIC: %w", err)
-	}
-	return uint64(t.Nano()), nil
 }

@@ -105,7 +105,8 @@ func baseOf(bases []*ruleset.Chain, hook string) *ruleset.Chain {
 func (r *Resolver) noRule(ctx context.Context, n *namespace, e *event.Event, d *drop.Drop) {
 	function := r.location(e.Location).function
 	if e.Hook == event.NoHook && !strings.HasPrefix(function, "nf") {
-		return // the kernel's own reason is the answer
+		r.noHook(function, d)
+		return
 	}
 	d.Cause = "hook"
 	d.Attribution.Certainty = drop.Unknown
@@ -128,6 +129,20 @@ func (r *Resolver) noRule(ctx context.Context, n *namespace, e *event.Event, d *
 	d.Attribution.Note = r.unknownNote(e)
 	if table := event.Text(e.Rule.Table[:]); table != "" && e.HookFn != 0 {
 		r.knownTable(n, e, d)
+	}
+}
+
+// noHook leaves the kernel's own reason as the answer, unless that is netfilter, or
+// nothing at all.
+func (r *Resolver) noHook(function string, d *drop.Drop) {
+	switch {
+	case d.Reason == "NETFILTER_DROP":
+		d.Cause = "hook"
+		d.Attribution.Certainty = drop.Unknown
+		d.Attribution.Note = "netfilter dropped it; this kernel does not let droptrace find the hook"
+	case function == "" && (d.Reason == "" || d.Reason == "NOT_SPECIFIED"):
+		d.Attribution.Certainty = drop.Unknown
+		d.Attribution.Note = "the kernel shows no addresses of functions, so that where it was dropped has no name"
 	}
 }
 

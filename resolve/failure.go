@@ -80,6 +80,7 @@ func blameConntrack(e *event.Event, d *drop.Drop, f *drop.Failure) {
 
 func (r *Resolver) failure(ctx context.Context, n *namespace, e *event.Event) *drop.Failure {
 	facts := conntrack.Facts{Dropped: e.Type == event.Drop, HZ: r.hz, Table: n.ct.usage(n, r.now())}
+	facts.Preempted = r.preempted(e)
 	if e.HookFn != 0 {
 		facts.Hook = r.hookFunction(e.HookFn)
 	}

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/machine"
 	"github.com/droptrace/droptrace/resolve/host/netns"
+	"github.com/droptrace/droptrace/resolve/rules/budget"
 	"github.com/droptrace/droptrace/resolve/rules/model"
 	"github.com/droptrace/droptrace/resolve/rules/nftables"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 	"github.com/droptrace/droptrace/resolve/rules/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
 )
@@ -30,22 +33,33 @@ type namespace struct {
 	err    error
 	cookie uint64 // 0: not known
 
-	nft      *nftables.Snapshot
-	nftErr   error
-	nftAsked asked         // for its generation
-	nftRead  time.Time     // when it was read last
-	nftCost  time.Duration // and how long that took
+	used    time.Time      // when its last drop was resolved
+	running sync.WaitGroup // tasks, which use the handle
 
-	xt     map[xtables.TableID]*xtTable
-	xtRead time.Time
+	nft       *nftables.Snapshot
+	nftErr    error
+	nftAsked  asked         // for its generation
+	nftRead   time.Time     // when it was read last
+	nftPause  time.Duration // and how long it is not read again
+	nftTask   *nftReading   // nil where none is under way
+	nftMemory *budget.Budget
+	texts     map[*ruleset.Chain]*textReading // being read
+
+	xt       map[xtables.TableID]*xtTable
+	xtRead   time.Time
+	xtMemory *budget.Budget
+	xtDue    bool // it is to be read again as soon as rereadEvery allows
+	xtLost   int  // how often in a row some table changed while it was read
 
 	// model is what the rules do, read for diagnoses; modelXT is the xtRead that
 	// it belongs to.
-	model     *model.Model
-	modelXT   time.Time
-	modelRead time.Time
-	modelCost time.Duration
-	reading   *reading // nil where none is under way
+	model       *model.Model
+	modelXT     time.Time
+	modelRead   time.Time
+	modelPause  time.Duration
+	modelMemory *budget.Budget
+	unread      bool     // the last try to read the model failed
+	reading     *reading // nil where none is under way
 
 	// described are rules and policies that dropped before. Those of a ruleset
 	// that was read again since are never asked for, and go with the others.
@@ -56,6 +70,7 @@ type namespace struct {
 
 	ct      ctView
 	replays replays
+	guards  guards
 }
 
 // openNamespace finds and opens the namespace. A failure is kept: it is told
@@ -81,40 +96,84 @@ func openNamespace(ctx context.Context, inode, own uint32) *namespace {
 	return n
 }
 
+// close lets the namespace go, once nothing of it is read any more.
 func (n *namespace) close() error {
 	n.ct.close()
 	if n.reading != nil {
-		n.reading.cancel()
-		<-n.reading.done
+		n.reading.stop()
 		n.reading = nil
+	}
+	if n.nftTask != nil {
+		n.nftTask.stop()
+		n.nftTask = nil
 	}
 	forget(n.xt)
 	n.xt = nil
+	n.forgetRules()
+	n.xtMemory.Release()
 	if n.handle == nil {
 		return nil
 	}
-	return n.handle.Close()
+	go func() {
+		n.running.Wait()
+		n.handle.Close()
+	}()
+	return nil
+}
+
+// nftReading is a snapshot that is being read.
+type nftReading struct {
+	*task
+	memory   *budget.Budget
+	snapshot *nftables.Snapshot
+	err      error
 }
 
 // readNFT reads the nft ruleset again. One that changes with each drop gets no
 // more than a fifth of the time; false says that it was not read, and changing
 // that this was why.
-func (n *namespace) readNFT(ctx context.Context, now time.Time) (ok, changing bool) {
+func (r *Resolver) readNFT(n *namespace) (ok, changing bool) {
 	if n.handle == nil {
 		n.nftErr = n.err
 		return false, false
 	}
-	if now.Sub(n.nftRead) < 4*n.nftCost {
-		return false, true
+	if n.nftTask == nil {
+		if time.Since(n.nftRead) < n.nftPause {
+			return false, !errors.Is(n.nftErr, budget.ErrLimit)
+		}
+		r.startNFT(n)
 	}
-	nft, err := nftables.Read(ctx, n.handle)
-	if err == nil {
-		n.nft, n.described = nft, nil
+	t := n.nftTask
+	if !r.await(t.task, maxHold) {
+		if n.nftErr == nil {
+			n.nftErr = errReading
+		}
+		return false, false
 	}
-	n.nftErr = err
-	n.nftRead = time.Now()
-	n.nftCost = n.nftRead.Sub(now)
-	return err == nil, errors.Is(err, nftables.ErrChanging)
+	n.nftTask = nil
+	n.nftErr, n.nftRead, n.nftPause = t.err, time.Now(), 4*t.took
+	if t.err != nil {
+		t.memory.Release()
+		if errors.Is(t.err, budget.ErrLimit) {
+			n.nftPause = limitPause
+		}
+		return false, errors.Is(t.err, nftables.ErrChanging)
+	}
+	n.nftMemory.Release()
+	n.nft, n.nftMemory, n.nftAsked = t.snapshot, t.memory, 0
+	n.described, n.texts = nil, nil
+	return true, false
+}
+
+func (r *Resolver) startNFT(n *namespace) {
+	r.makeRoom(n)
+	t := &nftReading{memory: r.memoryOf(n)}
+	handle := n.handle
+	t.task = r.start(n, budget.RulesTime, t.memory, func(ctx context.Context) {
+		t.snapshot, t.err = nftables.Read(ctx, handle)
+		t.err = limited(ctx, t.err)
+	})
+	n.nftTask = t
 }
 
 // stillNFT reports whether the ruleset still has the generation that was read, for

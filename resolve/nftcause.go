@@ -21,8 +21,8 @@ func (r *Resolver) nftAt(ctx context.Context, n *namespace, e *event.Event) (cur
 	if n.nft != nil && r.isCurrent(ctx, n, e) {
 		return true, false
 	}
-	ok, changing := n.readNFT(ctx, r.now())
-	return ok && (e.Rule.Generation == 0 || r.isCurrent(ctx, n, e)), changing
+	ok, changing := r.readNFT(n)
+	return ok && r.isCurrent(ctx, n, e), changing
 }
 
 func (r *Resolver) isCurrent(ctx context.Context, n *namespace, e *event.Event) bool {
@@ -69,6 +69,7 @@ func (r *Resolver) nftRule(ctx context.Context, n *namespace, e *event.Event, d 
 			Note: "where the rule should be the kernel had one that does not drop"}
 		return
 	}
+	r.named = place{rule.Chain, rule}
 	if rule.Rejects || e.Rule.Reject != 0 {
 		d.Verdict = "reject"
 	}
@@ -85,7 +86,7 @@ func (r *Resolver) nftRule(ctx context.Context, n *namespace, e *event.Event, d 
 		d.Rule.Number = rule.Number
 		r.at = replay.Place{Chain: rule.Chain, Rule: rule, Base: baseOf(bases, d.Hook)}
 	}
-	r.nftText(ctx, snapshot, rule, d)
+	r.nftText(n, snapshot, rule, d)
 	if d.Rule.TextMissing == "" { // else the next drop may get its text
 		remember(&n.described, key, described{d.Rule, r.at})
 	}
@@ -104,8 +105,8 @@ func lookupRule(s *nftables.Snapshot, e *event.Event) (*ruleset.Rule, bool) {
 	return s.Rule(e.Rule.TableHandle, e.Rule.RuleHandle)
 }
 
-func (r *Resolver) nftText(ctx context.Context, s *nftables.Snapshot, rule *ruleset.Rule, d *drop.Drop) {
-	text, err := s.Text(ctx, rule)
+func (r *Resolver) nftText(n *namespace, s *nftables.Snapshot, rule *ruleset.Rule, d *drop.Drop) {
+	text, err := r.textOf(n, s, rule)
 	d.Rule.Text = text
 	switch {
 	case errors.Is(err, nftables.ErrNoProgram):
@@ -170,7 +171,7 @@ func (r *Resolver) nftByHandle(ctx context.Context, n *namespace, e *event.Event
 	case 1:
 		d.Rule, d.Attribution.Candidates = &d.Attribution.Candidates[0], nil
 		d.Attribution.Certainty = drop.Probable
-		r.nftText(ctx, snapshot, rules[0], d)
+		r.nftText(n, snapshot, rules[0], d)
 	default:
 		d.Attribution.Certainty = drop.Probable
 		d.Attribution.Note = "several tables have a rule with this handle"
@@ -199,7 +200,7 @@ func (r *Resolver) nftPolicy(ctx context.Context, n *namespace, e *event.Event, 
 		d.Rule.Policy = "drop"
 		return
 	}
-	r.at = replay.Place{Chain: chain, Base: chain}
+	r.at, r.named = replay.Place{Chain: chain, Base: chain}, place{chain: chain}
 	key := placeKey{chain: chain, hook: d.Hook}
 	if known, ok := n.described[key]; ok {
 		d.Rule = known.rule

@@ -40,7 +40,7 @@ func (r *Resolver) replayed(ctx context.Context, n *namespace, e *event.Event, d
 	m := n.replays.of
 	rules := make([]drop.Rule, 0, len(places))
 	for _, p := range places {
-		rules = append(rules, placed(ctx, m, p))
+		rules = append(rules, r.placed(n, m, p))
 	}
 	d.Attribution.Method = "replay"
 	if len(rules) > 1 {
@@ -81,30 +81,35 @@ func (r *Resolver) replay(ctx context.Context, n *namespace, e *event.Event, d *
 	if !r.current(ctx, n) || !d.Time.After(n.replays.changed) || len(n.xt) > 0 && !d.Time.After(n.xtRead) {
 		return nil, false
 	}
-	m := n.readModel(ctx, r.now(), r.Watcher)
+	m := r.readModel(n)
 	if m == nil {
 		return nil, false
 	}
 	if n.replays.of != m {
 		n.replays.of, n.replays.firewall = m, m.Firewall()
 	}
+	result := r.replayHook(n, n.replays.firewall, e, d)
+	if result.Capped {
+		return nil, false
+	}
+	for _, p := range result.Candidates {
+		if fits(p, d.Rule) && (p.Rule == nil || p.Rule != r.denied) && (d.Verdict != queueFailed || p.Rule != nil && p.Rule.Queues) {
+			places = append(places, p)
+		}
+	}
+	return places, true
+}
+
+// replayHook evaluates the rules of the hook that dropped the packet.
+func (r *Resolver) replayHook(n *namespace, f *replay.Firewall, e *event.Event, d *drop.Drop) *replay.Result {
 	c := r.caseOf(n, e, d)
 	if e.CT.Present == event.CTAbsent {
 		// Rules see a packet without a connection as invalid, before conntrack
 		// as behind it.
 		c.Packet.Conntrack = replay.Conntrack{State: ruleset.CTInvalid}
 	}
-	p := n.replays.firewall.Before(c.Hook, c.Packet)
-	result := n.replays.firewall.At(c.Hook, &p, c.Environment, replay.Options{})
-	if result.Capped {
-		return nil, false
-	}
-	for _, p := range result.Candidates {
-		if fits(p, d.Rule) && (d.Verdict != queueFailed || p.Rule != nil && p.Rule.Queues) {
-			places = append(places, p)
-		}
-	}
-	return places, true
+	p := f.Before(c.Hook, c.Packet)
+	return f.At(c.Hook, &p, c.Environment, replay.Options{})
 }
 
 // current makes sure that the nftables rules read are those that the namespace
@@ -121,7 +126,7 @@ func (r *Resolver) current(ctx context.Context, n *namespace) bool {
 		return true
 	}
 	known := n.nft != nil
-	ok, _ := n.readNFT(ctx, r.now())
+	ok, _ := r.readNFT(n)
 	if known {
 		n.replays.changed = r.now()
 	}
@@ -140,14 +145,14 @@ func fits(p replay.Place, known *drop.Rule) bool {
 }
 
 // placed names a place.
-func placed(ctx context.Context, m *model.Model, p replay.Place) drop.Rule {
+func (r *Resolver) placed(n *namespace, m *model.Model, p replay.Place) drop.Rule {
 	out := describe(p.Chain, []*ruleset.Chain{p.Base}, p.Base.Hook)
 	if p.Rule == nil {
 		out.Policy = p.Chain.Policy
 		return *out
 	}
 	out.Handle, out.Number = p.Rule.Handle, p.Rule.Number
-	if out.Text = m.Text(ctx, p.Rule); out.Text == "" {
+	if out.Text = r.modelText(n, m, p.Rule); out.Text == "" {
 		out.TextMissing = fmt.Sprintf("rule %d of %s could not be read again", p.Rule.Number, p.Chain.Name)
 	}
 	return *out

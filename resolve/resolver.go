@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/conntrack"
@@ -9,7 +10,9 @@ import (
 	"github.com/droptrace/droptrace/resolve/host/netns"
 	"github.com/droptrace/droptrace/resolve/host/symbol"
 	"github.com/droptrace/droptrace/resolve/netfilter"
+	"github.com/droptrace/droptrace/resolve/rules/budget"
 	"github.com/droptrace/droptrace/resolve/rules/replay"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 	"github.com/droptrace/droptrace/resolve/rules/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
 )
@@ -26,6 +29,9 @@ type Watched interface {
 	// Print is the kernel side's number for the bytes of the entry at an offset,
 	// which its drops carry too; 0 where it is not known.
 	Print(offset uint32) uint64
+	// Replaced reports whether the kernel has another table there by now, as far as
+	// its address tells.
+	Replaced() bool
 	// Forget ends the watch, unless the table is watched anew.
 	Forget()
 }
@@ -40,26 +46,39 @@ type Config struct {
 	ProbesComplete func(at time.Time) bool
 	// NoWhy leaves out what caused a drop and what would mend it.
 	NoWhy bool
+	// Realtime: the kernel is PREEMPT_RT, where softirqs are preempted.
+	Realtime bool
 	// Ctnetlink is in the kernel: asking it for an entry loads no module.
 	Ctnetlink bool
 	// Notify takes what the user should know, once each. May be nil.
 	Notify func(message string)
 }
 
-// maxNamespaces bounds the namespaces kept open; past it the oldest goes.
-const maxNamespaces = 4096
-
 // Resolver turns events into drops. It is used by one goroutine.
 type Resolver struct {
 	Config
 	own    uint32
-	spaces map[uint32]*namespace
+	spaces map[uint32]*namespace // netns.OpenAtMost of them; past it another goes
 	now    func() time.Time
 	hz     int // 0: not known
 	told   map[string]bool
 	// at is the rule or policy that the drop being resolved is certain of.
-	at    replay.Place
-	names names
+	at replay.Place
+	// named is the rule or policy that the drop names, certain or not; denied the
+	// model's own of a rule that the packet contradicts.
+	named        place
+	denied       *ruleset.Rule
+	contradicted atomic.Uint64
+	fault        string // the method that named a contradicted rule for certain
+	names        names
+
+	tasks  *tasks
+	memory *budget.Budget // of all namespaces
+	// until is how long the drop being resolved may wait, and pending says that it
+	// lacks something that is being read.
+	until   time.Time
+	pending bool
+	last    bool // it is not to be tried again
 }
 
 // New returns a Resolver that has looked at nothing yet.
@@ -72,11 +91,13 @@ func New(c Config) (*Resolver, error) {
 	return &Resolver{
 		hz: hz, Config: c, own: own.Inode, spaces: make(map[uint32]*namespace),
 		now: time.Now, told: make(map[string]bool),
+		tasks: newTasks(), memory: budget.New(budget.All, nil),
 	}, nil
 }
 
 // Close lets every namespace go.
 func (r *Resolver) Close() error {
+	r.Stop()
 	for inode, n := range r.spaces {
 		n.close()
 		delete(r.spaces, inode)
@@ -92,11 +113,20 @@ func (r *Resolver) notify(message string) {
 	r.Notify(message)
 }
 
-// Resolve fills d with what an event holds. The time is the drop's wall clock.
+// Resolve fills d with what an event holds. The time is the drop's wall clock. It
+// waits some seconds at the most for what has to be read: see [Resolver.Try].
 func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d *drop.Drop) {
+	r.until = time.Now().Add(maxHold)
+	r.resolve(ctx, e, at, d)
+}
+
+func (r *Resolver) resolve(ctx context.Context, e *event.Event, at time.Time, d *drop.Drop) {
 	n := r.spaceOf(ctx, e)
-	r.at = replay.Place{}
-	place := r.location(e.Location)
+	n.used = time.Now()
+	r.at, r.named, r.denied = replay.Place{}, place{}, nil
+	r.fault, r.pending, r.last = "", false, false
+	defer r.reportFault()
+	location := r.location(e.Location)
 	*d = drop.Drop{
 		Type: "drop", Schema: drop.Schema, Time: at,
 		Packet:   drop.EventPacket(e),
@@ -104,7 +134,7 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d 
 		Verdict:  "drop",
 		Cause:    "kernel",
 		Reason:   r.Reasons.Name(e.Reason),
-		Location: place.name,
+		Location: location.name,
 	}
 	d.Attribution.Certainty = drop.Certain
 	if e.Type == event.Listen {
@@ -121,6 +151,13 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d 
 		r.resolveHook(e, d)
 	}
 	r.resolveCause(ctx, n, e, d)
+	if !r.pending {
+		r.guard(n, e, d)
+		r.agree(n, e, d)
+	}
+	if r.pending {
+		return // what comes next reads counters that move on
+	}
 	if e.Type == event.Stolen {
 		resolveStolen(e, d)
 		if r.NoWhy {
@@ -129,6 +166,9 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d 
 		return
 	}
 	r.dropFailure(ctx, n, e, d)
+	if d.Conntrack != nil && d.Conntrack.Failure != nil {
+		r.last = true // the counters that told it have moved on
+	}
 	r.replayed(ctx, n, e, d)
 	if e.Flags&event.Sender != 0 && d.Hook == "output" {
 		d.Process = &drop.Process{PID: int(e.PID), Command: event.Text(e.Comm[:])}

@@ -33,8 +33,9 @@ type Sampler struct {
 }
 
 type sampled struct {
+	found    netns.Namespace
 	info     drop.Netns
-	handle   *netns.Handle
+	handle   *netns.Handle // nil between samples where too many would be open
 	reader   *table.Reader
 	stats    table.Stats
 	limits   table.Limits
@@ -50,9 +51,21 @@ func (s *Sampler) Close() {
 	}
 }
 
+func (n *sampled) open(ctnetlink bool) error {
+	h, err := netns.Open(n.found)
+	if err != nil {
+		return err
+	}
+	n.handle, n.reader = h, table.New(h, ctnetlink)
+	return nil
+}
+
 func (n *sampled) close() {
-	n.reader.Close()
-	n.handle.Close()
+	if n.handle != nil {
+		n.reader.Close()
+		n.handle.Close()
+		n.handle = nil
+	}
 }
 
 // Sample reads every namespace once. Those that never used conntrack are left
@@ -65,7 +78,18 @@ func (s *Sampler) Sample(ctx context.Context) ([]*drop.ConntrackSample, error) {
 	var out []*drop.ConntrackSample
 	var failed error
 	for inode, n := range s.spaces {
-		sample, err := s.sample(ctx, n)
+		closed := n.handle == nil
+		var sample *drop.ConntrackSample
+		var err error
+		if closed {
+			err = n.open(s.Ctnetlink)
+		}
+		if err == nil {
+			sample, err = s.sample(ctx, n)
+		}
+		if closed {
+			n.close()
+		}
 		switch {
 		case ctx.Err() != nil:
 			return out, ctx.Err()
@@ -113,15 +137,15 @@ func (s *Sampler) list(ctx context.Context) error {
 		if s.spaces[n.Inode] != nil {
 			continue
 		}
-		handle, err := netns.Open(n)
-		if err != nil {
-			continue // gone
-		}
 		info := drop.Netns{Inode: n.Inode, Name: n.Name, Own: n.Inode == s.own}
 		if n.Name == "" && !info.Own {
 			info.PID, info.Command = n.PID, n.Command
 		}
-		s.spaces[n.Inode] = &sampled{info: info, handle: handle, reader: table.New(handle, s.Ctnetlink)}
+		space := &sampled{found: n, info: info}
+		if len(s.spaces) < netns.OpenAtMost() && space.open(s.Ctnetlink) != nil {
+			continue // gone
+		}
+		s.spaces[n.Inode] = space
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func (r *Resolver) Prepare(ctx context.Context) error {
 		if err != nil || r.watched(n.Inode, ids) {
 			continue
 		}
-		if err := r.space(ctx, n.Inode).readXT(r.now(), r.Watcher); err != nil {
+		if err := r.readXT(r.space(ctx, n.Inode)); err != nil {
 			r.notify(err.Error())
 		}
 	}
@@ -54,11 +54,15 @@ func (r *Resolver) release(found []netns.Namespace) {
 	}
 }
 
-// watched reports whether these tables, all that a namespace has, were read.
+// watched reports whether these tables, all that a namespace has, were read and are
+// still there: one that was replaced is watched before its first drop.
 func (r *Resolver) watched(inode uint32, ids []xtables.TableID) bool {
 	n := r.spaces[inode]
 	for _, id := range ids {
 		if n == nil || n.xt[id] == nil {
+			return false
+		}
+		if w := n.xt[id].watched; w != nil && w.Replaced() {
 			return false
 		}
 	}
@@ -70,7 +74,7 @@ func (r *Resolver) space(ctx context.Context, inode uint32) *namespace {
 	if n, ok := r.spaces[inode]; ok {
 		return n
 	}
-	if len(r.spaces) >= maxNamespaces {
+	if len(r.spaces) >= netns.OpenAtMost() {
 		for old, n := range r.spaces {
 			n.close()
 			delete(r.spaces, old)

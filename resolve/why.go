@@ -140,6 +140,10 @@ func (r *Resolver) why(ctx context.Context, n *namespace, e *event.Event, d *dro
 	begin := r.now() // reading the model has a limit of its own
 	list := diagnose.Diagnose(c)
 	end := r.now()
+	if r.pending { // a text that it asks for is being read
+		w.spent += end.Sub(begin)
+		return list
+	}
 	w.add(key, list, end, end.Sub(begin))
 	return list
 }
@@ -205,7 +209,7 @@ func (r *Resolver) place(ctx context.Context, n *namespace, c *diagnose.Case) bo
 	if r.at.Base == nil {
 		return true
 	}
-	m := n.readModel(ctx, r.now(), r.Watcher)
+	m := r.readModel(n)
 	if m == nil {
 		return false
 	}
@@ -214,6 +218,6 @@ func (r *Resolver) place(ctx context.Context, n *namespace, c *diagnose.Case) bo
 		return true // the ruleset is another one by now
 	}
 	c.Place, c.Rulesets, c.Firewall = at, m.Rulesets, m.Firewall()
-	c.Text = func(rule *ruleset.Rule) string { return m.Text(ctx, rule) }
+	c.Text = func(rule *ruleset.Rule) string { return r.modelText(n, m, rule) }
 	return true
 }

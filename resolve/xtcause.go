@@ -58,6 +58,7 @@ func (r *Resolver) xtPlace(ctx context.Context, n *namespace, table *xtTable, en
 	if !entry.Policy {
 		key.rule = entry.Rule
 	}
+	r.named = place{key.chain, key.rule}
 	if known, ok := n.described[key]; ok {
 		d.Rule, r.at = known.rule, known.at
 		return
@@ -71,13 +72,15 @@ func (r *Resolver) xtPlace(ctx context.Context, n *namespace, table *xtTable, en
 		d.Rule.Policy = "drop"
 	} else {
 		d.Rule.Number = entry.Rule.Number
-		text, err := table.text(ctx, n, entry.Rule)
+		text, err := r.xtText(n, table, entry.Rule)
 		d.Rule.Text = text
 		if err != nil {
 			d.Rule.TextMissing = err.Error()
 		}
 	}
-	remember(&n.described, key, described{d.Rule, r.at})
+	if !r.pending {
+		remember(&n.described, key, described{d.Rule, r.at})
+	}
 }
 
 // xtEntry finds the entry in the very blob that the kernel had, by its address:
@@ -111,7 +114,7 @@ func xtNames(e *event.Event) *drop.Rule {
 }
 
 func (r *Resolver) rereadXT(n *namespace) {
-	if err := n.readXT(r.now(), r.Watcher); err != nil {
+	if err := r.readXT(n); err != nil {
 		r.notify(err.Error())
 	}
 }

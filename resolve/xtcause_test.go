@@ -24,6 +24,7 @@ func printed(offset uint32) uint64 { return uint64(offset) + 1 }
 type fakeWatch struct{ forgotten *int }
 
 func (fakeWatch) Address() uint64            { return blobAt }
+func (fakeWatch) Replaced() bool             { return false }
 func (fakeWatch) Print(offset uint32) uint64 { return printed(offset) }
 func (f fakeWatch) Forget()                  { *f.forgotten++ }
 

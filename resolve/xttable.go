@@ -1,7 +1,6 @@
 package resolve
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -9,6 +8,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 	"github.com/droptrace/droptrace/resolve/rules/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
+	"github.com/droptrace/droptrace/tracer/ktime"
 )
 
 // xtTable is a legacy table as it was when it began to be watched.
@@ -25,9 +25,10 @@ type xtTable struct {
 	asked     asked
 	replaced  bool
 
-	read  bool
-	texts map[*ruleset.Rule]string
-	err   error
+	read    bool
+	texts   map[*ruleset.Rule]string
+	err     error
+	reading *task // the texts
 }
 
 // forget ends the watch of tables that are gone.
@@ -41,29 +42,41 @@ func forget(tables map[xtables.TableID]*xtTable) {
 
 // readXT reads every iptables-legacy table of the namespace and has the kernel
 // side watch its drop rules.
-func (n *namespace) readXT(now time.Time, watch Watcher) error {
+func (r *Resolver) readXT(n *namespace) error {
+	now := r.now()
 	if n.handle == nil {
 		return n.err
 	}
 	if now.Sub(n.xtRead) < rereadEvery {
+		n.xtDue = true // its next drop may be long in coming
 		return nil
 	}
-	n.xtRead = now
+	n.xtRead, n.xtDue = now, false
 	ids, err := xtables.Tables(n.handle)
 	if err != nil {
 		return err
 	}
 	old := n.xt
 	defer func() { forget(old) }()
+	changing := false
 	n.xt, n.described = make(map[xtables.TableID]*xtTable, len(ids)), nil
+	n.xtMemory.Release()
+	n.xtMemory = r.memoryOf(n)
 	for _, id := range ids {
-		t, e := n.watchXT(id, watch)
+		t, e := n.watchXT(id, r.Watcher)
 		if e != nil {
+			changing = changing || errors.Is(e, xtables.ErrChanging)
 			err = errors.Join(err, fmt.Errorf("namespace %s: %w", label(n.info), e))
 			continue
 		}
 		n.xt[id] = t
 	}
+	if n.xtLost++; !changing {
+		n.xtLost = 0
+	}
+	// One that was replaced meanwhile is quiet at the next try; what is never found
+	// waits for its next drop.
+	n.xtDue = changing && n.xtLost < watchTries
 	return err
 }
 
@@ -74,12 +87,12 @@ const watchTries = 3
 // afterwards is the blob that is watched the one that was read.
 func (n *namespace) watchXT(id xtables.TableID, watch Watcher) (*xtTable, error) {
 	for range watchTries {
-		blob, err := xtables.Read(n.handle, id)
+		blob, err := xtables.ReadWithin(n.xtMemory, n.handle, id)
 		if err != nil {
 			return nil, err
 		}
 		t := &xtTable{Blob: blob, unchanged: func() (bool, error) { return xtables.Unchanged(n.handle, blob) }}
-		if t.since, err = uptime(); err != nil {
+		if t.since, err = ktime.Now(); err != nil {
 			return nil, err
 		}
 		if watch == nil {
@@ -129,11 +142,21 @@ func (t *xtTable) still(e *event.Event) bool {
 	}) == nil
 }
 
-// text returns a rule's text; the save program runs once a table.
-func (t *xtTable) text(ctx context.Context, n *namespace, r *ruleset.Rule) (string, error) {
-	if !t.read {
-		t.read = true
-		t.texts, t.err = xtables.Texts(ctx, n.handle, t.Blob)
+// Rewatch reads the legacy tables again that changed when they could not be read, and
+// returns when it is to be called next: the zero time where nothing is due. Without it
+// the rules of a table stay unknown until its next drop, and that one's too.
+func (r *Resolver) Rewatch() (next time.Time) {
+	now := r.now()
+	for _, n := range r.spaces {
+		if !n.xtDue {
+			continue
+		}
+		if now.Sub(n.xtRead) >= rereadEvery {
+			r.rereadXT(n)
+		}
+		if at := n.xtRead.Add(rereadEvery); n.xtDue && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
 	}
-	return t.texts[r], t.err
+	return next
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 
 	"github.com/droptrace/droptrace/bpf"
 )
@@ -29,20 +28,23 @@ func (t *Tracer) attachArrivals() error {
 	for i, name := range []string{"packet_arrived", "packet_sent"} {
 		rest := bpf.KernelArrivalKey{Sent: uint32(i)}
 		if err := t.kernel.table("arrivals").Put(&rest, make([]bpf.KernelArrival, cpus)); err != nil {
-			return fmt.Errorf("count arrivals: %w", err)
+			return fmt.Errorf("arrivals are not counted: %w", err)
 		}
 		prog, err := t.kernel.loadProbe(name, "")
 		if err != nil {
-			return fmt.Errorf("count arrivals: %w", err)
+			return fmt.Errorf("arrivals are not counted: %w", err)
 		}
-		err = t.keep(link.AttachTracing(link.TracingOptions{Program: prog}))
+		err = t.keep(t.kernel.machine.attachTracing(prog))
 		prog.Close()
 		if err != nil {
-			return fmt.Errorf("count arrivals: %w", err)
+			return fmt.Errorf("arrivals are not counted: %w", err)
 		}
 	}
 	return nil
 }
+
+// CountsArrivals reports whether arrivals were asked for and can be counted here.
+func (t *Tracer) CountsArrivals() bool { return t.countsArrivals }
 
 // Arrivals returns what was counted, interfaces without any left out.
 func (t *Tracer) Arrivals() ([]Arrival, error) {

@@ -10,7 +10,6 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/droptrace/droptrace/bpf"
@@ -21,88 +20,137 @@ import (
 // calibrationWait bounds the wait for the record of a packet just dropped.
 const calibrationWait = 200 * time.Millisecond
 
-// calibrate finds the homes of variables. What cannot be calibrated is named
-// and leaves droptrace with fewer certain answers, not with wrong ones.
+// calibration is one search for the homes of variables. It shares nothing with the
+// reader of drops but the kernel side, and may run beside it.
+type calibration struct {
+	kernel *kernelSide
+	sites  [24]bpf.KernelSiteRange
+	nft    bool // nf_tables is in the kernel, and its types are known
+	// returnBits are those of a return address that are the address's own.
+	returnBits uint64
+	netns      uint32
+	ring       *ringbuf.Reader
+	record     ringbuf.Record
+	found      calibrated
+}
+
+// calibrated is what came of one. What cannot be calibrated is named and leaves
+// droptrace with fewer certain answers, not with wrong ones.
+type calibrated struct {
+	samples []calibrate.Sample
+	notices []string
+}
+
+func (t *Tracer) newCalibration(symbols Symbols) *calibration {
+	return &calibration{
+		kernel: t.kernel, sites: t.config.Sites, nft: hasNFT(symbols) && t.unknown.nft == nil,
+		returnBits: ownReturnBits(symbols),
+	}
+}
+
+// calibrate finds the homes of variables before anybody reads drops.
 func (t *Tracer) calibrate(ctx context.Context, symbols Symbols) {
+	if !t.canCalibrate() {
+		return // each of its packets would be waited for
+	}
+	t.learn(t.newCalibration(symbols).run(ctx))
+}
+
+// run drops packets in a namespace of its own, until ctx ends.
+func (c *calibration) run(ctx context.Context) calibrated {
+	if err := c.drop(ctx); err != nil && ctx.Err() == nil {
+		c.notice("rules of nftables may stay unknown: %v", err)
+	}
+	return c.found
+}
+
+func (c *calibration) notice(format string, args ...any) {
+	c.found.notices = append(c.found.notices, fmt.Sprintf(format, args...))
+}
+
+func (c *calibration) drop(ctx context.Context) error {
 	n, err := calibrate.NewNamespace()
 	if err != nil {
-		t.notice("rules of nftables may stay unknown: %v", err)
-		return
+		return err
 	}
 	defer n.Close()
-	t.config.CalibrationNetns = n.Inode
-	defer func() { t.config.CalibrationNetns = 0 }()
-	if err := t.writeConfig(); err != nil {
-		t.notice("not calibrated: %v", err)
-		return
+	c.netns = n.Inode
+	if c.ring, err = ringbuf.NewReader(c.kernel.table("calibration_records")); err != nil {
+		return fmt.Errorf("open ring buffer: %w", err)
 	}
-	c := calibrate.Dropper{Namespace: n, Read: t.readCalibration}
-	if len(symbols.Ranges("nft_do_chain")) > 0 {
-		if err := c.LoadRules(); err != nil {
-			t.notice("rules of nftables may stay unknown: %v", err)
+	defer c.ring.Close()
+	netns := c.kernel.table("calibration_netns")
+	if err := netns.Put(uint32(0), c.netns); err != nil {
+		return fmt.Errorf("configure kernel side: %w", err)
+	}
+	defer netns.Put(uint32(0), uint32(0))
+	d := calibrate.Dropper{Namespace: n, Read: c.read, ReturnBits: c.returnBits}
+	if c.nft {
+		if err := d.LoadRules(); err != nil {
+			c.notice("rules of nftables may stay unknown: %v", err)
 		}
 	}
-	samples := t.dropAll(ctx, &c)
+	c.dropAll(ctx, &d)
 	// Once more beside another program: somebody may attach one later.
-	l, err := link.AttachTracing(link.TracingOptions{Program: t.kernel.Companion})
+	if c.kernel.Companion == nil {
+		return nil
+	}
+	l, err := c.kernel.machine.attachTracing(c.kernel.Companion)
 	if err == nil {
-		samples = append(samples, t.dropAll(ctx, &c)...)
+		c.dropAll(ctx, &d)
 		l.Close()
 	}
-	t.learn(samples)
+	return nil
 }
 
-// Intervals between two calibrations.
-const (
-	recalibrateFirst = 100 * time.Millisecond
-	recalibrateMost  = time.Minute // where one did not help
-)
-
-// checkFrame notices frames that calibration did not see of calls that it knows: beside another
-// program on the tracepoint, which came or went since, the stack is another.
-func (t *Tracer) checkFrame(e *event.Event) {
-	if e.Flags&event.Uncalibrated == 0 || t.stale {
-		return
+func (c *calibration) dropAll(ctx context.Context, d *calibrate.Dropper) {
+	samples, err := d.Hooks(ctx)
+	if err == nil { // else before 6.4, or no such programs in this kernel
+		c.found.samples = append(c.found.samples, samples...)
 	}
-	t.stale = slices.Contains(t.sites[t.siteKind(e.Location)], e.Location)
+	samples, err = d.Rules(ctx)
+	if err != nil && ctx.Err() == nil {
+		c.notice("rules of nftables may stay unknown: %v", err)
+	}
+	c.found.samples = append(c.found.samples, samples...)
 }
 
-// Recalibrate finds the homes of variables again where drops have shown that they
-// moved; else it does nothing and returns false. Drops that come meanwhile are
-// kept. The deadline that was set is no longer.
-func (t *Tracer) Recalibrate(ctx context.Context) bool {
-	if !t.stale || time.Now().Before(t.calibrateNext) {
-		return false
+// read is a calibrate.Reader.
+func (c *calibration) read(port uint16) (*bpf.KernelCalibration, bool, error) {
+	c.ring.SetDeadline(time.Now().Add(calibrationWait))
+	for {
+		err := c.ring.ReadInto(&c.record)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, false, nil
+		}
+		if err != nil {
+			return nil, false, fmt.Errorf("read calibration: %w", err)
+		}
+		// One before may have come too late for whoever waited for it.
+		r := decodeCalibration(c.record.RawSample)
+		if r == nil || r.Event.Netns != c.netns || destinationPort(r) != port {
+			continue
+		}
+		if kind := siteKind(&c.sites, r.Event.Location); kind == siteHookSlow || kind == siteNFT {
+			return r, kind == siteHookSlow, nil
+		}
 	}
-	t.stale = false
-	t.calibrate(ctx, t.options.Symbols)
-	t.calibratePause = min(max(2*t.calibratePause, recalibrateFirst), recalibrateMost)
-	t.calibrateNext = time.Now().Add(t.calibratePause)
-	if err := t.writeConfig(); err != nil {
-		t.notice("not calibrated again: %v", err)
-	}
-	return true
 }
 
-func (t *Tracer) dropAll(ctx context.Context, c *calibrate.Dropper) []calibrate.Sample {
-	samples, err := c.Hooks(ctx)
-	if err != nil {
-		samples = nil // before 6.4, or no such programs in this kernel
-	}
-	nft, err := c.Rules(ctx)
-	if err != nil && ctx.Err() == nil && !t.flushed {
-		t.notice("rules of nftables may stay unknown: %v", err)
-	}
-	return append(samples, nft...)
-}
-
-func (t *Tracer) learn(samples []calibrate.Sample) {
-	for key, site := range calibrate.Sites(samples) {
+// learn reports whether it has got to know a frame.
+func (t *Tracer) learn(found calibrated) (news bool) {
+	t.notices = append(t.notices, found.notices...)
+	for key, site := range calibrate.Sites(found.samples) {
+		var before bpf.KernelFrameSite
+		if t.kernel.table("frame_sites").Lookup(&key, &before) != nil {
+			news = true
+		}
 		if err := t.kernel.table("frame_sites").Put(&key, &site); err != nil {
 			t.notice("not calibrated: %v", err)
 			continue
 		}
-		kind := t.siteKind(key.Location)
+		t.learned |= 1 << site.Kind
+		kind := siteKind(&t.config.Sites, key.Location)
 		if !slices.Contains(t.sites[kind], key.Location) {
 			t.sites[kind] = append(t.sites[kind], key.Location)
 		}
@@ -110,60 +158,22 @@ func (t *Tracer) learn(samples []calibrate.Sample) {
 	if len(t.sites[siteNFT]) > 0 {
 		t.config.NftInPlace = 1
 	}
+	return news
 }
 
+// notice says each thing once, however often it comes up.
 func (t *Tracer) notice(format string, args ...any) {
-	t.notices = append(t.notices, fmt.Sprintf(format, args...))
-}
-
-// readCalibration is a calibrate.Reader.
-func (t *Tracer) readCalibration(port uint16) (*bpf.KernelCalibration, bool, error) {
-	t.reader.SetDeadline(time.Now().Add(calibrationWait))
-	defer t.reader.SetDeadline(time.Time{})
-	for {
-		err := t.reader.ReadInto(&t.record)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return nil, false, nil
-		}
-		t.flushed = t.flushed || errors.Is(err, ringbuf.ErrFlushed)
-		if err != nil {
-			return nil, false, fmt.Errorf("read calibration: %w", err)
-		}
-		c := decodeCalibration(t.record.RawSample)
-		if c == nil {
-			t.keepForLater()
-			continue
-		}
-		if destinationPort(c) != port {
-			continue
-		}
-		if kind := t.siteKind(c.Event.Location); kind == siteHookSlow || kind == siteNFT {
-			return c, kind == siteHookSlow, nil
-		}
+	n := fmt.Sprintf(format, args...)
+	if !slices.Contains(t.noticed, n) {
+		t.noticed = append(t.noticed, n)
+		t.notices = append(t.notices, n)
 	}
-}
-
-// keepForLater holds on to a drop that came while calibration read the ring.
-func (t *Tracer) keepForLater() {
-	const most = 4096 // a refresh under flood: what is more counts as lost
-	if len(t.early) >= most {
-		t.earlyLost.Add(1)
-		return
-	}
-	e := new(event.Event)
-	if e.Decode(t.record.RawSample) == nil {
-		t.early = append(t.early, e.Clone())
-	}
-}
-
-func isCalibration(raw []byte) bool {
-	return len(raw) > 0 && event.Type(raw[0]) == event.Calibration
 }
 
 func decodeCalibration(raw []byte) *bpf.KernelCalibration {
 	c := new(bpf.KernelCalibration)
 	size := unsafe.Sizeof(*c)
-	if uintptr(len(raw)) < size || !isCalibration(raw) {
+	if uintptr(len(raw)) < size || event.Type(raw[0]) != event.Calibration {
 		return nil
 	}
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(c)), size), raw)
@@ -176,8 +186,8 @@ func destinationPort(c *bpf.KernelCalibration) uint16 {
 	return binary.BigEndian.Uint16(c.Event.Header[ip+udpPort:])
 }
 
-func (t *Tracer) siteKind(location uint64) uint32 {
-	for _, s := range t.config.Sites {
+func siteKind(sites *[24]bpf.KernelSiteRange, location uint64) uint32 {
+	for _, s := range sites {
 		if location > s.Start && location <= s.End {
 			return s.Kind
 		}

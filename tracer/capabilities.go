@@ -139,6 +139,12 @@ func closeLink(l io.Closer) error {
 // tryXT asks for a table that no namespace has: what counts is that the kernel
 // side ran and answered.
 func (t *Tracer) tryXT() error {
+	if t.config.TextStart == 0 {
+		return errNoText
+	}
+	if hasXT(t.options.Symbols) && t.unknown.xt != nil {
+		return t.unknown.xt
+	}
 	programs, err := t.kernel.legacy()
 	if err != nil {
 		return err

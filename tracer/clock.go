@@ -5,27 +5,30 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/tracer/ktime"
 )
 
-// clockOffset returns CLOCK_REALTIME minus CLOCK_MONOTONIC, the clock of
-// bpf_ktime_get_ns. Of several tries the one with the least time between its
-// two readings of the monotonic clock is taken.
+// clockOffset returns CLOCK_REALTIME minus the clock of bpf_ktime_get_ns. Of
+// several tries the one with the least time between its two readings of the latter
+// is taken.
 func clockOffset() (time.Duration, error) {
 	best, offset := time.Duration(1<<62), time.Duration(0)
 	for range 10 {
-		var before, wall, after unix.Timespec
-		if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &before); err != nil {
-			return 0, fmt.Errorf("read monotonic clock: %w", err)
+		before, err := ktime.Now()
+		if err != nil {
+			return 0, err
 		}
+		var wall unix.Timespec
 		if err := unix.ClockGettime(unix.CLOCK_REALTIME, &wall); err != nil {
 			return 0, fmt.Errorf("read wall clock: %w", err)
 		}
-		if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &after); err != nil {
-			return 0, fmt.Errorf("read monotonic clock: %w", err)
+		after, err := ktime.Now()
+		if err != nil {
+			return 0, err
 		}
-		b, a := before.Nano(), after.Nano()
-		if took := time.Duration(a - b); took < best {
-			best, offset = took, time.Duration(wall.Nano()-(b+a)/2)
+		if took := time.Duration(after - before); took < best {
+			best, offset = took, time.Duration(wall.Nano()-int64(before+(after-before)/2))
 		}
 	}
 	return offset, nil

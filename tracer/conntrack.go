@@ -85,7 +85,9 @@ func (t *Tracer) attachConntrack(plan Plan, symbols Symbols) (string, error) {
 			}
 		}
 		hooked &^= p.hooked
-		failed = errors.Join(failed, err)
+		if failed == nil || errors.Is(failed, errNoFunction) { // the others failed of the same
+			failed = err
+		}
 	}
 	t.config.CtHooked = hooked
 	switch {
@@ -147,6 +149,9 @@ type ConntrackBaseline struct {
 // that comes later begins with zeros. A baseline that the kernel side has taken
 // meanwhile stands.
 func (t *Tracer) SetConntrackBaseline(b ConntrackBaseline) error {
+	if t.kernel.parts.maps["ct_baselines"] {
+		return nil
+	}
 	key := bpf.KernelCtBaselineKey{Netns: b.Netns, Cpu: b.CPU}
 	value := bpf.KernelCtBaseline{Counter: [6]uint32{
 		b.Invalid, b.InsertFailed, b.Drop, b.EarlyDrop, b.ClashResolve, b.ChainTooLong,

@@ -42,9 +42,6 @@ func (t *Tracer) Counts() (Counts, error) {
 			*dst += n
 		}
 	}
-	lost := t.earlyLost.Load()
-	c.Lost += lost
-	c.Delivered -= lost
 	c.Nested += t.skipped() - t.skippedBefore
 	c.FailuresNested = t.recorders.misses()
 	return c, nil

@@ -1,6 +1,7 @@
 package tracer
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -8,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,22 +26,15 @@ func (k attachedKprobe) Close() error {
 	return nil
 }
 
-// kprobe attaches at the function's entry, config 0, or its return. By its
-// address where that is known: before 6.2 the kernel looks for a name by unpacking
-// every symbol it has, for 50 probes longer than all else that is to be done.
-func (t *Tracer) kprobe(function string, config uint64, prog *ebpf.Program) (io.Closer, error) {
-	if addr, ok := t.options.Symbols.Entry(function); ok {
-		return kprobeAt(addr, config, prog)
-	}
-	if config == isReturn {
-		return link.Kretprobe(function, prog, nil)
-	}
-	return link.Kprobe(function, prog, nil)
-}
+// ErrNoKprobes says that the kernel has none that a program may use.
+var ErrNoKprobes = errors.New("this kernel has no kprobes (CONFIG_KPROBE_EVENTS)")
 
 func kprobeAt(addr, config uint64, prog *ebpf.Program) (io.Closer, error) {
 	const file = "/sys/bus/event_source/devices/kprobe/type"
 	b, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, ErrNoKprobes
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read perf's number for kprobes: %w", err)
 	}

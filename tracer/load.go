@@ -2,17 +2,16 @@ package tracer
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
-	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/rlimit"
 
 	"github.com/droptrace/droptrace/bpf"
@@ -41,17 +40,24 @@ type kernelSide struct {
 	// kprobes are the programs on kprobes, by name: not bound to a function, one
 	// serves many.
 	kprobes map[string]*ebpf.Program
+	machine machine
+	parts   parts // what the kernel refused
+	doubts  doubts
 }
 
 func (k *kernelSide) Close() {
 	k.ahead.Wait()
 	if k.entered.Load() {
-		p, _ := k.legacy()
-		p.Find.Close()
-		p.Baseline.Close()
+		if p, err := k.legacy(); err == nil {
+			p.Find.Close()
+			p.Baseline.Close()
+		}
 	}
 	for _, p := range k.kprobes {
 		p.Close()
+	}
+	if k.Companion != nil {
+		k.Companion.Close()
 	}
 	k.coll.Close()
 }
@@ -96,7 +102,7 @@ func load(o *Options) (*kernelSide, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("raise memlock limit: %w", err)
 	}
-	spec, err := o.BTF.Kernel()
+	spec, err := o.kernel().types(o.BTF).Kernel()
 	if err != nil {
 		return nil, fmt.Errorf("read kernel types: %w", err)
 	}
@@ -119,21 +125,13 @@ func load(o *Options) (*kernelSide, error) {
 			return nil, err
 		}
 	}
-	emitters, err := chooseEmitters(o, spec)
-	if err != nil {
+	k := &kernelSide{machine: o.kernel(), spec: coll}
+	k.types.Store(o.BTF)
+	k.legacy = sync.OnceValues(k.loadLegacy)
+	if err := k.loadEmitter(chooseEmitters(o, spec)); err != nil {
 		return nil, err
 	}
-	var k *kernelSide
-	for _, name := range emitters {
-		if k, err = loadEmitter(coll, name, o.BTF); err == nil {
-			// Each takes megabytes, and none is loaded twice.
-			for _, form := range []string{"kfree_skb", "kfree_skb_pages", "kfree_skb_unrolled"} {
-				delete(coll.Programs, form)
-			}
-			return k, nil
-		}
-	}
-	return nil, err
+	return k, nil
 }
 
 // only copies what the named programs need.
@@ -146,49 +144,10 @@ func only(all *ebpf.CollectionSpec, names ...string) *ebpf.CollectionSpec {
 	return part.Copy()
 }
 
-// loadEmitter loads the programs that every plan needs, with one form of the
-// emitter.
-func loadEmitter(all *ebpf.CollectionSpec, emitter string, types *btf.Cache) (*kernelSide, error) {
-	coll := only(all, emitter, "companion") // probes are loaded one by one
-	loaded, err := ebpf.NewCollectionWithOptions(coll, ebpf.CollectionOptions{
-		Cache: types,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("load programs: %w", err)
-	}
-	k := &kernelSide{coll: loaded, spec: all, programs: programs{
-		Free:      loaded.Programs[emitter],
-		Companion: loaded.Programs["companion"],
-	}}
-	k.types.Store(types)
-	k.legacy = sync.OnceValues(k.loadLegacy)
-	return k, nil
-}
-
-// chooseEmitters names the forms of the emitter that this kernel may take, the
-// best first: bpf_loop came with 5.17, and from 6.12 on a tracepoint may read the
-// pages of a packet. The function for it is older, so that only loading tells.
-func chooseEmitters(o *Options, spec *btf.Spec) ([]string, error) {
-	// Helpers are the same for all tracing types; cilium/ebpf probes not all of them.
-	err := features.HaveProgramHelper(ebpf.RawTracepoint, asm.FnLoop)
-	switch {
-	case errors.Is(err, ebpf.ErrNotSupported):
-		return []string{"kfree_skb_unrolled"}, nil
-	case err != nil:
-		return nil, fmt.Errorf("probe for bpf_loop: %w", err)
-	}
-	var reader *btf.Func
-	wantsPages := o.snaplen() > 0 || o.Expression != nil
-	if wantsPages && spec.TypeByName("bpf_dynptr_from_skb", &reader) == nil {
-		return []string{"kfree_skb_pages", "kfree_skb"}, nil
-	}
-	return []string{"kfree_skb"}, nil
-}
-
 func setConstants(coll *ebpf.CollectionSpec, o *Options, spec *btf.Spec) error {
 	arguments, err := tracepointArguments(spec)
 	if err != nil {
-		return err
+		arguments = 2 // those that it always had
 	}
 	for name, value := range map[string]any{
 		"has_reason":    arguments >= 3,
@@ -206,6 +165,9 @@ func setConstants(coll *ebpf.CollectionSpec, o *Options, spec *btf.Spec) error {
 			return fmt.Errorf("constant %s: %w", name, err)
 		}
 	}
+	if err := setProcessorConstants(coll, o.Symbols); err != nil {
+		return err
+	}
 	if o.Filter == nil {
 		return nil
 	}
@@ -219,7 +181,7 @@ func setConstants(coll *ebpf.CollectionSpec, o *Options, spec *btf.Spec) error {
 // does not, no program may name the function: it would be sought in every module.
 func readsDirectly(coll *ebpf.CollectionSpec, spec *btf.Spec) bool {
 	const function = "bpf_rdonly_cast"
-	if spec.TypeByName(function, new(*btf.Func)) == nil {
+	if described, _ := defines(spec, "timespec64"); described && hasFunction(spec, function) {
 		return true
 	}
 	for _, p := range coll.Programs {
@@ -235,19 +197,45 @@ func readsDirectly(coll *ebpf.CollectionSpec, spec *btf.Spec) bool {
 // tracepointArguments counts those of skb:kfree_skb: packet and location; the
 // reason since 5.17, the receiving socket since 6.11.
 func tracepointArguments(spec *btf.Spec) (int, error) {
-	var t *btf.Typedef
-	if err := spec.TypeByName("btf_trace_kfree_skb", &t); err != nil {
+	found, err := spec.AnyTypesByName("btf_trace_kfree_skb")
+	if err != nil {
 		return 0, fmt.Errorf("tracepoint skb:kfree_skb: %w", err)
 	}
-	pointer, ok := t.Type.(*btf.Pointer)
+	arguments := -1
+	for _, t := range found {
+		n, err := countArguments(t)
+		if err == nil && arguments >= 0 && n != arguments {
+			err = errDefinitionsDiffer
+		}
+		if err != nil {
+			return 0, fmt.Errorf("tracepoint skb:kfree_skb: %w", err)
+		}
+		arguments = n
+	}
+	return arguments, nil
+}
+
+// countArguments takes typedef void (*btf_trace_NAME)(void *, ...).
+func countArguments(t btf.Type) (int, error) {
+	pointer, ok := btf.UnderlyingType(t).(*btf.Pointer)
 	if !ok {
-		return 0, fmt.Errorf("tracepoint skb:kfree_skb: unexpected type %v", t.Type)
+		return 0, fmt.Errorf("unexpected type %v", t)
 	}
 	proto, ok := pointer.Target.(*btf.FuncProto)
 	if !ok {
-		return 0, fmt.Errorf("tracepoint skb:kfree_skb: unexpected type %v", pointer.Target)
+		return 0, fmt.Errorf("unexpected type %v", pointer.Target)
 	}
 	return len(proto.Params) - 1, nil // the first is the tracepoint's own data
+}
+
+// hasFunction reports whether the kernel's own types name the function, once or
+// several times.
+func hasFunction(spec *btf.Spec, name string) bool {
+	found, err := spec.AnyTypesByName(name)
+	return err == nil && slices.ContainsFunc(found, func(t btf.Type) bool {
+		_, ok := t.(*btf.Func)
+		return ok
+	})
 }
 
 func sizeMaps(coll *ebpf.CollectionSpec, o *Options) error {

@@ -22,6 +22,9 @@ func (t *Tracer) Losses(each func(k LossKey, n uint64, first *event.Event)) erro
 		value []byte
 		first event.Event
 	)
+	if t.kernel.parts.maps["losses"] {
+		return nil
+	}
 	losses := t.kernel.table("losses").Iterate()
 	for losses.Next(&key, &value) {
 		if err := first.Decode(value[count:]); err != nil {

@@ -41,6 +41,8 @@ type Options struct {
 	Stolen bool
 	// Arrivals counts packets that match, dropped or not: each packet pays for it.
 	Arrivals bool
+	// machine is the running kernel where nil.
+	machine machine
 	// XTCapacity bounds the legacy entries watched on the whole machine;
 	// 0 is 16,384. Each costs 40 bytes, and 24 more per CPU.
 	XTCapacity int
@@ -48,6 +50,13 @@ type Options struct {
 
 // MaxSnaplen is tcpdump's: no packet is longer but for BIG TCP's.
 const MaxSnaplen = 1 << 18
+
+func (o *Options) kernel() machine {
+	if o.machine == nil {
+		return runningMachine{}
+	}
+	return o.machine
+}
 
 func (o *Options) snaplen() uint32 {
 	return uint32(min(max(o.Snaplen, 0), MaxSnaplen))

@@ -6,7 +6,6 @@ import (
 	"io"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 )
 
 // Plan says which probes to attach beside the tracepoint.
@@ -27,6 +26,7 @@ type probe struct {
 	fentry, fexit     string
 	kprobe, kretprobe string
 	nft               bool // a drop-yielding eval
+	xt                bool // a target of x_tables
 	records           bool // its programs make records of their own
 }
 
@@ -35,8 +35,8 @@ func probes() []probe {
 	list := []probe{
 		{function: "nf_hook_slow", fentry: "fentry_hook_slow", kprobe: "kprobe_hook_slow"},
 		{function: "nft_immediate_eval", fentry: "fentry_immediate", kprobe: "kprobe_immediate", nft: true},
-		{function: "reject_tg", fentry: "fentry_xt_reject", kprobe: "kprobe_xt_reject"},
-		{function: "reject_tg6", fentry: "fentry_xt_reject", kprobe: "kprobe_xt_reject"},
+		{function: "reject_tg", fentry: "fentry_xt_reject", kprobe: "kprobe_xt_reject", xt: true},
+		{function: "reject_tg6", fentry: "fentry_xt_reject", kprobe: "kprobe_xt_reject", xt: true},
 	}
 	for _, f := range []string{
 		"nft_reject_ipv4_eval", "nft_reject_ipv6_eval", "nft_reject_inet_eval",
@@ -62,6 +62,9 @@ func probes() []probe {
 
 // attachProbes follows the plan and returns what it came to, in words.
 func (t *Tracer) attachProbes(plan Plan, symbols Symbols) (string, error) {
+	if t.kernel.parts.plain { // which reads no note of theirs
+		plan = PlanTracepoint
+	}
 	conntrack, err := t.attachConntrack(plan, symbols)
 	if err != nil || t.options.Conntrack {
 		return conntrack, err
@@ -78,14 +81,19 @@ func (t *Tracer) attachDropProbes(plan Plan, symbols Symbols) (string, error) {
 	}
 	used := t.used
 	t.config.NftEvalsHooked = 1
+	if t.unknown.nft != nil {
+		t.config.NftEvalsHooked = 0
+	}
 	var firstErr error
 	for _, p := range probes() {
-		if len(symbols.Ranges(p.function)) == 0 || t.attached[p.function] {
+		if len(symbols.Ranges(p.function)) == 0 || t.attached[p.function] || !t.understands(p) {
 			continue
 		}
 		how, err := t.attachProbe(plan, p)
 		if err != nil {
-			firstErr = errors.Join(firstErr, err)
+			if firstErr == nil { // the others failed of the same
+				firstErr = err
+			}
 			if p.nft {
 				t.config.NftEvalsHooked = 0
 			}
@@ -94,7 +102,7 @@ func (t *Tracer) attachDropProbes(plan Plan, symbols Symbols) (string, error) {
 		used[how]++
 		t.attached[p.function] = true
 	}
-	if t.config.NftEvalsHooked == 0 && used[PlanFentry]+used[PlanKprobe] > 0 {
+	if firstErr != nil && t.config.NftEvalsHooked == 0 && used[PlanFentry]+used[PlanKprobe] > 0 {
 		t.notice("not every nftables expression has a probe: %v", firstErr)
 	}
 	switch {
@@ -112,7 +120,10 @@ func (t *Tracer) attachDropProbes(plan Plan, symbols Symbols) (string, error) {
 
 // calibrated reports whether the tracepoint alone names rules and policies of
 // nftables, or the hook where nft returns its verdict.
-func (t *Tracer) calibrated() bool { return len(t.sites[siteNFT]) >= 2 }
+func (t *Tracer) calibrated() bool {
+	const rules, policies, either = 1 << 1, 1 << 2, 1 << 4 // of enum frame_kind
+	return t.learned&either != 0 || t.learned&rules != 0 && t.learned&policies != 0
+}
 
 func (t *Tracer) attachProbe(plan Plan, p probe) (Plan, error) {
 	var err error
@@ -143,7 +154,7 @@ func (t *Tracer) attachTracing(p probe) error {
 			return err
 		}
 	}
-	return t.keep(link.AttachTracing(link.TracingOptions{Program: prog}))
+	return t.keep(t.kernel.machine.attachTracing(prog))
 }
 
 func (t *Tracer) attachKprobe(p probe) error {
@@ -156,7 +167,8 @@ func (t *Tracer) attachKprobe(p probe) error {
 			return err
 		}
 	}
-	err = t.keep(t.kprobe(p.function, 0, entry))
+	address, _ := t.options.Symbols.Entry(p.function)
+	err = t.keep(t.kernel.machine.attachKprobe(p.function, address, 0, entry))
 	if err != nil || p.kretprobe == "" {
 		return err
 	}
@@ -164,7 +176,7 @@ func (t *Tracer) attachKprobe(p probe) error {
 	if err != nil {
 		return err
 	}
-	return t.keep(t.kprobe(p.function, isReturn, exit))
+	return t.keep(t.kernel.machine.attachKprobe(p.function, address, isReturn, exit))
 }
 
 // keep holds on to a link; the program lives as long as it.
@@ -198,11 +210,17 @@ func (k *kernelSide) loadProbe(name, attachTo string) (*ebpf.Program, error) {
 	if attachTo != "" {
 		spec.Programs[name].AttachTo = attachTo
 	}
+	if err := k.relocate(spec); err != nil {
+		return nil, err
+	}
+	if err := k.parts.needed(spec.Programs[name]); err != nil {
+		return nil, fmt.Errorf("program %s: %w", name, err)
+	}
 	replace := make(map[string]*ebpf.Map)
 	for name, m := range k.coll.Maps {
 		replace[name] = m
 	}
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: replace, Cache: k.types.Load()})
+	coll, err := k.machine.load(spec, ebpf.CollectionOptions{MapReplacements: replace, Cache: k.types.Load()})
 	if err != nil {
 		return nil, fmt.Errorf("load program %s: %w", name, err)
 	}

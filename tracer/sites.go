@@ -2,6 +2,7 @@ package tracer
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/cilium/ebpf"
 
@@ -115,17 +116,24 @@ func hookFunctions() map[string]uint32 {
 	}
 }
 
-// setSites fills in the ranges; functions that this kernel lacks are left out.
+// setSites fills in the ranges, as many as there is room for; functions that this
+// kernel lacks are left out.
 func setSites(c *bpf.KernelConfig, symbols Symbols) error {
 	n := 0
+	var without []string
 	for _, f := range siteFunctions() {
 		for _, r := range symbols.Ranges(f.name) {
 			if n == len(c.Sites) {
-				return fmt.Errorf("function %s: more variants than %d", f.name, len(c.Sites))
+				without = append(without, f.name)
+				break
 			}
 			c.Sites[n].Start, c.Sites[n].End, c.Sites[n].Kind = r[0], r[1], f.kind
 			n++
 		}
+	}
+	if len(without) > 0 {
+		return fmt.Errorf("there is room for %d parts of functions, not for all of %s",
+			len(c.Sites), strings.Join(without, ", "))
 	}
 	return nil
 }

@@ -8,14 +8,14 @@ func (t *Tracer) attachSynproxy(plan Plan, symbols Symbols) {
 	}
 	for _, p := range []probe{
 		// The rule's own are first: without them it stays unknown.
-		{function: "nft_synproxy_eval", fentry: "fentry_synproxy", kprobe: "kprobe_synproxy"},
-		{function: "synproxy_tg4", fentry: "fentry_xt_reject", kprobe: "kprobe_xt_reject"},
-		{function: "synproxy_tg6", fentry: "fentry_xt_reject", kprobe: "kprobe_xt_reject"},
+		{function: "nft_synproxy_eval", fentry: "fentry_synproxy", kprobe: "kprobe_synproxy", nft: true},
+		{function: "synproxy_tg4", fentry: "fentry_xt_reject", kprobe: "kprobe_xt_reject", xt: true},
+		{function: "synproxy_tg6", fentry: "fentry_xt_reject", kprobe: "kprobe_xt_reject", xt: true},
 		{function: "synproxy_send_client_synack", fentry: "fentry_synack", kprobe: "kprobe_synack"},
 		{function: "synproxy_send_client_synack_ipv6", fentry: "fentry_synack", kprobe: "kprobe_synack"},
 	} {
 		key := p.function + " (stolen)" // attachDropProbes may stand there too
-		if t.attached[key] || len(symbols.Ranges(p.function)) == 0 {
+		if t.attached[key] || len(symbols.Ranges(p.function)) == 0 || !t.understands(p) {
 			continue
 		}
 		if _, err := t.attachProbe(plan, p); err != nil {

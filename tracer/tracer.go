@@ -8,12 +8,10 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
-	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/droptrace/droptrace/bpf"
@@ -30,26 +28,28 @@ type Tracer struct {
 	links             []io.Closer // the first is that of the tracepoint
 	config            bpf.KernelConfig
 	notices           []string // taken by Notices
+	noticed           []string // all there ever were
 	xt                xtAllocator
 	sites             map[uint32][]uint64 // calibrated call sites by kind
+	learned           uint8               // kinds of those, a bit per enum frame_kind
 	plan              string
 	used              map[Plan]int // probes attached, by kind
 	ctUsed            map[Plan]int // the same for probes on conntrack
 	options           Options
 	knowsNFT          bool
+	unknown           unknownLayouts
+	hookless          bool            // the kernel's types do not tell how to recognise a hook
 	attached          map[string]bool // functions that have their probe
-	probeless         bool            // the kernel takes neither fentry nor kprobes
-	early             []*event.Event  // drops read while calibrating
-	flushed           bool            // Read is to return ErrFlushed once early is empty
-	stale             bool            // calibration must be done again
-	// Not before this time, and how long after the one before.
-	calibrateNext  time.Time
-	calibratePause time.Duration
-	earlyLost      atomic.Uint64
-	recorders      recorders
-	skippedBefore  uint64        // runs that the kernel skipped while calibrating
-	offset         time.Duration // CLOCK_REALTIME - CLOCK_MONOTONIC
+	countsArrivals    bool
+	probeless         bool // the kernel takes neither fentry nor kprobes
+	again             recalibration
+	recorders         recorders
+	skippedBefore     uint64        // runs that the kernel skipped while calibrating
+	offset            time.Duration // CLOCK_REALTIME - CLOCK_MONOTONIC
 }
+
+// ErrNoReads says that the kernel lets no program read its memory.
+var ErrNoReads = errors.New("the kernel lets no program read its memory")
 
 // ErrNoBTF says that the kernel describes its types nowhere.
 var ErrNoBTF = errors.New("the kernel has no BTF")
@@ -88,7 +88,7 @@ func (t *Tracer) start(ctx context.Context, o *Options) error {
 	if t.reader, err = ringbuf.NewReader(t.kernel.table("events")); err != nil {
 		return fmt.Errorf("open ring buffer: %w", err)
 	}
-	l, err := link.AttachTracing(link.TracingOptions{Program: t.kernel.Free})
+	l, err := t.kernel.machine.attachTracing(t.kernel.Free)
 	if err != nil {
 		return fmt.Errorf("attach to tracepoint skb:kfree_skb: %w", err)
 	}
@@ -103,24 +103,26 @@ func (t *Tracer) start(ctx context.Context, o *Options) error {
 	t.skippedBefore = t.skipped()
 	if o.Arrivals {
 		if err := t.attachArrivals(); err != nil {
-			return err
+			t.notice("%v", err)
+		} else {
+			t.countsArrivals = true
 		}
 	}
-	if len(o.Symbols.Ranges("ipt_do_table"))+len(o.Symbols.Ranges("ip6t_do_table")) > 0 {
+	if hasXT(o.Symbols) && t.unknown.xt == nil {
 		t.kernel.loadAhead()
 	}
 	return nil
 }
 
 func (t *Tracer) configure(o *Options) error {
-	l, err := newLayouts(o.BTF, "nf_tables", "x_tables", "ip_tables", "nf_conntrack")
+	l, err := newLayouts(o.kernel().types(o.BTF))
 	if err != nil {
 		return err
 	}
-	layout, err := kernelLayout(l)
-	if err != nil {
-		return fmt.Errorf("find kernel types: %w", err)
-	}
+	layout, unknown := kernelLayout(l)
+	t.unknown = unknown
+	t.tellUnknown(o.Symbols)
+	t.checkHookMembers(l)
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return fmt.Errorf("count possible CPUs: %w", err)
@@ -133,14 +135,14 @@ func (t *Tracer) configure(o *Options) error {
 		}
 	}
 	if err := setText(&t.config, o.Symbols); err != nil {
-		return err
+		t.notice("hooks and rules are not told: %v", err)
 	}
 	if err := setSites(&t.config, o.Symbols); err != nil {
-		return err
+		t.notice("drops in some functions are told without their hook and rule: %v", err)
 	}
 	old := layout.NetTables != [2][8]uint16{}
 	if err := setHookFunctions(t.kernel.table("hook_fns"), o.Symbols, old); err != nil {
-		return err
+		t.notice("rules of hooks may stay unknown: %v", err)
 	}
 	return t.writeConfig()
 }
@@ -158,7 +160,7 @@ func (t *Tracer) Refresh(ctx context.Context, symbols Symbols) error {
 		return err
 	}
 	prepare := t.attachProbes // of modules that came since
-	if len(symbols.Ranges("nft_do_chain")) > 0 && !t.knowsNFT {
+	if hasNFT(symbols) && t.unknown.nft == nil && !t.knowsNFT {
 		prepare = func(Plan, Symbols) (string, error) { return t.prepareNFT(ctx, &o) }
 	}
 	plan, err := prepare(o.Plan, symbols)
@@ -171,7 +173,7 @@ func (t *Tracer) Refresh(ctx context.Context, symbols Symbols) error {
 
 // prepareNFT calibrates and attaches what answers for nftables need.
 func (t *Tracer) prepareNFT(ctx context.Context, o *Options) (string, error) {
-	t.knowsNFT = len(o.Symbols.Ranges("nft_do_chain")) > 0
+	t.knowsNFT = hasNFT(o.Symbols) && t.unknown.nft == nil
 	t.calibrate(ctx, o.Symbols)
 	return t.attachProbes(o.Plan, o.Symbols)
 }
@@ -189,7 +191,7 @@ func setText(c *bpf.KernelConfig, symbols Symbols) error {
 	const room = 64 << 20
 	start, end := symbols.Text()
 	if start == 0 || end == 0 {
-		return errors.New("kernel symbol _stext or _etext not found in /proc/kallsyms")
+		return errNoText
 	}
 	c.TextStart, c.TextEnd = start, end
 	if lo, hi := symbols.Modules(); lo != 0 {
@@ -200,26 +202,14 @@ func setText(c *bpf.KernelConfig, symbols Symbols) error {
 
 // Read waits for the next record. After Close it returns os.ErrClosed.
 func (t *Tracer) Read(e *event.Event) error {
-	if len(t.early) > 0 {
-		*e, t.early = *t.early[0], t.early[1:]
-		return nil
+	if err := t.reader.ReadInto(&t.record); err != nil {
+		return fmt.Errorf("read ring buffer: %w", err)
 	}
-	for {
-		if t.flushed { // the flush ended a calibration
-			return ringbuf.ErrFlushed
-		}
-		if err := t.reader.ReadInto(&t.record); err != nil {
-			return fmt.Errorf("read ring buffer: %w", err)
-		}
-		if isCalibration(t.record.RawSample) {
-			continue // one that nobody waited for
-		}
-		if err := e.Decode(t.record.RawSample); err != nil {
-			return err
-		}
-		t.checkFrame(e)
-		return nil
+	if err := e.Decode(t.record.RawSample); err != nil {
+		return err
 	}
+	t.checkFrame(e)
+	return nil
 }
 
 // SetDeadline lets Read return os.ErrDeadlineExceeded at that time.
@@ -270,6 +260,12 @@ func (t *Tracer) Plan() string { return t.plan }
 // Notices says in plain words what this kernel or user cannot give: what has come
 // up since it was last called.
 func (t *Tracer) Notices() []string {
+	for _, d := range t.kernel.doubts.take() {
+		t.notice("%s", d)
+	}
+	for _, p := range t.kernel.parts.notices {
+		t.notice("%s", p)
+	}
 	n := t.notices
 	t.notices = nil
 	return n
@@ -277,6 +273,7 @@ func (t *Tracer) Notices() []string {
 
 // Close detaches everything and frees it.
 func (t *Tracer) Close() error {
+	t.again.stop()
 	err := t.closeLinks()
 	if t.reader != nil {
 		err = errors.Join(err, t.reader.Close())

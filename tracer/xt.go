@@ -83,6 +83,9 @@ func (a *xtAllocator) allocate(table uint64, number uint32) (uint32, error) {
 // Track watches a table's counters from now on. do must run its argument on a
 // thread inside the table's network namespace.
 func (t *Tracer) Track(do func(func() error) error, x *XTTable) (*WatchedTable, error) {
+	if t.unknown.xt != nil {
+		return nil, t.unknown.xt
+	}
 	t.xt.mu.Lock()
 	defer t.xt.mu.Unlock()
 	programs, err := t.kernel.legacy()
@@ -96,7 +99,8 @@ func (t *Tracer) Track(do func(func() error) error, x *XTTable) (*WatchedTable, 
 	if err != nil {
 		return nil, fmt.Errorf("watch table %s: %w", x.Name, err)
 	}
-	return &WatchedTable{t, found.Table, found.Private, t.xt.ranges[found.Table]}, nil
+	look := func() (*bpf.KernelXtQuery, error) { return t.findXT(programs.Find, do, x) }
+	return &WatchedTable{t, found.Table, found.Private, look, t.xt.ranges[found.Table]}, nil
 }
 
 // WatchedTable is a table whose counters are watched.
@@ -104,12 +108,23 @@ type WatchedTable struct {
 	tracer *Tracer
 	table  uint64 // struct xt_table *
 	blob   uint64 // struct xt_table_info *
+	look   func() (*bpf.KernelXtQuery, error)
 	xtRange
 }
 
 // Address is that of the table's blob (struct xt_table_info), which the events of
 // its drops carry.
 func (w *WatchedTable) Address() uint64 { return w.blob }
+
+// Replaced asks the kernel whether another blob has taken the table's place, without
+// reading either. False is no proof: memory is given out again. What cannot be asked
+// counts as replaced.
+func (w *WatchedTable) Replaced() bool {
+	w.tracer.xt.mu.Lock()
+	defer w.tracer.xt.mu.Unlock()
+	found, err := w.look()
+	return err != nil || found.Private != w.blob
+}
 
 // Forget ends the watch, unless the table was given to Track again.
 func (w *WatchedTable) Forget() {

@@ -12,7 +12,7 @@ const module = "github.com/droptrace/droptrace/"
 // Data goes one way: bpf, tracer, resolve, cmd. The leaves, which all others may
 // import, import nothing of ours but what the tracer's records are made of.
 func TestImportsGoOneWay(t *testing.T) {
-	records := []string{"tracer/event", "tracer/packet", "tracer/filter"}
+	records := []string{"tracer/event", "tracer/packet", "tracer/filter", "tracer/ktime"}
 	walls := []struct {
 		from    string
 		allowed []string // packages or, with a slash behind, whole folders

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"os/signal"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,12 +39,26 @@ func TestMain(m *testing.M) {
 type leakChecked struct{ m *testing.M }
 
 func (l leakChecked) Run() int {
+	defer defaultSignals()()
 	code := l.m.Run()
 	if err := goleak.Find(); err != nil && code == 0 {
 		os.Stderr.WriteString(err.Error() + "\n")
 		return 1
 	}
 	return code
+}
+
+// defaultSignals lets the scripts' programs start with signals as they are by
+// default, also where this one was started with some ignored (nohup, a script's
+// background): those that a Go program catches its children do not inherit.
+func defaultSignals() (restore func()) {
+	caught := make(chan os.Signal, 1)
+	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT} {
+		if signal.Ignored(s) {
+			signal.Notify(caught, s)
+		}
+	}
+	return func() { signal.Stop(caught) }
 }
 
 func TestScripts(t *testing.T) {
@@ -53,12 +69,16 @@ func TestScripts(t *testing.T) {
 			if name == "root" {
 				return os.Getuid() == 0, nil
 			}
+			if name == "kprobes" {
+				_, err := os.Stat("/sys/bus/event_source/devices/kprobe")
+				return err == nil, nil
+			}
 			return false, errors.New("unknown condition " + name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			// waitfor FILE waits until a background command has made FILE.
 			"waitfor": func(ts *testscript.TestScript, neg bool, args []string) {
-				for range 1000 {
+				for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 					if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
 						return
 					}

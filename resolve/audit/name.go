@@ -1,9 +1,7 @@
 package audit
 
 import (
-	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/droptrace/droptrace/resolve/diagnose"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
@@ -31,45 +29,70 @@ func ruleName(r *ruleset.Rule) string {
 	return name
 }
 
-// inTable is how the iptables family is told the table.
-func inTable(t *ruleset.Table) string {
-	if t.Name == "filter" {
-		return command(t)
-	}
-	return command(t) + " -t " + t.Name
-}
-
 // insertAbove is the command that puts a rule of the given text above another;
-// empty where the text holds what a shell could read as more.
-func insertAbove(r, above *ruleset.Rule, text string) string {
+// empty where there is none. named is false where a name in it is the cause.
+func insertAbove(r, above *ruleset.Rule, text string) (command string, named bool) {
 	c := r.Chain
 	if text == "" || diagnose.OwnerOf(c, r) != "" {
-		return ""
+		return "", true
 	}
 	if c.Table.Engine != ruleset.NFTables {
-		words := strings.Fields(text)
-		if strings.ContainsAny(text, "\"'\\") || len(words) < 3 || words[0] != "-A" || words[1] != c.Name {
-			return ""
+		args, ok := diagnose.IPTablesArgs(r, text)
+		if !ok {
+			return "", true
 		}
-		return fmt.Sprintf("%s -I %s %d %s", inTable(c.Table), diagnose.Shell(c.Name), above.Number, diagnose.Shell(words[2:]...))
+		return iptablesLine(c, "-I", append([]string{strconv.Itoa(above.Number)}, args...)...)
 	}
-	if above.Handle == 0 {
-		return ""
+	statement, ok := diagnose.NFTStatement(r, text)
+	if !ok || above.Handle == 0 {
+		return "", true
 	}
-	return diagnose.Shell("nft", fmt.Sprintf("insert rule %s %s %s handle %d %s", c.Table.Family, c.Table.Name, c.Name, above.Handle, text))
+	return nftLine("insert", c, above.Handle, statement)
 }
 
 // deleteRule is the command that removes a rule.
-func deleteRule(r *ruleset.Rule) string {
+func deleteRule(r *ruleset.Rule) (command string, named bool) {
 	c := r.Chain
-	if diagnose.OwnerOf(c, r) != "" {
-		return ""
+	switch {
+	case diagnose.OwnerOf(c, r) != "":
+		return "", true
+	case c.Table.Engine != ruleset.NFTables:
+		return iptablesLine(c, "-D", strconv.Itoa(r.Number))
+	case r.Handle == 0:
+		return "", true
 	}
-	if c.Table.Engine != ruleset.NFTables {
-		return fmt.Sprintf("%s -D %s %d", inTable(c.Table), diagnose.Shell(c.Name), r.Number)
+	return nftLine("delete", c, r.Handle, "")
+}
+
+// iptablesLine is a command for a chain; named is false where there is none for a name
+// in it.
+func iptablesLine(c *ruleset.Chain, verb string, rest ...string) (line string, named bool) {
+	words, ok := ruleset.IPTablesWords(command(c.Table), c.Table, verb, c.Name)
+	if !ok {
+		return "", false
 	}
-	if r.Handle == 0 {
-		return ""
+	line = diagnose.Shell(append(words, rest...)...)
+	return line, line != ""
+}
+
+// nftLine is a command for a rule of a chain, or with a handle one beside it.
+func nftLine(verb string, c *ruleset.Chain, handle uint64, statement string) (command string, named bool) {
+	where := ""
+	if handle != 0 {
+		where = "handle " + strconv.FormatUint(handle, 10)
 	}
-	return diagnose.Shell("nft", "delete", "rule", c.Table.Family, c.Table.Name, c.Name, "handle", strconv.FormatUint(r.Handle, 10))
+	words, ok := diagnose.NFTRule(verb, c, where, statement)
+	if !ok {
+		return "", false
+	}
+	line := diagnose.Shell(words...)
+	return line, line != ""
+}
+
+// mend gives the finding its command, or says why there is none.
+func (f *Finding) mend(command string, named bool) {
+	f.Fix = command
+	if !named {
+		f.Message += diagnose.Unnamed
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/droptrace/droptrace/resolve/diagnose"
 	"github.com/droptrace/droptrace/resolve/rules/replay"
@@ -71,10 +72,11 @@ func policies(rulesets []*ruleset.Ruleset, m *Machine) []Finding {
 	} {
 		reply := probe{f.family, "input", unnamed(), netip.MustParseAddr(f.remote), netip.MustParseAddr(f.local), ack, ruleset.CTEstablished}
 		if at := drop(fw, &reply); at != nil && !asksEstablished(rulesets, f.family, "input") {
-			out = append(out, Finding{Code: NoEstablished, Severity: High, Chain: at.Base, Rules: ruleOf(at),
+			found := Finding{Code: NoEstablished, Severity: High, Chain: at.Base, Rules: ruleOf(at),
 				Message: fmt.Sprintf("%s drops the answers to this host's own connections (%s): no rule at input asks for established ones",
-					placeName(at), f.family),
-				Fix: insertFirst(at.Base, "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "ct state established,related accept")})
+					placeName(at), f.family)}
+			found.mend(insertFirst(at.Base, "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "ct state established,related accept"))
+			out = append(out, found)
 		}
 		if m != nil && !up(m, "lo") {
 			continue
@@ -82,9 +84,10 @@ func policies(rulesets []*ruleset.Ruleset, m *Machine) []Finding {
 		lo := replay.Interface{Known: true, Name: "lo", Index: 1}
 		own := probe{f.family, "input", lo, netip.MustParseAddr(f.loopback), netip.MustParseAddr(f.loopback), syn, ruleset.CTNew}
 		if at := drop(fw, &own); at != nil {
-			out = append(out, Finding{Code: NoLoopback, Severity: High, Chain: at.Base, Rules: ruleOf(at),
-				Message: fmt.Sprintf("%s drops what this host's programs say to each other over lo (%s)", placeName(at), f.family),
-				Fix:     insertFirst(at.Base, "-i lo -j ACCEPT", `iifname lo accept`)})
+			found := Finding{Code: NoLoopback, Severity: High, Chain: at.Base, Rules: ruleOf(at),
+				Message: fmt.Sprintf("%s drops what this host's programs say to each other over lo (%s)", placeName(at), f.family)}
+			found.mend(insertFirst(at.Base, "-i lo -j ACCEPT", `iifname lo accept`))
+			out = append(out, found)
 		}
 	}
 	return out
@@ -163,12 +166,12 @@ func placeName(p *replay.Place) string {
 }
 
 // insertFirst puts a rule at the top of a base chain.
-func insertFirst(c *ruleset.Chain, iptables, nft string) string {
-	if diagnose.OwnerOf(c, nil) != "" {
-		return "" // its own program has to be asked
+func insertFirst(c *ruleset.Chain, args, statement string) (command string, named bool) {
+	switch {
+	case diagnose.OwnerOf(c, nil) != "":
+		return "", true // its own program has to be asked
+	case c.Table.Engine == ruleset.NFTables:
+		return nftLine("insert", c, 0, statement)
 	}
-	if c.Table.Engine == ruleset.NFTables {
-		return diagnose.Shell("nft", "insert", "rule", c.Table.Family, c.Table.Name, c.Name) + " " + nft
-	}
-	return inTable(c.Table) + " -I " + diagnose.Shell(c.Name) + " 1 " + iptables
+	return iptablesLine(c, "-I", append([]string{"1"}, strings.Fields(args)...)...)
 }

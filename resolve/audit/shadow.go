@@ -202,7 +202,7 @@ func (s *shadows) finding(f *shadow) Finding {
 	out.Rules = append(out.Rules, by)
 	out.Message = fmt.Sprintf("%s of %s %s %s", numbers(f.rules), chainName(first.Chain), saying(f), ruleName(by))
 	if len(f.rules) == 1 {
-		out.Fix = s.fix(f.code, first, by)
+		out.mend(s.fix(f.code, first, by))
 	}
 	return out
 }
@@ -272,12 +272,12 @@ func neverMatches(r *ruleset.Rule) Finding {
 
 // fix proposes a command only where one does it: moving an accept above the drop
 // is said, deleting is said for what changes nothing.
-func (s *shadows) fix(code Code, rule, by *ruleset.Rule) string {
+func (s *shadows) fix(code Code, rule, by *ruleset.Rule) (command string, named bool) {
 	switch code {
 	case AcceptBelowDrop:
 		return insertAbove(rule, by, s.text(rule))
 	case Duplicate, Redundant:
 		return deleteRule(rule)
 	}
-	return ""
+	return "", true
 }

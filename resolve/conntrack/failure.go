@@ -15,6 +15,9 @@ type Facts struct {
 	Dropped bool                 // the packet was lost
 	Table   *drop.ConntrackTable // now; nil where it could not be read
 	HZ      int
+	// Preempted: between the counting and the free the packet may have changed its
+	// CPU, and what this CPU counted may be another's.
+	Preempted bool
 }
 
 const (
@@ -118,6 +121,9 @@ func (f *failure) byCounters(e *event.Event, c Facts) {
 		f.helper(e, m)
 	default:
 		f.allocate(e, m, c)
+	}
+	if c.Preempted && f.Certainty == certain && f.Cause != drop.CauseHelper { // which no counter tells
+		f.Certainty, f.Note = probable, "another packet may have been counted at the same moment"
 	}
 }
 

@@ -91,7 +91,7 @@ func stateName(info uint8) (state, dir string) {
 // timeout is how many seconds the entry had left: 0 where it had run out. Until
 // an entry is confirmed its timeout does not run.
 func timeout(info *event.CTInfo, hz int) *int {
-	if hz <= 0 || info.Status&netfilter.StatusConfirmed == 0 {
+	if hz <= 0 || info.Status&netfilter.StatusConfirmed == 0 || info.Jiffies == 0 { // not known
 		return nil
 	}
 	// Both are the low 32 bits of jiffies and may wrap in between

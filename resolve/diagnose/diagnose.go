@@ -9,6 +9,7 @@ package diagnose
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/rules/replay"
@@ -100,6 +101,9 @@ type Listener struct {
 	Waiting int
 }
 
+// Unnamed ends the message of a cause or finding whose command is left out.
+const Unnamed = "; no command is shown: a name in it would be read as more than a name"
+
 // maxWhys bounds what is said of one drop.
 const maxWhys = 3
 
@@ -117,5 +121,9 @@ func Diagnose(c *Case) []drop.Why {
 	default:
 		whys = d.netfilter()
 	}
-	return whys[:min(len(whys), maxWhys)]
+	whys = whys[:min(len(whys), maxWhys)]
+	if i := slices.IndexFunc(whys, func(w drop.Why) bool { return w.Fix == "" }); i >= 0 && d.unnamed {
+		whys[i].Message += Unnamed
+	}
+	return whys
 }

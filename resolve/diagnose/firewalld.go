@@ -24,7 +24,7 @@ func (d *diagnosis) firewalldSites(p replay.Place) []site {
 				continue
 			}
 			if chain := chainNamed(p.Chain.Table, prefix+"IN_"+zone+"_allow"); chain != nil {
-				return []site{richRuleSite(chain, "--zone="+zone)}
+				return []site{d.richRuleSite(chain, "--zone="+zone)}
 			}
 		}
 	case "forward":
@@ -42,13 +42,13 @@ func firewalldPart(chain, prefix string) (name string, ok bool) {
 	return name, ok
 }
 
-func richRuleSite(chain *ruleset.Chain, object string) site {
+func (d *diagnosis) richRuleSite(chain *ruleset.Chain, object string) site {
 	return site{chain, len(chain.Rules), oneCommand(func(s *spec) string {
 		rule := s.richRule()
 		if rule == "" {
 			return ""
 		}
-		return shell("firewall-cmd", object, "--add-rich-rule="+rule)
+		return d.shell("firewall-cmd", object, "--add-rich-rule="+rule)
 	})}
 }
 
@@ -74,14 +74,14 @@ func (d *diagnosis) policySites(t *ruleset.Table, prefix string) []site {
 		case leadsFrom(first, step.Chain) || leadsFrom(last, step.Chain):
 			policy := strings.TrimPrefix(name, "policy_") // before it with nftables only
 			if chain := chainNamed(t, step.Chain.Name+"_allow"); chain != nil {
-				sites = append(sites, richRuleSite(chain, "--policy="+policy))
+				sites = append(sites, d.richRuleSite(chain, "--policy="+policy))
 			}
 		case !reached:
 			zone, reached = d.ingressZone(step.Chain, name), true
 		}
 	}
 	if reached {
-		sites = append(sites, newPolicySite(first, prefix, zone))
+		sites = append(sites, d.newPolicySite(first, prefix, zone))
 	}
 	return sites
 }
@@ -114,7 +114,7 @@ func leadsTo(r *ruleset.Rule, to *ruleset.Chain) bool {
 }
 
 // newPolicySite: a policy can be made in the permanent configuration only.
-func newPolicySite(chain *ruleset.Chain, prefix, zone string) site {
+func (d *diagnosis) newPolicySite(chain *ruleset.Chain, prefix, zone string) site {
 	return site{chain, len(chain.Rules), func(s *spec) []string {
 		rule, name := s.richRule(), s.policyName()
 		for _, taken := range []string{"FWD_policy_", "FWD_"} {
@@ -127,11 +127,11 @@ func newPolicySite(chain *ruleset.Chain, prefix, zone string) site {
 		}
 		policy := "--policy=" + name
 		return []string{
-			shell("firewall-cmd", "--permanent", "--new-policy="+name),
-			shell("firewall-cmd", "--permanent", policy, "--add-ingress-zone="+zone),
-			shell("firewall-cmd", "--permanent", policy, "--add-egress-zone=ANY"),
-			shell("firewall-cmd", "--permanent", policy, "--add-rich-rule="+rule),
-			shell("firewall-cmd", "--reload"),
+			d.shell("firewall-cmd", "--permanent", "--new-policy="+name),
+			d.shell("firewall-cmd", "--permanent", policy, "--add-ingress-zone="+zone),
+			d.shell("firewall-cmd", "--permanent", policy, "--add-egress-zone=ANY"),
+			d.shell("firewall-cmd", "--permanent", policy, "--add-rich-rule="+rule),
+			d.shell("firewall-cmd", "--reload"),
 		}
 	}}
 }

@@ -28,7 +28,7 @@ func (d *diagnosis) icmpBlocked() []drop.Why {
 	if d.f.ICMP.Type == echoRequest(d.f.family()) {
 		w.Message = fmt.Sprintf("zone %s of firewalld blocks pings (icmp-block echo-request)", zone[1])
 		if d.accepts(d.without(p.Rule).rulesets, &d.c.Packet) {
-			w.Fix = d.c.Namespace.in(shell("firewall-cmd", "--zone="+zone[1], "--remove-icmp-block=echo-request"))
+			w.Fix = d.c.Namespace.in(d.shell("firewall-cmd", "--zone="+zone[1], "--remove-icmp-block=echo-request"))
 		}
 	}
 	return []drop.Why{w}

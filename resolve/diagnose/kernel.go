@@ -102,10 +102,14 @@ func (d *diagnosis) number(path string) (int, bool) {
 }
 
 // sysctl writes the command that sets one. A dot in an interface's name stands
-// for a slash, as sysctl(8) has it.
+// for a slash, as sysctl(8) has it; other names than usual could end the setting's.
 func (d *diagnosis) sysctl(name, value string) string {
+	if strings.Contains(name, "."+d.f.in+".") && !interfaceNames.MatchString(d.f.in) {
+		d.unnamed = true
+		return ""
+	}
 	if d.f.in != "" {
 		name = strings.Replace(name, "."+d.f.in+".", "."+strings.ReplaceAll(d.f.in, ".", "/")+".", 1)
 	}
-	return d.c.Namespace.in(shell("sysctl", "-w", name+"="+value))
+	return d.c.Namespace.in(d.shell("sysctl", "-w", name+"="+value))
 }

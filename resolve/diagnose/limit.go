@@ -114,18 +114,13 @@ func (d *diagnosis) raised(r *ruleset.Rule) string {
 				return ""
 			}
 		}
-		words := []string{d.iptables(r.Chain.Table)}
-		if r.Chain.Table.Name != "filter" {
-			words = append(words, "-t", r.Chain.Table.Name)
-		}
-		words = append(words, "-R", r.Chain.Name, fmt.Sprint(r.Number))
-		return shell(append(words, args...)...)
+		return d.iptablesCommand("-R", r.Chain, append([]string{fmt.Sprint(r.Number)}, args...)...)
 	}, func(statement string) string {
 		if len(nftLimit.FindAllString(statement, 2)) != 1 {
 			return ""
 		}
 		statement = nftLimit.ReplaceAllString(statement, "$1$2 LIMIT")
-		return nftCommand("replace rule", r.Chain, fmt.Sprintf("handle %d", r.Handle), statement)
+		return d.nftCommand("replace", r.Chain, fmt.Sprintf("handle %d", r.Handle), statement)
 	})}
 	if own := elementLimit.FindStringSubmatch(d.text(r)); own != nil && r.Chain.Table.Engine == ruleset.NFTables {
 		commands = append(commands, d.deleteElement(r.Chain.Table, own[1], own[2]))
@@ -160,8 +155,8 @@ func (d *diagnosis) limitedBy(words string) bool {
 
 // deleteElement forgets the sender: elements that are there keep their limit.
 func (d *diagnosis) deleteElement(t *ruleset.Table, set, family string) string {
-	if !nftIdentifier.MatchString(set) || family != d.f.family() {
+	if family != d.f.family() {
 		return ""
 	}
-	return shell("nft", "delete", "element", t.Family, t.Name, set, "{ "+d.f.Source.String()+" }")
+	return d.nftElement("delete", t, set, d.f.Source.String())
 }

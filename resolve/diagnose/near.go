@@ -88,7 +88,8 @@ func orNone(name string) string {
 // notMember: the rule accepts members of a set, and the packet is none.
 func (d *diagnosis) notMember(m miss, name string) (drop.Why, bool) {
 	value, ok := d.value(m.match.Fields)
-	if !ok || !m.match.Set.Complete || len(m.match.Mask) > 0 {
+	known := m.match.Set.Complete || m.match.Set.Ask != nil
+	if !ok || !known || len(m.match.Mask) > 0 {
 		return drop.Why{}, false
 	}
 	element, ok := elementText(m.match.Fields, ruleset.Range{From: value, To: value}, separator(m.match.Set))

@@ -55,20 +55,55 @@ func (d *diagnosis) text(r *ruleset.Rule) string {
 // again writes a rule anew from its own text.
 func (d *diagnosis) again(r *ruleset.Rule, iptables func([]string) string, nft func(string) string) string {
 	text := d.text(r)
-	if text == "" {
-		return ""
-	}
 	if r.Chain.Table.Engine == ruleset.NFTables {
-		if statement, ok := nftStatement(text, r.Comment); ok {
+		if statement, ok := NFTStatement(r, text); ok {
 			return nft(statement)
 		}
 		return ""
 	}
+	if args, ok := IPTablesArgs(r, text); ok {
+		return iptables(args)
+	}
+	return ""
+}
+
+// NFTStatement is a rule as nft reads it, from its text as nft lists it.
+func NFTStatement(r *ruleset.Rule, text string) (statement string, ok bool) {
+	if text == "" {
+		return "", false
+	}
+	return nftStatement(text, r.Comment)
+}
+
+// IPTablesArgs are the arguments of a rule behind its chain's name, without its
+// comment, from its text as iptables-save prints it. ok is false where one would be
+// read as an option of the command itself: names that a rule holds are printed as
+// they are, and --modprobe runs a program.
+func IPTablesArgs(r *ruleset.Rule, text string) (args []string, ok bool) {
 	args, err := splitSaved(text)
 	if err != nil || len(args) < 3 || args[0] != "-A" || args[1] != r.Chain.Name {
-		return ""
+		return nil, false
 	}
-	return iptables(dropOption(args[2:], "--comment"))
+	args = dropOption(args[2:], "--comment")
+	return args, !slices.ContainsFunc(args, commandOption)
+}
+
+// commandOption reports whether iptables takes the word for an option of the
+// command: those of rules, matches and targets are long ones but for a few. getopt
+// takes --modprobe by its beginning, too.
+func commandOption(word string) bool {
+	name, _, _ := strings.Cut(word, "=")
+	switch {
+	case strings.HasPrefix(word, "--"):
+		return strings.HasPrefix("--modprobe", name) || strings.HasPrefix("--table", name)
+	case !strings.HasPrefix(word, "-"):
+		return false
+	}
+	switch word {
+	case "-s", "-d", "-i", "-o", "-p", "-f", "-m", "-j", "-g", "-4", "-6":
+		return false
+	}
+	return len(word) == 1 || word[1] < '0' || word[1] > '9' // -1 is a value
 }
 
 // dropOption takes an option with its value out of iptables' arguments, and the

@@ -9,8 +9,10 @@ import (
 )
 
 // quote makes one word of the shell out of s, whatever s holds: names, comments
-// and elements come from strangers. ok is false for what no command should carry:
-// control characters and what is not UTF-8.
+// and elements come from strangers. sh, bash, zsh and fish read the same word: within
+// quotes a backslash is itself to all but fish, so that it stands outside of them. ok
+// is false for what no command should carry: control characters and what is not
+// UTF-8.
 func quote(s string) (word string, ok bool) {
 	if s == "" {
 		return "''", true
@@ -18,10 +20,10 @@ func quote(s string) (word string, ok bool) {
 	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return "", false
 	}
-	if !strings.ContainsFunc(s, special) && s[0] != '=' {
+	if !strings.ContainsFunc(s, special) && s[0] != '=' && s[0] != '%' {
 		return s, true
 	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'", true
+	return "'" + strings.NewReplacer("'", `'\''`, `\`, `'\\'`).Replace(s) + "'", true
 }
 
 // special reports whether a shell may read more than itself into r. At the
@@ -32,6 +34,13 @@ func special(r rune) bool {
 		return false
 	}
 	return !strings.ContainsRune("-_./:,@%+=", r)
+}
+
+// shell is shell, and notes that there is no command where there is none.
+func (d *diagnosis) shell(words ...string) string {
+	command := shell(words...)
+	d.unnamed = d.unnamed || command == ""
+	return command
 }
 
 // shell joins words to a command line; "" where one of them cannot be carried.
@@ -59,8 +68,8 @@ func (n Namespace) in(command string) string {
 	case n.Own:
 		return command
 	case n.Name != "":
-		if strings.HasPrefix(n.Name, "-") {
-			return ""
+		if strings.HasPrefix(n.Name, "-") || strings.Contains(n.Name, "/") {
+			return "" // ip would take it for an option, or for a path
 		}
 		if prefix := shell("ip", "netns", "exec", n.Name); prefix != "" {
 			return prefix + " " + command

@@ -2,8 +2,9 @@ package diagnose
 
 import (
 	"fmt"
-	"github.com/droptrace/droptrace/resolve/drop"
 	"strings"
+
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // notRouted tells a missing route from routing that is off. The kernel asks the
@@ -33,7 +34,7 @@ func (d *diagnosis) notRouted() []drop.Why {
 	return []drop.Why{{
 		Code:    drop.WhyNoRoute,
 		Message: fmt.Sprintf("there is no route to %s; choose the GATEWAY that leads there", d.f.Destination),
-		Fix:     d.c.Namespace.in(shell("ip", "route", "add", d.f.Destination.String(), "via", "GATEWAY")),
+		Fix:     d.c.Namespace.in(d.shell("ip", "route", "add", d.f.Destination.String(), "via", "GATEWAY")),
 	}}
 }
 
@@ -89,10 +90,17 @@ func (d *diagnosis) linkDown(function string) []drop.Why {
 	case !ok, i.Up && i.Carrier:
 		return nil
 	case !i.Up:
-		return []drop.Why{{Code: drop.WhyLinkDown, Message: fmt.Sprintf("%s is down", d.f.in),
-			Fix: d.c.Namespace.in(shell("ip", "link", "set", d.f.in, "up"))}}
+		return []drop.Why{{Code: drop.WhyLinkDown, Message: fmt.Sprintf("%s is down", d.f.in), Fix: d.linkUp()}}
 	}
 	return []drop.Why{{Code: drop.WhyLinkDown, Message: fmt.Sprintf("%s has no carrier: its cable is out, or its other end is down", d.f.in)}}
+}
+
+func (d *diagnosis) linkUp() string {
+	if strings.HasPrefix(d.f.in, "-") {
+		d.unnamed = true
+		return ""
+	}
+	return d.c.Namespace.in(d.shell("ip", "link", "set", "dev", d.f.in, "up"))
 }
 
 // neighbourSilent: nobody on the link says that it has the next hop's address.

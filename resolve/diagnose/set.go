@@ -25,6 +25,15 @@ func (d *diagnosis) dropSet() []drop.Why {
 			continue
 		}
 		e, element := d.element(m.Fields, m.Mask, m.Set)
+		if e == nil && m.Set.Ask != nil {
+			// The kernel was asked: which element holds it is not known, but for
+			// what the packet would be as one.
+			element, ok := d.memberText(m)
+			if ok {
+				return []drop.Why{{Code: drop.WhySetMember, Message: fmt.Sprintf("it is in the set %s, whose members %s drops: %s",
+					m.Set.Name, d.ruleName(r), element)}}
+			}
+		}
 		if e == nil {
 			continue
 		}
@@ -214,6 +223,9 @@ func elementText(fields []ruleset.Field, r ruleset.Range, separator string) (str
 		if from != to {
 			from = intervalText(f, r.From[at:at+n], r.To[at:at+n], from, to)
 		}
+		if separator == "," {
+			from = strings.Trim(from, `"`) // ipset reads names as they are
+		}
 		switch {
 		case i == 0:
 		case separator == "," && fields[i-1] == ruleset.L4Protocol:
@@ -271,13 +283,24 @@ func (d *diagnosis) setCommand(m *ruleset.Match, verb, element string) string {
 		if verb == "delete" {
 			verb = "del"
 		}
-		if strings.HasPrefix(s.Name, "-") {
+		if s.Name == "" || s.Name[0] == '-' {
+			d.unnamed = true
 			return ""
 		}
-		return d.c.Namespace.in(shell("ipset", verb, s.Name, element))
+		return d.c.Namespace.in(d.shell("ipset", verb, s.Name, element))
 	}
-	if s.Table == nil || !nftIdentifier.MatchString(s.Table.Name) || !nftIdentifier.MatchString(s.Name) {
+	if s.Table == nil {
 		return ""
 	}
-	return d.c.Namespace.in(shell("nft", verb, "element", s.Table.Family, s.Table.Name, s.Name, "{ "+element+" }"))
+	return d.c.Namespace.in(d.nftElement(verb, s.Table, s.Name, element))
+}
+
+// nftElement adds an element or takes it away.
+func (d *diagnosis) nftElement(verb string, t *ruleset.Table, set, element string) string {
+	words, ok := ruleset.NFTWords(verb, "element", t, set)
+	if !ok {
+		d.unnamed = true
+		return ""
+	}
+	return d.shell(append(words, "{ "+element+" }")...)
 }

@@ -71,17 +71,20 @@ func (d *diagnosis) acceptCommand(chain *ruleset.Chain, index int, s *spec) stri
 
 // iptablesInsert puts a rule before the one at index, or at the end.
 func (d *diagnosis) iptablesInsert(chain *ruleset.Chain, index int, rule []string) string {
-	words := []string{d.iptables(chain.Table)}
-	if chain.Table.Name != "filter" {
-		words = append(words, "-t", chain.Table.Name)
-	}
 	if index >= len(chain.Rules) {
-		words = append(words, "-A", chain.Name)
-	} else {
-		// Not the index: a copy of the chain may lack rules.
-		words = append(words, "-I", chain.Name, strconv.Itoa(chain.Rules[index].Number))
+		return d.iptablesCommand("-A", chain, rule...)
 	}
-	return shell(append(words, rule...)...)
+	// Not the index: a copy of the chain may lack rules.
+	return d.iptablesCommand("-I", chain, append([]string{strconv.Itoa(chain.Rules[index].Number)}, rule...)...)
+}
+
+func (d *diagnosis) iptablesCommand(verb string, chain *ruleset.Chain, rest ...string) string {
+	words, ok := ruleset.IPTablesWords(d.iptables(chain.Table), chain.Table, verb, chain.Name)
+	if !ok {
+		d.unnamed = true
+		return ""
+	}
+	return d.shell(append(words, rest...)...)
 }
 
 // iptables is the program that writes to a table. A machine can have both
@@ -99,29 +102,38 @@ func (d *diagnosis) iptables(t *ruleset.Table) string {
 // arguments again, so that a statement that the shell would read is one word.
 func (d *diagnosis) nftInsert(chain *ruleset.Chain, index int, statement string) string {
 	if index >= len(chain.Rules) {
-		return nftCommand("add rule", chain, "", statement)
+		return d.nftCommand("add", chain, "", statement)
 	}
 	h := chain.Rules[index].Handle
 	if h == 0 {
 		return ""
 	}
-	return nftCommand("insert rule", chain, "handle "+strconv.FormatUint(h, 10), statement)
+	return d.nftCommand("insert", chain, "handle "+strconv.FormatUint(h, 10), statement)
 }
 
-func nftCommand(verb string, chain *ruleset.Chain, where, statement string) string {
-	if !nftIdentifier.MatchString(chain.Table.Name) || !nftIdentifier.MatchString(chain.Name) ||
-		strings.ContainsAny(statement, ";\n") {
+func (d *diagnosis) nftCommand(verb string, chain *ruleset.Chain, where, statement string) string {
+	words, ok := NFTRule(verb, chain, where, statement)
+	if !ok {
+		d.unnamed = true
 		return ""
 	}
-	words := append([]string{"nft"}, strings.Fields(verb)...)
-	words = append(words, chain.Table.Family, chain.Table.Name, chain.Name)
+	return d.shell(words...)
+}
+
+// NFTRule are the words of a command for a rule of the chain; where is empty or
+// "handle 7". ok is false where nft would read a name or the statement as more.
+func NFTRule(verb string, chain *ruleset.Chain, where, statement string) (words []string, ok bool) {
+	words, ok = ruleset.NFTWords(verb, "rule", chain.Table, chain.Name)
+	if !ok || strings.ContainsAny(statement, ";\n") {
+		return nil, false
+	}
 	words = append(words, strings.Fields(where)...)
 	if strings.ContainsFunc(statement, func(r rune) bool { return r != ' ' && special(r) }) {
 		words = append(words, statement)
 	} else {
 		words = append(words, strings.Fields(statement)...)
 	}
-	return shell(words...)
+	return words, true
 }
 
 func chainNamed(t *ruleset.Table, name string) *ruleset.Chain {
@@ -159,7 +171,7 @@ func (d *diagnosis) ufwSites(p replay.Place) []site {
 			if p.Base.Hook == "output" {
 				words = append(words, "out")
 			}
-			return shell(append(words, a...)...)
+			return d.shell(append(words, a...)...)
 		})
 	}
 	return []site{

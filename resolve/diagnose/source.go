@@ -76,7 +76,7 @@ func (d *diagnosis) reversePath() []drop.Why {
 	case known && back.Device == "":
 		w.Message = fmt.Sprintf("it came in by %s, and there is no route back to its source %s (rp_filter)", orNone(d.f.in), d.f.Source)
 		if interfaceNames.MatchString(d.f.in) {
-			w.Fix = d.c.Namespace.in(shell("ip", "route", "add", d.f.Source.String(), "dev", d.f.in))
+			w.Fix = d.c.Namespace.in(d.shell("ip", "route", "add", d.f.Source.String(), "dev", d.f.in))
 		}
 	case known && back.Device != d.f.in && mode == 1:
 		w.Message = fmt.Sprintf("it came in by %s, but answers to its source %s leave by %s, which strict rp_filter (1) does not allow",

@@ -144,15 +144,11 @@ var plainName = regexp.MustCompile(`^[a-z]{2,}[0-9]+$`)
 
 // nftName writes an interface's name so that nft takes it for no keyword.
 func nftName(name string) string {
-	if plainName.MatchString(name) && name != "ip6" && name != "inet6" {
+	if plainName.MatchString(name) && name != "inet6" && ruleset.PlainName(name) {
 		return name
 	}
 	return `"` + name + `"`
 }
-
-// nftIdentifier matches the names of tables, chains and sets that nft reads as
-// it prints them.
-var nftIdentifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_./\\-]*$`)
 
 // rule is the spec as a rule of the model.
 func (s *spec) rule(chain *ruleset.Chain) *ruleset.Rule {

@@ -117,7 +117,7 @@ func (d *diagnosis) tableFull() []drop.Why {
 		Message: fmt.Sprintf("conntrack's table is full, with %d of %d entries: new connections are dropped", count, limit),
 		// The limit is the machine's, and can be written only outside of other
 		// namespaces.
-		Fix: shell("sysctl", "-w", fmt.Sprintf("net.netfilter.nf_conntrack_max=%d", 2*limit)),
+		Fix: d.shell("sysctl", "-w", fmt.Sprintf("net.netfilter.nf_conntrack_max=%d", 2*limit)),
 	}}
 }
 

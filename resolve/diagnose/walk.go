@@ -24,6 +24,8 @@ type diagnosis struct {
 	// the packet.
 	settled map[*ruleset.Rule]bool
 	near    []miss // see misses
+	// unnamed says that a command was left out for a name in it.
+	unnamed bool
 	asked   bool
 }
 

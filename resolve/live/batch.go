@@ -3,7 +3,7 @@ package live
 import (
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/droptrace/droptrace/tracer/ktime"
 )
 
 // How drops are let gather: batchDrops of them within batchWindow are many, and the
@@ -38,7 +38,6 @@ func (n *batches) due(now time.Time, fresh func() bool) bool {
 
 // fresh goes by the kernel's own clock, which nobody sets.
 func (t *Trace) fresh() bool {
-	var now unix.Timespec
-	err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
-	return err == nil && now.Nano()-int64(t.event.Time) < int64(batchFresh)
+	now, err := ktime.Now()
+	return err == nil && int64(now-t.event.Time) < int64(batchFresh)
 }

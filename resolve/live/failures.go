@@ -26,7 +26,7 @@ type ctBefore struct {
 // NextFailure implements [Failures].
 func (t *Trace) NextFailure(ctx context.Context) (*drop.ConntrackFailure, error) {
 	if !t.started {
-		t.started = true
+		t.started, t.drained = true, outlasting(ctx, drainGrace)
 		context.AfterFunc(ctx, func() { t.tracer.Detach() })
 		t.tracer.SetDeadline(time.Now().Add(refreshEvery))
 	}
@@ -54,7 +54,7 @@ func (t *Trace) NextFailure(ctx context.Context) (*drop.ConntrackFailure, error)
 			t.filteredUser.Add(1)
 			continue
 		}
-		if f := t.resolver.ResolveFailure(context.WithoutCancel(ctx), &t.event, t.tracer.Time(&t.event)); f != nil {
+		if f := t.resolver.ResolveFailure(t.drained, &t.event, t.tracer.Time(&t.event)); f != nil {
 			return f, nil
 		}
 	}

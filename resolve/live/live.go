@@ -42,7 +42,7 @@ type Report interface {
 	// like on the interfaces asked for. It is called after Close.
 	Hidden() []string
 	// Beside says what happened to packets that is no drop, and might be taken
-	// for one. It is called after Close.
+	// for one, and what is droptrace's own fault. It is called after Close.
 	Beside() []string
 }
 

@@ -1,7 +1,6 @@
 package live
 
 import (
-	"context"
 	"sync"
 
 	"github.com/droptrace/droptrace/resolve/drop"
@@ -26,7 +25,7 @@ type lostKinds struct {
 
 // collectLosses resolves the lost drops of kinds that are new: soon, since rules
 // can be gone later.
-func (t *Trace) collectLosses(ctx context.Context) {
+func (t *Trace) collectLosses() {
 	c, err := t.tracer.Counts()
 	if err != nil || c.Lost == t.lost.seen || !t.lostAlike() {
 		return
@@ -37,7 +36,7 @@ func (t *Trace) collectLosses(ctx context.Context) {
 		kind := t.lost.kinds[k]
 		t.lost.mu.Unlock()
 		if kind == nil {
-			kind = t.lostKind(ctx, first)
+			kind = t.lostKind(first)
 		}
 		t.lost.mu.Lock()
 		defer t.lost.mu.Unlock()
@@ -58,12 +57,12 @@ func (t *Trace) lostAlike() bool {
 	return t.filter.FitsKernel() && (t.expression == nil || t.expressionInKernel)
 }
 
-func (t *Trace) lostKind(ctx context.Context, e *event.Event) *lostKind {
+func (t *Trace) lostKind(e *event.Event) *lostKind {
 	if e.Type == event.Drop && !t.all && t.class(e) != symbol.Lost {
 		return &lostKind{notLost: true}
 	}
 	d := new(drop.Drop)
-	t.resolver.Resolve(context.WithoutCancel(ctx), e, t.tracer.Time(e), d)
+	t.resolver.Try(t.drained, e, t.tracer.Time(e), d, heldTry)
 	if !t.matchResolved(d) {
 		return &lostKind{}
 	}

@@ -23,10 +23,16 @@ func (t *Trace) maintain(ctx context.Context, now time.Time) {
 	}
 	if t.tracer.Recalibrate(ctx) {
 		t.tellNotices()
-		t.tracer.SetDeadline(t.refreshNext)
 	}
 	if !now.Before(t.refreshNext) {
 		t.refresh(ctx)
+	}
+	if next := t.resolver.Rewatch(); !next.IsZero() && next.Before(t.refreshNext) {
+		t.tracer.SetDeadline(next)
+		t.rewatching = true
+	} else if t.rewatching {
+		t.tracer.SetDeadline(t.refreshNext)
+		t.rewatching = false
 	}
 }
 
@@ -39,7 +45,7 @@ func (t *Trace) tellNotices() {
 // refresh looks for namespaces' tables for no more than a tenth of the time, but
 // at least every refreshAtLeast.
 func (t *Trace) refresh(ctx context.Context) {
-	t.collectLosses(ctx)
+	t.collectLosses()
 	err := errors.Join(t.tracer.SetClock(), t.refreshModules(ctx))
 	start := time.Now()
 	err = errors.Join(err, t.resolver.Prepare(ctx))

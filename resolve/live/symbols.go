@@ -1,6 +1,7 @@
 package live
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/droptrace/droptrace/resolve"
@@ -38,6 +39,14 @@ func (k kernelSymbols) Text() (start, end uint64) {
 	return text.Start, text.End
 }
 
+// watcher is nil where the kernel hides which hook is whose: no table would be found.
+func (t *Trace) watcher() resolve.Watcher {
+	if t.symbols.Table().Len() == 0 {
+		return nil
+	}
+	return xtWatcher{t.tracer}
+}
+
 // xtWatcher has the tracer watch a legacy table that the resolver read.
 type xtWatcher struct{ tracer *tracer.Tracer }
 
@@ -55,6 +64,9 @@ func (w xtWatcher) Watch(do func(func() error) error, b *xtables.Blob) (resolve.
 		}
 	}
 	watched, err := w.tracer.Track(do, &t)
+	if errors.Is(err, tracer.ErrTableChanged) {
+		err = errors.Join(err, xtables.ErrChanging)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("iptables-legacy %s: %w", b.ID.Family, err)
 	}

@@ -49,5 +49,5 @@ func (t *Trace) Beside() []string {
 		out = append(out, fmt.Sprintf("synproxy answered %d SYNs%s for servers, which is no drop; %d ACKs brought the cookie back, %d a wrong one",
 			c.SYNs, where, c.Valid, c.Invalid))
 	}
-	return out
+	return append(out, t.faults()...)
 }

@@ -3,7 +3,6 @@ package live
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -19,6 +18,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/machine"
 	"github.com/droptrace/droptrace/resolve/host/netns"
+	"github.com/droptrace/droptrace/resolve/host/program"
 	"github.com/droptrace/droptrace/resolve/host/symbol"
 	"github.com/droptrace/droptrace/tracer"
 	"github.com/droptrace/droptrace/tracer/event"
@@ -32,13 +32,15 @@ type Trace struct {
 	resolver   *resolve.Resolver
 	symbols    *symbol.Live
 	reasons    *symbol.Reasons
+	noReasons  error // why there are none
 	filter     *filter.Filter
 	expression *expression.Program
 	// Where it does not run in the kernel, or on what is no drop, we run it.
 	expressionInKernel bool
 	all                bool
 
-	namespaces []netns.Namespace // asked for, else our own
+	asked      []netns.Namespace // with --netns
+	namespaces []netns.Namespace // these, else our own
 	interfaces []string          // asked for by name
 
 	arrivals       arrivals
@@ -48,11 +50,14 @@ type Trace struct {
 	drop    drop.Drop // the one that Next returned
 	capture drop.Capture
 	started bool
+	held    held
+	flushed bool // nothing more will come
 	batches batches
-	// What is in the ring at the end is still resolved.
-	uncancelled  context.Context
+	// What is in the ring at the end is still resolved, within drainGrace.
+	drained      context.Context
 	notice       func(message string)
 	refreshNext  time.Time
+	rewatching   bool      // Read is to end before refreshNext
 	modules      string    // names of the loaded ones
 	modulesSince time.Time // when they had got their probes
 	modulesSeen  time.Time // when they were still the same
@@ -72,20 +77,29 @@ func Open(ctx context.Context, cfg Config) (*Trace, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Before the symbols: a module that comes in between is found by refresh.
-	modules, _ := os.ReadFile("/proc/modules")
-	symbols, err := symbol.Open()
-	if err != nil {
-		return nil, err
-	}
-	t := &Trace{symbols: symbols, all: cfg.All, modules: moduleNames(modules), notice: func(message string) {
+	t := &Trace{all: cfg.All, notice: func(message string) {
 		if cfg.Notify != nil {
 			cfg.Notify(drop.Notice{Message: message})
 		}
 	}}
-	if err := t.open(ctx, cfg, program); err != nil {
+	types, err := t.readFilter(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	// Before the symbols: a module that comes in between is found by refresh.
+	modules, _ := os.ReadFile("/proc/modules")
+	t.modules = moduleNames(modules)
+	symbols, hidden := symbol.Open()
+	if hidden != nil {
+		symbols = symbol.Hidden()
+	}
+	t.symbols = symbols
+	if err := t.open(ctx, cfg, types, program); err != nil {
 		t.Close()
 		return nil, err
+	}
+	if hidden != nil {
+		t.notice(hidden.Error() + symbolsHint(hidden))
 	}
 	return t, nil
 }
@@ -95,41 +109,20 @@ func compiled(ctx context.Context, text string) (*expression.Program, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, nil
 	}
-	p, err := expression.Compile(ctx, text)
+	p, err := expression.Compile(ctx, Tcpdump(program.Runner{}), text)
 	if err != nil {
 		return nil, &ExpressionError{err}
 	}
 	return p, nil
 }
 
-func (t *Trace) open(ctx context.Context, cfg Config, program *expression.Program) error {
-	types := btf.NewCache()
-	spec, err := types.Kernel()
-	if err != nil {
-		return fmt.Errorf("%w: %w", tracer.ErrNoBTF, err)
-	}
-	if t.reasons, err = symbol.LoadReasons(spec); err != nil && !errors.Is(err, symbol.ErrNoReasons) {
-		return err
-	}
-	asked, err := netns.ParseAll(ctx, cfg.Filter.Netns)
-	if err != nil {
-		return &ArgumentError{Err: fmt.Errorf("--netns: %w", err)}
-	}
-	if t.filter, err = parseFilter(cfg.Filter, asked, t.reasons); err != nil {
-		return &ArgumentError{Err: err}
-	}
-	if t.namespaces = asked; len(asked) == 0 {
-		own, err := netns.Current()
-		if err != nil {
-			return err
-		}
-		t.namespaces = []netns.Namespace{own}
-	}
+func (t *Trace) open(ctx context.Context, cfg Config, types *btf.Cache, program *expression.Program) error {
 	t.interfaces = slices.Concat(cfg.Filter.Iface, cfg.Filter.In, cfg.Filter.Out)
-	if err := checkInterfaces(ctx, t.interfaces, asked); err != nil {
+	if err := checkInterfaces(ctx, t.interfaces, t.asked); err != nil {
 		return err
 	}
 	kernel, _ := t.filter.Kernel()
+	var err error
 	t.tracer, err = tracer.Open(ctx, tracer.Options{
 		Filter: kernel, Symbols: Symbols(t.symbols.Table()), BufferSize: cfg.bufferSize(),
 		Stack: cfg.Stack, Plan: tracer.Plan(cfg.Probes), BTF: types, Expression: program,
@@ -146,17 +139,18 @@ func (t *Trace) open(ctx context.Context, cfg Config, program *expression.Progra
 		t.notice("the expression looks at hardware addresses: packets that this host sends have none yet when netfilter drops them, and those of tunnels never")
 	}
 	t.expression, t.expressionInKernel = program, t.tracer.ExpressionInKernel()
-	if t.arrivals.asked = cfg.Arrivals; cfg.Arrivals {
+	if t.arrivals.asked = t.tracer.CountsArrivals(); cfg.Arrivals {
 		t.arrivals.leftOut = t.notOfArrivals(&cfg.Filter)
 	}
 	t.tellNotices()
-	if errors.Is(err, symbol.ErrNoReasons) {
-		t.notice(err.Error())
+	if t.noReasons != nil {
+		t.notice(t.noReasons.Error())
 	}
 	t.resolver, err = resolve.New(resolve.Config{
-		Symbols: t.symbols, Reasons: t.reasons, Watcher: xtWatcher{t.tracer},
+		Symbols: t.symbols, Reasons: t.reasons, Watcher: t.watcher(),
 		ProbesComplete: t.probesComplete,
 		NoWhy:          cfg.NoWhy,
+		Realtime:       realtime(),
 		Ctnetlink:      t.Ctnetlink(),
 		Notify:         t.notice,
 	})
@@ -177,30 +171,43 @@ func (t *Trace) open(ctx context.Context, cfg Config, program *expression.Progra
 // Next implements [Drops].
 func (t *Trace) Next(ctx context.Context) (*drop.Drop, error) {
 	if !t.started {
-		t.started, t.uncancelled = true, context.WithoutCancel(ctx)
+		t.started, t.drained = true, outlasting(ctx, drainGrace)
 		// Detaching ends a Read that waits, once it has drained the ring.
-		context.AfterFunc(ctx, func() { t.tracer.Detach() })
+		context.AfterFunc(ctx, func() {
+			t.tracer.Detach()
+		})
+		context.AfterFunc(t.drained, t.resolver.Stop)
 		t.refreshNext = time.Now().Add(refreshEvery)
 		t.tracer.SetDeadline(t.refreshNext)
 	}
 	for {
 		now := time.Now()
+		if len(t.held.drops) > 0 {
+			if d := t.unhold(now); d != nil {
+				return d, nil
+			}
+		}
+		if t.flushed {
+			t.lost.seen = 0 // a run may have been between its two counts
+			t.collectLosses()
+			return nil, io.EOF
+		}
 		t.maintain(ctx, now)
+		t.lookSoon(now)
 		if t.batches.due(now, t.fresh) {
 			time.Sleep(batchLength)
 		}
 		err := t.tracer.Read(&t.event)
 		switch {
 		case errors.Is(err, ringbuf.ErrFlushed):
-			t.lost.seen = 0 // a run may have been between its two counts
-			t.collectLosses(ctx)
-			return nil, io.EOF
+			t.flushed = true
+			continue
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			continue // for maintain
 		case err != nil:
 			return nil, err
 		}
-		if d := t.resolve(t.uncancelled); d != nil {
+		if d := t.resolve(); d != nil {
 			return d, nil
 		}
 	}

@@ -1,8 +1,6 @@
 package live
 
 import (
-	"context"
-
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/symbol"
 	"github.com/droptrace/droptrace/tracer/event"
@@ -10,8 +8,8 @@ import (
 	"github.com/droptrace/droptrace/tracer/packet"
 )
 
-// resolve returns nil for what nobody asked for.
-func (t *Trace) resolve(ctx context.Context) *drop.Drop {
+// resolve returns nil for what nobody asked for, and for what has to wait.
+func (t *Trace) resolve() *drop.Drop {
 	e := &t.event
 	switch e.Type {
 	case event.Drop, event.Listen, event.Stolen:
@@ -26,8 +24,15 @@ func (t *Trace) resolve(ctx context.Context) *drop.Drop {
 		t.filteredUser.Add(1)
 		return nil
 	}
-	d := &t.drop
-	t.resolver.Resolve(ctx, e, t.tracer.Time(e), d)
+	d, ok := t.resolveOrHold()
+	if !ok {
+		return nil
+	}
+	return t.wanted(d)
+}
+
+// wanted returns nil for a resolved drop that nobody asked for.
+func (t *Trace) wanted(d *drop.Drop) *drop.Drop {
 	if !t.matchResolved(d) {
 		t.filteredUser.Add(1)
 		return nil

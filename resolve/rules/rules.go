@@ -12,6 +12,7 @@ import (
 	"fmt"
 
 	"github.com/droptrace/droptrace/resolve/host/netns"
+	"github.com/droptrace/droptrace/resolve/rules/budget"
 	"github.com/droptrace/droptrace/resolve/rules/model"
 	"github.com/droptrace/droptrace/resolve/rules/nftables"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
@@ -25,6 +26,18 @@ type Rules struct {
 	Model *model.Model // nil for files
 }
 
+// ReadWithin is Read within the budget of a namespace; the error is ErrLimit of package
+// budget where that does not suffice.
+func ReadWithin(ctx context.Context, h *netns.Handle, memory *budget.Budget) (*Rules, error) {
+	ctx, cancel := budget.WithTime(budget.With(ctx, memory), budget.OtherTime)
+	defer cancel()
+	rules, err := Read(ctx, h)
+	if limit := budget.Limited(ctx, err); errors.Is(limit, budget.ErrLimit) {
+		return &Rules{}, limit
+	}
+	return rules, err
+}
+
 // readTries bounds the attempts at rules that change meanwhile.
 const readTries = 5
 
@@ -33,7 +46,7 @@ const readTries = 5
 func Read(ctx context.Context, h *netns.Handle) (*Rules, error) {
 	for range readTries {
 		nft, nftErr := nftables.Read(ctx, h)
-		blobs, legacyErr := readLegacy(h)
+		blobs, legacyErr := readLegacy(ctx, h)
 		m, err := model.Read(ctx, h, nft, blobs)
 		if errors.Is(err, nftables.ErrChanged) || errors.Is(err, xtables.ErrChanged) {
 			continue
@@ -46,11 +59,11 @@ func Read(ctx context.Context, h *netns.Handle) (*Rules, error) {
 	return &Rules{}, nftables.ErrChanging
 }
 
-func readLegacy(h *netns.Handle) ([]*xtables.Blob, error) {
+func readLegacy(ctx context.Context, h *netns.Handle) ([]*xtables.Blob, error) {
 	ids, failed := xtables.Tables(h)
 	var blobs []*xtables.Blob
 	for _, id := range ids {
-		b, err := xtables.Read(h, id)
+		b, err := xtables.ReadWithin(budget.From(ctx), h, id)
 		if err != nil {
 			failed = errors.Join(failed, err)
 			continue

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"strconv"
@@ -404,17 +403,7 @@ func manyFlows(t *testing.T, l *lab, from, n int, dport uint16) {
 // settled waits until the sums stay as they are.
 func settled(t *testing.T, ns string) map[string]int {
 	t.Helper()
-	last := conntrackSums(t, ns)
-	for end := time.Now().Add(limit); time.Now().Before(end); {
-		time.Sleep(300 * time.Millisecond)
-		now := conntrackSums(t, ns)
-		if maps.Equal(last, now) {
-			return now
-		}
-		last = now
-	}
-	t.Fatal("counters never settle")
-	return nil
+	return quiet(t, "conntrack's counters settle", func() map[string]int { return conntrackSums(t, ns) })
 }
 
 // TestGuestConntrackTableFull: more flows than the table takes. Some are dropped, for

@@ -41,6 +41,21 @@ table ip filter {
 }
 `
 
+// tcpdumpHasRead waits until a tcpdump has read all that it received: what it has not when
+// it is told to end is lost.
+func tcpdumpHasRead(t *testing.T, tcpdump *os.Process, stderr *buffer) {
+	t.Helper()
+	report := regexp.MustCompile(`(\d+) packets? captured, (\d+) packets? received`)
+	reports := func() [][]string { return report.FindAllStringSubmatch(string(stderr.bytes()), -1) }
+	eventually(t, "tcpdump has read all", func() bool {
+		before := len(reports())
+		_ = tcpdump.Signal(unix.SIGUSR1)
+		eventually(t, "tcpdump reports", func() bool { return len(reports()) > before })
+		all := reports()
+		return all[len(all)-1][1] == all[len(all)-1][2]
+	})
+}
+
 // capturing is a tcpdump that runs.
 func capturing(t *testing.T, ns, file string, args ...string) (stop func()) {
 	t.Helper()
@@ -60,14 +75,7 @@ func capturing(t *testing.T, ns, file string, args ...string) (stop func()) {
 	})
 	eventually(t, "tcpdump listens", func() bool { return bytes.Contains(stderr.bytes(), []byte("listening on")) })
 	return func() {
-		// What it has not read when it is told to end is lost.
-		report := regexp.MustCompile(`(\d+) packets? captured, (\d+) packets? received`)
-		eventually(t, "tcpdump has read all", func() bool {
-			_ = cmd.Process.Signal(unix.SIGUSR1)
-			time.Sleep(200 * time.Millisecond)
-			all := report.FindAllStringSubmatch(string(stderr.bytes()), -1)
-			return len(all) > 0 && all[len(all)-1][1] == all[len(all)-1][2]
-		})
+		tcpdumpHasRead(t, cmd.Process, stderr)
 		ended = true
 		_ = cmd.Process.Signal(os.Interrupt)
 		if err := cmd.Wait(); err != nil {
@@ -213,8 +221,7 @@ func TestDropsAreFoundInACaptureThroughNAT(t *testing.T) {
 		}
 		return n
 	}
-	time.Sleep(500 * time.Millisecond) // what was sent has died or arrived
-	died := counted()
+	died := quiet(t, "what was sent has died or arrived", counted)
 	stopBefore()
 	stopAfter()
 	trace.stop(t)

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/droptrace/droptrace/resolve/drop"
 )
@@ -32,7 +31,7 @@ func startTcpdump(t *testing.T, ns, text string) func() []uint16 {
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
 	eventually(t, "tcpdump listens", func() bool { return bytes.Contains(stderr.bytes(), []byte("listening on")) })
 	return func() []uint16 {
-		time.Sleep(200 * time.Millisecond) // what has arrived may not be written yet
+		tcpdumpHasRead(t, cmd.Process, &stderr)
 		_ = cmd.Process.Signal(os.Interrupt)
 		if err := cmd.Wait(); err != nil {
 			t.Fatalf("tcpdump: %v\n%s", err, stderr.bytes())

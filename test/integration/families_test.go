@@ -63,6 +63,8 @@ func TestARP(t *testing.T) {
 }`}
 	l, trace := traceOne(t, s, "--netfilter")
 	configure(t, l.host, "addr add 192.0.2.9/24 dev eth0\n")
+	// A second request, a second later, may come when the first has been counted.
+	writeSysctl(t, l.client, "net/ipv4/neigh/eth0/mcast_solicit", "1")
 	packet{to: "192.0.2.9", port: 1211}.send(t, l)
 	one(t, trace, l, s, want{
 		cause: "rule", verdict: "drop", family: "arp", table: "a", chain: "in",

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,6 +40,27 @@ func mib(t *testing.T, ns, file, group, name string) (value int) {
 	return value
 }
 
+// tcpStates are those of the connections in a namespace, of /proc/net/tcp and tcp6.
+func tcpStates(t *testing.T, ns string) (states []int) {
+	t.Helper()
+	within(t, ns, func() error {
+		for _, file := range []string{"tcp", "tcp6"} {
+			b, err := os.ReadFile("/proc/thread-self/net/" + file)
+			if err != nil {
+				return err
+			}
+			for line := range strings.Lines(string(b)) {
+				f := strings.Fields(line)
+				if state, err := strconv.ParseInt(f[3], 16, 32); err == nil {
+					states = append(states, int(state))
+				}
+			}
+		}
+		return nil
+	})
+	return states
+}
+
 // TestGuestAcceptQueueOverflow: a program that listens and accepts nothing. The SYNs
 // that come when its queue is full end in consume_skb.
 func TestGuestAcceptQueueOverflow(t *testing.T) {
@@ -64,29 +84,37 @@ func TestGuestAcceptQueueOverflow(t *testing.T) {
 	defer unix.Close(listener)
 	r := start(t, []*lab{l}, "--port", strconv.Itoa(port))
 	var clients []int
-	within(t, l.client, func() error {
-		_, to := address(hostIP, port)
-		for range 6 {
+	for range 6 {
+		before := netstat(t, l.host, "ListenDrops")
+		within(t, l.client, func() error {
+			_, to := address(hostIP, port)
 			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 			if err != nil {
 				return err
 			}
 			clients = append(clients, fd)
-			if err := unix.Connect(fd, to); err != nil && err != unix.EINPROGRESS {
+			if err := unix.Connect(fd, to); err != unix.EINPROGRESS {
 				return err
 			}
-			time.Sleep(100 * time.Millisecond) // one after the other
-		}
-		return nil
-	})
+			return nil
+		})
+		// One after the other: the queue has taken it, or not.
+		eventually(t, "a SYN is answered or refused", func() bool {
+			_, err := unix.Getpeername(clients[len(clients)-1])
+			return err == nil || netstat(t, l.host, "ListenDrops") > before
+		})
+	}
 	eventually(t, "SYNs are refused", func() bool { return netstat(t, l.host, "ListenDrops") >= 4 })
 	for _, fd := range clients {
 		unix.Close(fd) // no more SYNs
 	}
-	time.Sleep(200 * time.Millisecond)
-	want := netstat(t, l.host, "ListenDrops")
+	refused := func() int { return netstat(t, l.host, "ListenDrops") }
+	eventually(t, "all SYNs refused are told", func() bool {
+		return len(withCode(r.told(t), "accept-queue-full")) == refused()
+	})
 	got := 0
 	drops := r.stop(t)
+	want := refused()
 	for _, d := range drops {
 		if len(d.Why) == 1 && d.Why[0].Code == "accept-queue-full" {
 			got++

@@ -16,9 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limit bounds every wait. It is for guests without hardware virtualization.
-const limit = 60 * time.Second
-
 var droptrace string
 
 func TestMain(m *testing.M) {
@@ -31,6 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (int, error) {
+	defaultSignals()
 	loadModules()
 	droptrace = os.Getenv("DROPTRACE")
 	if droptrace == "" {

@@ -53,7 +53,7 @@ func TestInodeOfAnotherNamespace(t *testing.T) {
 // The lowest number that is free is taken, so that the others are kept until then.
 func successor(t *testing.T, inode uint64, suffix string) string {
 	t.Helper()
-	for i := range 10 {
+	for i := range 20 * int(limit/unhurried) {
 		name := emptyNamespace(t, fmt.Sprint(suffix, ".", i))
 		if inodeOf(t, name) == inode {
 			return name

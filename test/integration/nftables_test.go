@@ -83,9 +83,11 @@ func TestNFTables(t *testing.T) {
 	chain in { type filter hook input priority 0; policy drop;
 		meta l4proto != { tcp, udp } accept
 		jump user
+		udp dport 1054 counter return comment "policy"
 		counter comment "policy"
 	}
 }`), []sent{
+			udp(1054, input("policy", "drop", "a", "in", "")),
 			udp(1051, input("policy", "drop", "a", "in", "")),
 			udp(1052, input("rule", "drop", "a", "user", "1052")),
 			udp(1053, input("policy", "drop", "a", "in", "")),

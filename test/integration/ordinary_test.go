@@ -205,7 +205,7 @@ func TestOrdinaryTrafficLosesNothing(t *testing.T) {
 		}
 		return nil
 	})
-	time.Sleep(300 * time.Millisecond) // the ends of the last ones
+	settledTCP(t, l.host, l.client)
 	drops := r.stop(t)
 	for len(failed) > 0 {
 		t.Error(<-failed)

@@ -10,9 +10,9 @@ import (
 )
 
 // The capabilities that README names as enough, by number of uapi
-// linux/capability.h: DAC_READ_SEARCH, NET_ADMIN, NET_RAW, SYS_PTRACE, SYS_ADMIN,
-// SYSLOG, PERFMON, BPF.
-const enough = 1<<2 | 1<<12 | 1<<13 | 1<<19 | 1<<21 | 1<<34 | 1<<38 | 1<<39
+// linux/capability.h: DAC_READ_SEARCH, KILL, SETGID, SETUID, NET_ADMIN, NET_RAW,
+// SYS_PTRACE, SYS_ADMIN, SYSLOG, PERFMON, BPF.
+const enough = 1<<2 | 1<<5 | 1<<6 | 1<<7 | 1<<12 | 1<<13 | 1<<19 | 1<<21 | 1<<34 | 1<<38 | 1<<39
 
 // unprivileged starts a program as nobody with these capabilities and no way to
 // more.

@@ -54,6 +54,12 @@ func start(t *testing.T, labs []*lab, args ...string) *tracing {
 // startBy has another program, with its own arguments, start droptrace.
 func startBy(t *testing.T, by []string, labs []*lab, args ...string) *tracing {
 	t.Helper()
+	return startWith(t, func(*exec.Cmd) {}, by, labs, args...)
+}
+
+// startWith lets the process be changed before it starts.
+func startWith(t *testing.T, change func(*exec.Cmd), by []string, labs []*lab, args ...string) *tracing {
+	t.Helper()
 	if !slices.Contains(args, "--output") {
 		args = append([]string{"--json"}, args...)
 	}
@@ -69,6 +75,7 @@ func startBy(t *testing.T, by []string, labs []*lab, args ...string) *tracing {
 		t.Fatal(err)
 	}
 	r.cmd.Stderr = w
+	change(r.cmd)
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

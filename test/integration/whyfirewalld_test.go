@@ -31,7 +31,7 @@ func background(t *testing.T, name string, args ...string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Process.Signal(unix.SIGTERM)
 		_ = cmd.Wait()
 	})
 }
@@ -47,7 +47,7 @@ func firewalld(t *testing.T, l *lab, commands ...string) {
 		t.Fatal(err)
 	}
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path="+bus)
-	privateEtc(t, l.host, "firewalld")
+	firewalldEtc(t, l.host)
 	background(t, "dbus-daemon", "--config-file="+config, "--nofork", "--nopidfile")
 	eventually(t, "the bus is there", func() bool { _, err := os.Stat(bus); return err == nil })
 	background(t, "ip", "netns", "exec", l.host, "firewalld", "--nofork", "--nopid", "--log-file", filepath.Join(dir, "log"))

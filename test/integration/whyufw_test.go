@@ -1,45 +1,13 @@
 package integration
 
-import (
-	"os"
-	"os/exec"
-	"path/filepath"
-	"testing"
-)
-
-// privateEtc gives a namespace its own copy of a directory of /etc: ip netns exec
-// mounts what is in /etc/netns over /etc.
-func privateEtc(t *testing.T, ns, name string) {
-	t.Helper()
-	dir := filepath.Join("/etc/netns", ns)
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-		_ = os.Remove("/etc/netns") // unless somebody else has one
-	})
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	command(t, "", "cp", "-a", filepath.Join("/etc", name), dir)
-}
-
-// managers fails where a firewall manager is missing, or the Python it is written in.
-func managers(t *testing.T, programs ...string) {
-	t.Helper()
-	for _, name := range append(programs, "python3") {
-		if _, err := exec.LookPath(name); err != nil {
-			t.Fatalf("%s is not installed: scripts/install-deps test", name)
-		}
-	}
-}
+import "testing"
 
 func TestWhyUFW(t *testing.T) {
 	managers(t, "ufw")
 	ufw := func(commands ...string) func(*testing.T, *lab) {
 		return func(t *testing.T, l *lab) {
 			t.Helper()
-			privateEtc(t, l.host, "ufw")
+			ufwEtc(t, l.host)
 			for _, c := range append([]string{"ufw --force enable"}, commands...) {
 				command(t, "", "ip", "netns", "exec", l.host, "sh", "-c", c)
 			}

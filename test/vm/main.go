@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -46,9 +47,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case err != nil:
 		return exitUsage
 	}
-	if opts.list {
+	switch {
+	case opts.names:
+		_, err = fmt.Fprintln(stdout, strings.Join(opts.kernels, "\n"))
+	case opts.list:
 		err = list(ctx, opts, stdout)
-	} else {
+	default:
 		m := &matrix{opts: opts, stdout: stdout, stderr: stderr}
 		code, runErr := m.run(ctx)
 		if runErr == nil {

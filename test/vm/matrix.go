@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"strings"
 	"text/tabwriter"
 
@@ -73,13 +74,21 @@ func (m *matrix) boot(ctx context.Context, k kernel.Kernel) (qemu.Result, error)
 	if err := os.Remove(f.Name()); err != nil {
 		return qemu.Result{}, err
 	}
-	if err := initramfs.Write(f, k.Modules(), m.opts.files, m.opts.command); err != nil {
+	userland := ""
+	if k.Arch() != runtime.GOARCH {
+		if userland, err = m.cache().Userland(ctx, k.Arch()); err != nil {
+			return qemu.Result{}, err
+		}
+	}
+	if err := initramfs.Write(f, userland, k.Modules(), m.opts.files, m.opts.command); err != nil {
 		return qemu.Result{}, err
 	}
 
 	ctx, cancel := context.WithTimeoutCause(ctx, m.opts.timeout, fmt.Errorf("not done after %v", m.opts.timeout))
 	defer cancel()
 	return qemu.Run(ctx, qemu.Machine{
+		Arch:      k.Arch(),
+		CPU:       m.opts.cpu,
 		Kernel:    k.Image(),
 		Initramfs: f,
 		Append:    m.opts.append,

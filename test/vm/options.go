@@ -21,9 +21,11 @@ type options struct {
 	command []string
 
 	list, update  bool
+	names         bool
 	cache, mirror string
 	memory, cpus  int
 	icount        bool
+	cpu           string
 	append        string
 	timeout       time.Duration
 }
@@ -38,9 +40,13 @@ func parseOptions(args []string, output io.Writer) (options, error) {
 		fs.PrintDefaults()
 	}
 	fs.Func("kernel", "boot these `kernels`, of "+strings.Join(kernel.Names(), ", ")+"; may be repeated (default all)", func(s string) error {
+		if s == "all" {
+			o.kernels = kernel.Names()
+			return nil
+		}
 		for name := range strings.SplitSeq(s, ",") {
-			if !slices.Contains(kernel.Names(), name) {
-				return fmt.Errorf("want %s", strings.Join(kernel.Names(), ", "))
+			if err := kernel.Check(name); err != nil {
+				return err
 			}
 			if !slices.Contains(o.kernels, name) {
 				o.kernels = append(o.kernels, name)
@@ -54,11 +60,13 @@ func parseOptions(args []string, output io.Writer) (options, error) {
 		return err
 	})
 	fs.BoolVar(&o.list, "list", false, "list the kernels that would be booted")
+	fs.BoolVar(&o.names, "names", false, "list the kernels' names only, without the network")
 	fs.BoolVar(&o.update, "update", false, "look for newer kernels than those in the cache")
 	fs.StringVar(&o.cache, "cache", "", "`folder` to keep kernels in (default droptrace/vm in the user's cache folder)")
 	fs.StringVar(&o.mirror, "mirror", "http://deb.debian.org/debian", "Debian mirror; its security archive is `url`-security")
 	fs.IntVar(&o.memory, "memory", 1024, "memory of the guest in `MiB`")
 	fs.IntVar(&o.cpus, "smp", 2, "`number` of the guest's CPUs")
+	fs.StringVar(&o.cpu, "cpu", "", "QEMU's `model` of the guest's CPUs (default the one that can do most)")
 	fs.BoolVar(&o.icount, "icount", false, "let the guest's clock count instructions (one CPU)")
 	fs.StringVar(&o.append, "append", "", "more `parameters` of the kernel")
 	fs.DurationVar(&o.timeout, "timeout", 10*time.Minute, "give up a guest after this `duration`")
@@ -75,7 +83,7 @@ func parseOptions(args []string, output io.Writer) (options, error) {
 
 // complete fills in defaults that depend on the rest.
 func (o *options) complete() error {
-	if len(o.command) == 0 && !o.list {
+	if len(o.command) == 0 && !o.list && !o.names {
 		return errors.New("no command to run: vm [flags] -- command [argument...]")
 	}
 	if len(o.kernels) == 0 {

@@ -29,6 +29,7 @@ const (
 	kindRule   = 1
 	kindPolicy = 2
 	kindHook   = 3
+	kindEither = 4
 )
 
 // Expect is what is known of a drop beforehand.
@@ -43,6 +44,8 @@ type Sample struct {
 	*bpf.KernelCalibration
 	// ByHook is true where nf_hook_slow freed the packet.
 	ByHook bool
+	// ReturnBits are those of a return address that the stack holds as they are.
+	ReturnBits uint64
 }
 
 func (s *Sample) kind() uint8 {
@@ -58,7 +61,7 @@ func (s *Sample) kind() uint8 {
 // distance mirrors frame_distance of bpf/frame.h.
 func (s *Sample) distance() int {
 	for i := argumentWords; i < distanceWords; i++ {
-		if s.Words[belowWords+i] == s.Event.Location {
+		if (s.Words[belowWords+i]^s.Event.Location)&s.ReturnBits == 0 {
 			return i
 		}
 	}
@@ -93,9 +96,15 @@ func (s *Sample) heldIndex(slot int) bool {
 }
 
 // Sites returns, for each location and distance, the slots that held in every
-// sample. One seen with two kinds, with too few samples, or without the slot that
-// its kind stands on is left out.
+// sample. One seen with a hook's kind and another, with too few samples, or without
+// the slots that its kind stands on is left out. So are rules without any policy and
+// policies without any rule: what was not seen may have come from the same call.
 func Sites(samples []Sample) map[bpf.KernelFrameKey]bpf.KernelFrameSite {
+	kinds := kindsAt(samples)
+	var all uint8
+	for _, k := range kinds {
+		all |= k
+	}
 	groups := make(map[bpf.KernelFrameKey][]Sample)
 	for _, s := range samples {
 		if d := s.distance(); d >= 0 {
@@ -105,7 +114,10 @@ func Sites(samples []Sample) map[bpf.KernelFrameKey]bpf.KernelFrameSite {
 	}
 	out := make(map[bpf.KernelFrameKey]bpf.KernelFrameSite)
 	for key, group := range groups {
-		if site, ok := analyze(group); ok {
+		if kinds[key.Location] != onlyHooks && all&rulesAndPolicies != rulesAndPolicies {
+			continue
+		}
+		if site, ok := analyze(group, kinds[key.Location]); ok {
 			out[key] = site
 		}
 	}
@@ -119,24 +131,35 @@ const (
 	minDistinct = 2
 )
 
-func analyze(group []Sample) (bpf.KernelFrameSite, bool) {
-	site := bpf.KernelFrameSite{
-		Kind: group[0].kind(),
-		Rule: noSlot, Chain: noSlot, Pkt: noSlot,
-		State: noSlot, Entries: noSlot, Index: noSlot,
-	}
+// enough keeps chance out.
+func enough(group []Sample) bool {
 	type answer struct {
 		Expect
 		priv uint64
 	}
 	distinct := make(map[answer]bool)
 	for i := range group {
-		if group[i].kind() != site.Kind {
-			return site, false
-		}
 		distinct[answer{group[i].Expect, group[i].Hooks[group[i].Index].Priv}] = true
 	}
-	if len(group) < minSamples || len(distinct) < minDistinct {
+	return len(group) >= minSamples && len(distinct) >= minDistinct
+}
+
+func emptySite(kind uint8) bpf.KernelFrameSite {
+	return bpf.KernelFrameSite{
+		Kind: kind, Verdict: noSlot,
+		Rule: noSlot, Chain: noSlot, Pkt: noSlot,
+		State: noSlot, Entries: noSlot, Index: noSlot,
+	}
+}
+
+// analyze takes the samples of one call and distance, and the kinds of all at that
+// call.
+func analyze(group []Sample, kinds uint8) (bpf.KernelFrameSite, bool) {
+	site := emptySite(group[0].kind())
+	if kinds == rulesAndPolicies {
+		return analyzeShared(group)
+	}
+	if kinds != 1<<site.Kind || !enough(group) {
 		return site, false
 	}
 	switch site.Kind {

@@ -13,7 +13,6 @@ import (
 // that entered it: nothing has to be removed, a killed droptrace leaves nothing.
 type Namespace struct {
 	Inode uint32
-	fd    int
 	work  chan func() error
 	done  chan error
 }
@@ -64,19 +63,14 @@ func (n *Namespace) enter() error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return err
 	}
-	fd, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	n.fd = fd
 	var stat unix.Stat_t
-	if err := unix.Fstat(fd, &stat); err != nil {
-		return errors.Join(err, unix.Close(fd))
+	if err := unix.Stat("/proc/thread-self/ns/net", &stat); err != nil {
+		return err
 	}
 	n.Inode = uint32(stat.Ino)
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
-		return errors.Join(err, unix.Close(fd))
+		return err
 	}
 	return netlink.LinkSetUp(lo)
 }
@@ -84,7 +78,7 @@ func (n *Namespace) enter() error {
 // Close ends the thread, and the namespace with it.
 func (n *Namespace) Close() error {
 	close(n.work)
-	return unix.Close(n.fd)
+	return nil
 }
 
 // send sends one small UDP datagram to a port of the loopback. It was made to

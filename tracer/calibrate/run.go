@@ -22,13 +22,17 @@ type Reader func(port uint16) (record *bpf.KernelCalibration, byHook bool, err e
 type Dropper struct {
 	Namespace *Namespace
 	Read      Reader
-	expects   map[uint16]Expect // what the rules do, by UDP port
+	// ReturnBits of each Sample.
+	ReturnBits uint64
+	expects    map[uint16]Expect // what the rules do, by UDP port
 }
 
 // LoadRules loads the nft rules that Rules drops by.
 func (d *Dropper) LoadRules() error {
-	var err error
-	d.expects, err = nftRuleset(d.Namespace.fd)
+	err := d.Namespace.Do(func() (err error) {
+		d.expects, err = nftRuleset()
+		return err
+	})
 	if err != nil {
 		d.expects = nil
 	}
@@ -66,7 +70,7 @@ func (d *Dropper) drop(samples []Sample, port uint16, want Expect) ([]Sample, er
 	if err != nil || record == nil {
 		return samples, err
 	}
-	return append(samples, Sample{Expect: want, KernelCalibration: record, ByHook: byHook}), nil
+	return append(samples, Sample{Expect: want, KernelCalibration: record, ByHook: byHook, ReturnBits: d.ReturnBits}), nil
 }
 
 // hookPriorities of the netfilter programs that stand in for hooks.

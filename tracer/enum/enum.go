@@ -61,13 +61,15 @@ func parse(b []byte) (s section, err error) {
 	return s, err
 }
 
-// Values returns the value of each enumerator, 0 for one that is not there.
+// Values returns the value of each enumerator: 0 for one that is not there, or there
+// more than once with different values.
 func Values(b []byte, enumerators ...string) ([]uint32, error) {
 	s, err := parse(b)
 	if err != nil {
 		return nil, err
 	}
 	found := make([]uint32, len(enumerators))
+	differs := make([]bool, len(enumerators))
 	wanted := make(map[uint32]int, len(enumerators))
 	for i, name := range enumerators {
 		if at := bytes.Index(s.names, []byte("\x00"+name+"\x00")); at >= 0 {
@@ -75,7 +77,7 @@ func Values(b []byte, enumerators ...string) ([]uint32, error) {
 		}
 	}
 	word := binary.NativeEndian.Uint32
-	for rest := s.types; len(rest) > 0 && len(wanted) > 0; {
+	for rest := s.types; len(rest) > 0; {
 		if len(rest) < typeBytes {
 			return nil, fmt.Errorf("type of %d bytes: %w", len(rest), ErrFormat)
 		}
@@ -88,11 +90,16 @@ func Values(b []byte, enumerators ...string) ([]uint32, error) {
 		}
 		for e := rest[:n]; kind == kindEnum && len(e) > 0; e = e[enumeratorBytes:] {
 			if i, ok := wanted[word(e)]; ok {
+				differs[i] = differs[i] || found[i] != 0 && found[i] != word(e[4:])
 				found[i] = word(e[4:])
-				delete(wanted, word(e))
 			}
 		}
 		rest = rest[n:]
+	}
+	for i := range found {
+		if differs[i] {
+			found[i] = 0
+		}
 	}
 	return found, nil
 }

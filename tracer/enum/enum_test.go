@@ -49,6 +49,30 @@ func TestValuesOfTheRunningKernel(t *testing.T) {
 	}
 }
 
+func TestValuesThatDifferAreNotKnown(t *testing.T) {
+	anonymous := func(value uint64) *btf.Enum {
+		return &btf.Enum{Size: 4, Values: []btf.EnumValue{{Name: "A", Value: value}, {Name: "B", Value: 3}}}
+	}
+	same := anonymous(7)
+	same.Values = append(same.Values, btf.EnumValue{Name: "C", Value: 8})
+	for _, test := range []struct {
+		types []btf.Type
+		want  uint32
+	}{{[]btf.Type{anonymous(7), same}, 7}, {[]btf.Type{anonymous(7), anonymous(8), same}, 0}} {
+		b, err := btf.NewBuilder(test.types, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := b.Marshal(nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Values(raw, "A", "B"); err != nil || got[0] != test.want || got[1] != 3 {
+			t.Errorf("%d enumerations: %v, %v; want %d", len(test.types), got, err, test.want)
+		}
+	}
+}
+
 func TestValuesOfNonsense(t *testing.T) {
 	for _, b := range [][]byte{nil, make([]byte, 100), kernel(t)[:5000]} {
 		if _, err := Values(b, "LINUX_MIB_LISTENDROPS"); !errors.Is(err, ErrFormat) {

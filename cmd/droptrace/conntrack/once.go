@@ -9,7 +9,6 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
-	"github.com/droptrace/droptrace/cmd/droptrace/source"
 	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/conntrack/table"
@@ -21,7 +20,7 @@ import (
 func conntrackOnce(ctx context.Context, o conntrackOptions, t console.Terminal) error {
 	symbols, err := symbol.Load()
 	if err != nil {
-		return source.Explain(err, "")
+		symbols = new(symbol.Table) // procfs is asked instead
 	}
 	sampler, err := newSampler(ctx, o, len(symbols.Range("ctnetlink_dump_table")) > 0)
 	if err != nil {

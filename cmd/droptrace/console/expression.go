@@ -5,16 +5,18 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/droptrace/droptrace/resolve/host/program"
+	"github.com/droptrace/droptrace/resolve/live"
 	"github.com/droptrace/droptrace/tracer/filter/expression"
 )
 
 // CompileExpression returns nil for no expression. What is wrong with one is
 // said in libpcap's own words.
-func CompileExpression(ctx context.Context, text string) (*expression.Program, error) {
+func CompileExpression(ctx context.Context, programs program.Runner, text string) (*expression.Program, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, nil
 	}
-	p, err := expression.Compile(ctx, text)
+	p, err := expression.Compile(ctx, live.Tcpdump(programs), text)
 	if err != nil {
 		return nil, ExpressionFailed(err, text)
 	}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/droptrace/droptrace/resolve/host/program"
 )
 
 func TestFlagsThatDoWhatAnExpressionSays(t *testing.T) {
@@ -41,19 +43,18 @@ func TestAnExpressionThatCannotBeCompiledIsBadUsage(t *testing.T) {
 		"ether[-1] = 3":    "before the beginning",
 		"-w file":          "syntax error", // never a flag of tcpdump's
 	} {
-		_, err := CompileExpression(ctx, text)
+		_, err := CompileExpression(ctx, program.Runner{}, text)
 		if err == nil || exitCode(err) != 2 || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}
-	if p, err := CompileExpression(ctx, "  "); p != nil || err != nil {
+	if p, err := CompileExpression(ctx, program.Runner{}, "  "); p != nil || err != nil {
 		t.Errorf("blanks: %v, %v", p, err)
 	}
 }
 
 func TestWithoutTcpdumpTheFlagsAreNamed(t *testing.T) {
-	t.Setenv("PATH", t.TempDir())
-	_, err := CompileExpression(context.Background(), "tcp port 80")
+	_, err := CompileExpression(context.Background(), program.Runner{Dirs: []string{t.TempDir()}}, "tcp port 80")
 	var b strings.Builder
 	printError(&b, SystemTerminal().Style(os.Stderr), err)
 	if got := b.String(); exitCode(err) != 2 || !strings.Contains(got, "tcpdump is not installed") || !strings.Contains(got, "droptrace --proto tcp --port 80") {
@@ -67,10 +68,9 @@ func TestAnEndEndsTcpdump(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "tcpdump"), []byte("#!/bin/sh\nexec sleep 60\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := CompileExpression(ctx, "host a.example"); err == nil {
+	if _, err := CompileExpression(ctx, program.Runner{Dirs: []string{dir}}, "host a.example"); err == nil {
 		t.Error("no error")
 	}
 }

@@ -23,8 +23,10 @@ var (
 const sameSignal = 300 * time.Millisecond
 
 // Signals returns a context that the first SIGINT, SIGTERM or SIGHUP ends; a
-// later one kills, as if droptrace had never asked. A signal that was ignored when
-// droptrace started (nohup, a shell's background job) stays ignored.
+// later one kills, as if droptrace had never asked. As with tcpdump a SIGHUP that was
+// ignored when droptrace started (nohup) stays ignored, and a SIGINT does not: a shell
+// ignores it for what a script starts in the background, and `kill -INT` is how such a
+// script ends a recording.
 //
 // SIGPIPE is caught and thrown away, so that a closed pipe is an error of the
 // write: by default it kills, and no summary would be printed. It is not
@@ -32,10 +34,9 @@ const sameSignal = 300 * time.Millisecond
 func Signals(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	end, pipe := make(chan os.Signal, 1), make(chan os.Signal, 1)
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
-		if !signal.Ignored(s) {
-			signal.Notify(end, s)
-		}
+	signal.Notify(end, syscall.SIGINT, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(end, syscall.SIGHUP)
 	}
 	if !signal.Ignored(syscall.SIGPIPE) {
 		signal.Notify(pipe, syscall.SIGPIPE)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
+	"github.com/droptrace/droptrace/cmd/droptrace/source"
+	"github.com/droptrace/droptrace/resolve/host/program"
 	"github.com/droptrace/droptrace/resolve/host/symbol"
 	"github.com/droptrace/droptrace/resolve/live"
 	"github.com/droptrace/droptrace/tracer"
@@ -24,7 +26,7 @@ func systemFacts() (*output.System, error) {
 	if err := unix.Uname(&u); err != nil {
 		return nil, fmt.Errorf("name the kernel: %w", err)
 	}
-	missing, err := missingPrivileges()
+	missing, err := source.MissingPrivileges()
 	return &output.System{
 		Kernel:       unix.ByteSliceToString(u.Release[:]),
 		Architecture: unix.ByteSliceToString(u.Machine[:]),
@@ -47,6 +49,11 @@ func capabilities(ctx context.Context) []output.Capability {
 	var r abilities
 	types, btfErr := r.types()
 	symbols, symErr := symbol.Open()
+	if symErr != nil && os.Getuid() == 0 {
+		r.add("kernel", "symbols", output.Cannot, "hooks, rules and places of drops are not told: "+symErr.Error(),
+			"CAP_SYSLOG, and kernel.kptr_restrict below 2")
+		symbols, symErr = symbol.Hidden(), nil
+	}
 	if symErr == nil {
 		defer symbols.Close()
 	}
@@ -56,6 +63,7 @@ func capabilities(ctx context.Context) []output.Capability {
 		c := tracer.Examine(ctx, tracer.Options{BTF: types, Symbols: live.Symbols(symbols.Table())})
 		r.tracing(&c)
 		r.methods(&c)
+		r.missing(&c)
 	}
 	r.programs()
 	return r
@@ -124,6 +132,13 @@ func (r *abilities) tracing(c *tracer.Capabilities) {
 	r.expressions(c)
 	if c.XT != nil {
 		r.add("probe", "x_tables", output.Cannot, "legacy tables cannot be found in the kernel: "+c.XT.Error(), "")
+	}
+}
+
+// missing are the parts that the kernel does not have, with what that costs.
+func (r *abilities) missing(c *tracer.Capabilities) {
+	for i, n := range c.Notices {
+		r.add("kernel", fmt.Sprintf("part %d", i+1), output.Cannot, n, "")
 	}
 }
 
@@ -256,6 +271,9 @@ func noticed(notices []string) string {
 
 // programs are those that print rules in their own words.
 func (r *abilities) programs() {
+	for _, part := range program.Missing() {
+		r.add("program", "cage", output.Partly, part, "")
+	}
 	for _, p := range [...]struct{ name, lost string }{
 		{"nft", "the text of nftables rules"},
 		{"iptables-nft-save", "the text of iptables-nft rules"},
@@ -268,6 +286,6 @@ func (r *abilities) programs() {
 }
 
 func installed(name string) bool {
-	_, ok := console.FindProgram(name)
-	return ok
+	_, err := program.Runner{}.Find(name)
+	return err == nil
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -16,10 +18,14 @@ import (
 	"github.com/droptrace/droptrace/resolve/audit"
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/netns"
+	"github.com/droptrace/droptrace/resolve/rules/budget"
 )
 
-// findings ends droptrace: doctor has something to say.
-const findings = 3
+// Exit codes of doctor.
+const (
+	findings    = 3
+	notLookedAt = 1 // it has found nothing, and did not see all
+)
 
 // doctorOptions are what the command line asks of doctor.
 type doctorOptions struct {
@@ -52,7 +58,8 @@ firewall for what is amiss before anything drops:
 
 It changes nothing. Without root it says what it could not look at.
 
-Exit codes: 0 nothing amiss, 1 failed, 2 bad usage, 3 there are findings.`, flags,
+Exit codes: 0 nothing amiss, 1 failed, or nothing amiss in what could be looked
+at, 2 bad usage, 3 there are findings.`, flags,
 		func(c *cli.Context) error { return doctorAction(c, t) })
 }
 
@@ -66,7 +73,7 @@ func doctorAction(c *cli.Context, t console.Terminal) error {
 		return err
 	}
 	start := time.Now()
-	e, err := examine(c.Context, o)
+	e, err := console.OrInterrupted(c.Context, func() (*output.Examination, error) { return examine(c.Context, o) })
 	if err != nil {
 		return err
 	}
@@ -81,8 +88,11 @@ func doctorAction(c *cli.Context, t console.Terminal) error {
 	if !o.quiet && !o.json {
 		_, _ = io.WriteString(t.Stderr, "\n"+e.Closing(t.Style(t.Stderr), time.Since(start)))
 	}
-	if len(e.Findings)+len(e.NotLookedAt) > 0 {
+	switch {
+	case len(e.Findings) > 0:
 		return console.Answered{Code: findings}
+	case len(e.NotLookedAt) > 0:
+		return console.Answered{Code: notLookedAt}
 	}
 	return nil
 }
@@ -136,14 +146,24 @@ func examine(ctx context.Context, o doctorOptions) (*output.Examination, error) 
 	} else if err := examineMachine(ctx, o, e, &patients); err != nil {
 		return nil, err
 	}
-	var findings []netnsFinding
-	for _, p := range patients {
-		findings = append(findings, p.findings(ctx)...)
-		e.Firewalls = append(e.Firewalls, p.firewall())
+	lists, firewalls := make([][]netnsFinding, len(patients)), make([]output.Firewall, len(patients))
+	someAtOnce(len(patients), func(i int) {
+		lists[i] = patients[i].findings(ctx)
+		firewalls[i] = patients[i].firewall()
+		patients[i].close()
+	})
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	findings := slices.Concat(lists...)
+	for i, p := range patients {
+		if p.gone {
+			continue
+		}
+		e.Firewalls = append(e.Firewalls, firewalls[i])
 		for _, s := range p.unseen {
 			e.NotLookedAt = append(e.NotLookedAt, p.label()+s)
 		}
-		p.close()
 	}
 	e.Findings = sortFindings(findings)
 	return e, nil
@@ -156,15 +176,32 @@ func examineMachine(ctx context.Context, o doctorOptions, e *output.Examination,
 	if err != nil {
 		return err
 	}
-	for _, n := range spaces {
-		*patients = append(*patients, newPatient(ctx, n))
-	}
+	memory := budget.New(budget.All, nil)
+	*patients = make([]*patient, len(spaces))
+	someAtOnce(len(spaces), func(i int) { (*patients)[i] = newPatient(ctx, spaces[i], memory) })
 	looked := time.Now()
 	if e.System, err = systemFacts(); err != nil {
 		return err
 	}
 	e.Capabilities = capabilities(ctx)
 	return pause(ctx, o.wait-time.Since(looked))
+}
+
+// atOnce is how many namespaces are looked at at the same time.
+const atOnce = 4
+
+// someAtOnce calls do with 0 to n-1.
+func someAtOnce(n int, do func(i int)) {
+	var running sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	for i := range n {
+		slots <- struct{}{}
+		running.Go(func() {
+			defer func() { <-slots }()
+			do(i)
+		})
+	}
+	running.Wait()
 }
 
 func pause(ctx context.Context, d time.Duration) error {

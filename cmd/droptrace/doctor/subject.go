@@ -17,6 +17,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/netns"
 	"github.com/droptrace/droptrace/resolve/rules"
+	"github.com/droptrace/droptrace/resolve/rules/budget"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
@@ -25,8 +26,12 @@ import (
 type patient struct {
 	info   drop.Netns
 	file   string // where the rules are from; empty for a namespace
-	handle *netns.Handle
-	rules  *rules.Rules // of the second look, nil where none
+	at     netns.Namespace
+	handle *netns.Handle // open during a look only: there may be thousands of patients
+	cookie uint64
+	gone   bool           // at the second look
+	memory *budget.Budget // of all
+	rules  *rules.Rules   // of the second look, nil where none
 	before *audit.Machine
 	counts audit.Sample
 	first  time.Time
@@ -34,8 +39,8 @@ type patient struct {
 }
 
 // newPatient takes the first look.
-func newPatient(ctx context.Context, n netns.Namespace) *patient {
-	p := &patient{info: drop.Netns{Inode: n.Inode, Name: n.Name}}
+func newPatient(ctx context.Context, n netns.Namespace, memory *budget.Budget) *patient {
+	p := &patient{at: n, memory: memory, info: drop.Netns{Inode: n.Inode, Name: n.Name}}
 	if own, err := netns.Current(); err == nil && own.Inode == n.Inode {
 		p.info.Own = true
 	} else if n.Name == "" {
@@ -46,9 +51,13 @@ func newPatient(ctx context.Context, n netns.Namespace) *patient {
 		p.miss(err)
 		return p
 	}
+	defer p.close()
+	p.cookie, _ = p.handle.Cookie() // 0 before Linux 5.14
 	p.first = time.Now()
 	p.before = p.machine()
-	if rules, err := rules.Read(ctx, p.handle); err == nil { // told by the second look
+	share := budget.Of(p.info.Own, p.memory)
+	defer share.Release()
+	if rules, err := rules.ReadWithin(ctx, p.handle, share); err == nil { // told by the second look
 		p.counts = audit.Count(rules.List)
 	}
 	return p
@@ -65,7 +74,31 @@ func newFilePatient(ctx context.Context, names []string) (*patient, error) {
 func (p *patient) close() {
 	if p.handle != nil {
 		p.handle.Close()
+		p.handle = nil
 	}
+	p.rules = nil
+}
+
+// reopen opens the namespace of the first look again. It reports false where that
+// could not be entered, or is gone: its inode and its name may be another's by now.
+func (p *patient) reopen() bool {
+	if p.first.IsZero() {
+		return false
+	}
+	h, err := netns.Open(p.at)
+	if err == nil {
+		p.handle = h
+		var cookie uint64
+		if cookie, err = h.Cookie(); err == nil && cookie != p.cookie {
+			err = netns.ErrNotFound
+		}
+	}
+	if errors.Is(err, netns.ErrNotFound) {
+		p.gone = true
+	} else if err != nil {
+		p.miss(err)
+	}
+	return err == nil
 }
 
 // miss notes something that could not be looked at.
@@ -101,7 +134,7 @@ func (p *patient) machine() *audit.Machine {
 
 // findings takes the second look and compares.
 func (p *patient) findings(ctx context.Context) []netnsFinding {
-	if p.handle == nil && p.file == "" {
+	if p.file == "" && !p.reopen() {
 		return nil
 	}
 	var after *audit.Machine
@@ -109,7 +142,9 @@ func (p *patient) findings(ctx context.Context) []netnsFinding {
 	if p.file == "" {
 		after = p.machine()
 		var err error
-		if p.rules, err = rules.Read(ctx, p.handle); err != nil {
+		share := budget.Of(p.info.Own, p.memory)
+		defer share.Release() // the findings keep none of the rules
+		if p.rules, err = rules.ReadWithin(ctx, p.handle, share); err != nil {
 			p.miss(err)
 		}
 	}
@@ -124,6 +159,7 @@ func (p *patient) findings(ctx context.Context) []netnsFinding {
 		for _, r := range f.Rules {
 			out[i].rule = append(out[i].rule, describeRule(r, text(r)))
 		}
+		out[i].Rules, out[i].Chain = nil, nil // which hold all others
 	}
 	return out
 }

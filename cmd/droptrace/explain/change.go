@@ -1,16 +1,12 @@
 package explain
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
-	"strings"
-	"time"
+	"maps"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
-	"github.com/droptrace/droptrace/resolve/host/netns"
 	"github.com/droptrace/droptrace/resolve/rules"
 	"github.com/droptrace/droptrace/resolve/rules/iptables"
 	"github.com/droptrace/droptrace/resolve/rules/replay"
@@ -41,10 +37,10 @@ func (s *subject) change(ctx context.Context, commands []string) (*changed, erro
 	for _, command := range commands {
 		words, err := shellSplit(command)
 		if err == nil {
-			err = knownProgram(words)
+			err = scratch.Check(words)
 		}
 		if err != nil {
-			return nil, console.BadUsage(fmt.Errorf("--with %q: %w", command, err), "want a command of iptables, ip6tables, nft or ipset")
+			return nil, console.BadUsage(fmt.Errorf("--with %q: %w", command, err))
 		}
 	}
 	c, err := s.changeCopy(ctx, commands)
@@ -70,20 +66,6 @@ type commandError struct {
 
 func (e *commandError) Error() string { return fmt.Sprintf("--with %q: %v", e.command, e.err) }
 func (e *commandError) Unwrap() error { return e.err }
-
-var errProgram = errors.New("it is no command that changes a firewall")
-
-// knownProgram refuses other programs before anything is made.
-func knownProgram(words []string) error {
-	if len(words) < 2 {
-		return errProgram
-	}
-	name := words[0][strings.LastIndexByte(words[0], '/')+1:]
-	if name == "nft" || name == "ipset" || iptables.IsCommand(name+" -A INPUT") {
-		return nil
-	}
-	return errProgram
-}
 
 // changeCopy loads a copy of the rules into a namespace of our own, runs the
 // commands there, and reads what came of it.
@@ -118,37 +100,14 @@ func (s *subject) changeCopy(ctx context.Context, commands []string) (*changed, 
 	}
 	after := *s
 	after.indexes = make(map[string]uint32)
+	if s.handle != nil {
+		maps.Copy(after.indexes, s.indexes) // a copy keeps them
+	}
 	for index, name := range devices {
 		after.indexes[name] = index
 	}
 	after.rules = &rules.Rules{List: []*ruleset.Ruleset{copied.WithTexts(ctx)}}
 	return &changed{subject: &after}, nil
-}
-
-// listTimeout bounds a program that lists rules: nft needs 5 s for 100,000.
-const listTimeout = 30 * time.Second
-
-// runIn runs a listing program inside a namespace.
-func runIn(ctx context.Context, h *netns.Handle, name string, args ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, listTimeout)
-	defer cancel()
-	path, ok := console.FindProgram(name)
-	if !ok {
-		return nil, fmt.Errorf("%s: %w", name, scratch.ErrNoProgram)
-	}
-	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = []string{"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
-	var out, said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &said
-	// Only the fork has to happen inside.
-	err := h.Do(cmd.Start)
-	if err == nil {
-		err = cmd.Wait()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("run %s: %w: %s", name, err, shorten(strings.TrimSpace(said.String())))
-	}
-	return out.Bytes(), nil
 }
 
 // changeModel makes the commands' changes on the model alone. why says what kept

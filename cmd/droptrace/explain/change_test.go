@@ -7,6 +7,7 @@ import (
 
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/rules"
+	"github.com/droptrace/droptrace/resolve/rules/scratch"
 )
 
 func TestCommandsAreSplitAsAShellDoes(t *testing.T) {
@@ -41,7 +42,7 @@ func FuzzWhatIf(f *testing.F) {
 		}
 		rules.LanguageOf(line)
 		if words, err := shellSplit(string(line)); err == nil {
-			_ = knownProgram(words)
+			_ = scratch.Check(words)
 		}
 	})
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/explain"
 	"github.com/droptrace/droptrace/resolve/host/netns"
 	"github.com/droptrace/droptrace/resolve/rules"
+	"github.com/droptrace/droptrace/resolve/rules/budget"
 	"github.com/droptrace/droptrace/resolve/rules/replay"
 )
 
@@ -143,12 +144,16 @@ func explainAction(c *cli.Context, t console.Terminal) error {
 	if err != nil {
 		return err
 	}
-	s, err := openSubject(c.Context, c.String("netns"), console.Whole(c, "rules"))
+	s, err := console.OrInterrupted(c.Context, func() (*subject, error) {
+		return openSubject(c.Context, c.String("netns"), console.Whole(c, "rules"))
+	})
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	e, err := explainPacket(c.Context, s, q, console.Whole(c, "with"), c.Bool("trace"))
+	e, err := console.OrInterrupted(c.Context, func() (*output.Explanation, error) {
+		return explainPacket(c.Context, s, q, console.Whole(c, "with"), c.Bool("trace"))
+	})
 	if err != nil {
 		return err
 	}
@@ -192,7 +197,12 @@ func openSubject(ctx context.Context, name string, files []string) (*subject, er
 	if s.handle, err = netns.Open(n); err != nil {
 		return nil, rootNeeded(err)
 	}
-	if s.rules, err = rules.Read(ctx, s.handle); err != nil {
+	if s.info.Own {
+		s.rules, err = rules.Read(ctx, s.handle)
+	} else {
+		s.rules, err = rules.ReadWithin(ctx, s.handle, budget.Of(false, nil))
+	}
+	if err != nil {
 		s.close()
 		return nil, rootNeeded(err)
 	}

@@ -29,6 +29,7 @@ type Source struct {
 	Arrived   uint64
 	End       bool   // the source ends by itself after its drops
 	OpenError string // open fails
+	Opening   string // a file made by open, which then waits for the end
 	Usage     bool   // and the command line is to blame
 	Hints     []string
 	Error     string // Next fails after the drops
@@ -47,7 +48,14 @@ type Source struct {
 }
 
 // Open is the opener that hands it out.
-func (f *Source) Open(_ context.Context, cfg live.Config) (source.Source, error) {
+func (f *Source) Open(ctx context.Context, cfg live.Config) (source.Source, error) {
+	if f.Opening != "" {
+		if err := os.WriteFile(f.Opening, nil, 0o600); err != nil {
+			return nil, err
+		}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if f.Notice != "" {
 		cfg.Notify(drop.Notice{Time: time.Unix(0, 0).UTC(), Message: f.Notice})
 	}

@@ -75,9 +75,9 @@ func runLive(ctx context.Context, o Options, t console.Terminal, open source.Ope
 	_, isTerminal := console.Width(t.Stdout)
 	q := newQueue(isTerminal)
 	o.Cfg.Notify = q.notify
-	rec, err := NewRecorder(o.Record, t)
+	rec, err := NewRecorder(ctx, o.Record, t)
 	if err != nil {
-		return err
+		return openFailed(ctx, o, t, q, err)
 	}
 	src, err := open(ctx, o.Cfg)
 	if err != nil {
@@ -90,7 +90,9 @@ func runLive(ctx context.Context, o Options, t console.Terminal, open source.Ope
 	}
 	s := newSession(o, t, src, q, cancel)
 	s.rec = rec
-	rec.start(src)
+	if err := rec.start(ctx, src); err != nil {
+		return errors.Join(err, src.Close())
+	}
 	return s.run(ctx)
 }
 
@@ -153,11 +155,7 @@ func (s *session) read(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("read drops: %w", err)
 		}
-		if s.rec != nil {
-			if more, err := s.rec.put(s, d); !more || err != nil {
-				return err
-			}
-		}
+		s.rec.put(s, d)
 		s.tally.Add(d)
 		s.received += 1 + d.Repeats
 		if s.rec.Silent() {
@@ -201,7 +199,7 @@ func (s *session) heading() {
 	_ = output.WriteHeading(s.t.Stderr, style, facts)
 }
 
-// summary prints the closing words. What was received and neither shown nor
+// Summary prints the closing words. What was received and neither shown nor
 // folded was not shown: with that the sum is right however the run ended.
 func (s *session) summary() {
 	if s.o.Quiet {
@@ -214,11 +212,9 @@ func (s *session) summary() {
 		Elapsed: time.Since(s.start),
 		Tally:   &s.tally,
 	}
-	m.Written, m.Files = s.rec.Written()
-	m.WrittenTo = s.o.Record.Name
-	m.Unshown = s.received - m.Shown - m.Folded
-	if s.rec.Silent() {
-		m.Unshown = s.received - min(s.rec.stood(m.Written), s.received)
+	m.Recording = s.rec.Summary(s.received)
+	if !s.rec.Silent() {
+		m.Unshown = s.received - m.Shown - m.Folded
 	}
 	if s.received == 0 {
 		m.Hidden = s.src.Hidden()

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
+	"github.com/droptrace/droptrace/cmd/droptrace/outfile"
+	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/cmd/droptrace/recording"
 	"github.com/droptrace/droptrace/cmd/droptrace/source"
 	"github.com/droptrace/droptrace/resolve/drop"
@@ -139,13 +142,14 @@ func readFileSize(v string) (int64, error) {
 type Recorder struct {
 	o     recordOptions
 	W     *recording.Writer
+	begun bool
+	ended bool // it takes no more
 	count uint64
-	// repeats are those of drops that stand for several.
-	repeats uint64
 }
 
-// NewRecorder creates the file before anything is traced.
-func NewRecorder(o recordOptions, t console.Terminal) (*Recorder, error) {
+// newRecorder opens the file before anything is traced. It still holds what it held,
+// until Begin. Nothing of reading is written to.
+func NewRecorder(ctx context.Context, o recordOptions, t console.Terminal, reading ...os.FileInfo) (*Recorder, error) {
 	if o.Name == "" {
 		return nil, nil
 	}
@@ -153,16 +157,29 @@ func NewRecorder(o recordOptions, t console.Terminal) (*Recorder, error) {
 		return nil, console.BadUsage(errors.New("standard output is a terminal, and a recording is not for reading"), "give a file to -w, or a pipe: | wireshark -k -i -")
 	}
 	r := &Recorder{o: o}
-	w, err := recording.Create(o.Name, recording.Options{
+	w, err := recording.Open(ctx, o.Name, recording.Options{
 		Encoder:  recording.Encoder{Application: "droptrace " + console.Version(), OS: kernelRelease(), Snaplen: uint32(o.snaplen)},
 		Rotation: o.rotation,
 		Stdout:   t.Stdout,
+		Reading:  reading,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("record: %w", err)
+		return nil, recordFailed(err)
 	}
 	r.W = w
 	return r, nil
+}
+
+// recordFailed adds what to do.
+func recordFailed(err error) error {
+	hints := []string{}
+	switch {
+	case errors.Is(err, recording.ErrRead):
+		return console.BadUsage(fmt.Errorf("record: %w", err), "give another name to -w")
+	case errors.Is(err, outfile.ErrLink), errors.Is(err, outfile.ErrOwner):
+		hints = append(hints, "give a new name to -w, or one in a directory of your own")
+	}
+	return console.WithHint(fmt.Errorf("record: %w", err), hints...)
 }
 
 func kernelRelease() string {
@@ -173,38 +190,50 @@ func kernelRelease() string {
 	return "Linux " + unix.ByteSliceToString(u.Release[:])
 }
 
-// start makes losses known to the recording.
-func (r *Recorder) start(src source.Source) {
-	if r == nil {
-		return
+// Begin replaces what the file held. From now on what it holds is worth keeping.
+func (r *Recorder) Begin(ctx context.Context) error {
+	if r == nil || r.begun {
+		return nil
 	}
-	r.W.CountLosses(func() uint64 { return src.Stats().Lost })
+	r.begun = true
+	if err := r.W.Begin(ctx); err != nil {
+		return recordFailed(err)
+	}
+	return nil
 }
 
-// put records one drop. more is false once there are enough.
-func (r *Recorder) put(s *session, d *drop.Drop) (more bool, err error) {
-	if s.o.Limit > 0 && r.count >= s.o.Limit {
-		s.cancel(console.ErrLimit)
-		return false, nil
+// start begins it for a source, whose losses it tells.
+func (r *Recorder) start(ctx context.Context, src source.Source) error {
+	if r == nil {
+		return nil
 	}
-	err = r.W.Write(d, s.src.Capture())
+	r.W.CountLosses(func() uint64 { return src.Stats().Lost })
+	return r.Begin(ctx)
+}
+
+// put records one drop, unless the recording has ended: it ends the session then.
+func (r *Recorder) put(s *session, d *drop.Drop) {
+	if r == nil || r.ended {
+		return
+	}
+	if r.ended = s.o.Limit > 0 && r.count >= s.o.Limit; r.ended {
+		s.cancel(console.ErrLimit)
+		return
+	}
+	err := r.W.Write(d, s.src.Capture())
+	r.ended = err != nil
 	switch {
 	case errors.Is(err, recording.ErrFiles):
 		s.cancel(console.ErrLimit)
-		return false, nil
 	case errors.Is(err, syscall.EPIPE): // as with head
 		s.cancel(err)
-		return false, nil
 	case err != nil:
 		s.cancel(errRecording) // close tells it
-		return false, nil
+	default:
+		if r.count++; r.count == s.o.Limit {
+			s.cancel(console.ErrLimit)
+		}
 	}
-	r.count++
-	r.repeats += d.Repeats
-	if r.count == s.o.Limit {
-		s.cancel(console.ErrLimit)
-	}
-	return true, nil
 }
 
 // Silent reports whether drops are recorded and not printed.
@@ -212,20 +241,25 @@ func (r *Recorder) Silent() bool { return r != nil && !r.o.print }
 
 func (r *Recorder) Failed() bool { return r != nil && r.W.Failed() != nil }
 
-func (r *Recorder) Written() (drops, files uint64) {
+// Summary is what became of so many drops.
+func (r *Recorder) Summary(received uint64) *output.Recording {
 	if r == nil {
-		return 0, 0
+		return nil
 	}
-	return r.W.Written()
+	drops, stood, files := r.W.Written()
+	return &output.Recording{
+		Name: r.o.Name, Files: files, Drops: drops, Stood: stood,
+		Unwritten: received - min(stood, received), Printed: r.o.print,
+	}
 }
-
-// stood turns drops that were written into those that they stand for.
-func (r *Recorder) stood(written uint64) uint64 { return written + r.repeats }
 
 // Close ends the recording with the counters of the run.
 func (r *Recorder) Close(counts drop.Counts) error {
 	if r == nil {
 		return nil
+	}
+	if !r.begun {
+		return r.abandon()
 	}
 	err := r.W.Close(counts)
 	if errors.Is(err, syscall.EPIPE) {
@@ -237,14 +271,8 @@ func (r *Recorder) Close(counts drop.Counts) error {
 // abandon is for a run that never began: nothing was recorded, and an empty file
 // would be taken for a quiet hour.
 func (r *Recorder) abandon() error {
-	if r == nil {
+	if r == nil || r.begun {
 		return nil
 	}
-	err := r.W.Close(drop.Counts{})
-	if r.o.Name != "-" {
-		if info, statErr := os.Lstat(r.W.Name()); statErr == nil && info.Mode().IsRegular() {
-			err = errors.Join(err, os.Remove(r.W.Name()))
-		}
-	}
-	return err
+	return r.W.Discard()
 }

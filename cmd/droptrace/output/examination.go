@@ -253,11 +253,7 @@ func (p *examinationPrinter) finding(f *Finding, named bool) {
 	if f.More > 0 {
 		p.body(p.s.ellipsis() + " and " + count(uint64(f.More)) + " more")
 	}
-	if f.Fix != "" {
-		p.b = p.s.appendLine(p.b, line{
-			label: "fix", labelColor: green, text: shellWords(Escape(f.Fix, p.s.ASCII)), indent: bodyIndent, carry: ` \`,
-		})
-	}
+	p.b = p.s.appendFix(p.b, f.Fix)
 }
 
 func (p *examinationPrinter) place(n *drop.Netns) string {

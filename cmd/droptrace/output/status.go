@@ -1,9 +1,10 @@
 package output
 
 import (
-	"github.com/droptrace/droptrace/resolve/drop"
 	"io"
 	"time"
+
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // clearLine goes to the first column and erases to the end of the line.

@@ -1,10 +1,11 @@
 package output
 
 import (
-	"github.com/droptrace/droptrace/resolve/drop"
 	"io"
 	"strings"
 	"time"
+
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 // maxTotals is how many lines a total gets; the rest is one line.
@@ -12,14 +13,11 @@ const maxTotals = 20
 
 // Summary is what closes a run.
 type Summary struct {
-	Counts  drop.Counts
-	Shown   uint64 // drops that were printed one by one
-	Folded  uint64 // drops that stand in a count
-	Written uint64 // drops that stand in a recording
-	// WrittenTo and Files name the recording.
-	WrittenTo string
-	Files     uint64
-	Unshown   uint64 // drops that came after the end, or that nobody read
+	Counts    drop.Counts
+	Shown     uint64     // drops that were printed one by one
+	Folded    uint64     // drops that stand in a count
+	Unshown   uint64     // drops that came after the end, or that nobody read
+	Recording *Recording // nil: nothing was recorded
 	Elapsed   time.Duration
 	Tally     *Tally
 	Lost      drop.Lost
@@ -37,7 +35,10 @@ type Summary struct {
 // counts by which it can be checked.
 func (m *Summary) Write(w io.Writer, s Style) error {
 	p := summaryPrinter{s: s}
-	c, matched := m.Counts, max(m.Shown+m.Folded+m.Unshown, m.Written)
+	c, matched := m.Counts, m.Shown+m.Folded+m.Unshown
+	if m.Recording != nil {
+		matched = max(matched, m.Recording.Stood+m.Recording.Unwritten)
+	}
 	p.line(0, strings.Join([]string{
 		glued(Plural(c.Seen, "drop seen", "drops seen")), m.matched(s),
 		glued(count(c.Lost) + " lost"), glued(seconds(m.Elapsed)),
@@ -65,39 +66,28 @@ func (m *Summary) Write(w io.Writer, s Style) error {
 
 // matched is short where all was shown, which is nearly always.
 func (m *Summary) matched(s Style) string {
+	if m.Recording != nil && !m.Recording.Printed {
+		return m.Recording.matched(s)
+	}
+	var text string
 	switch {
-	case m.Folded == 0 && m.Unshown == 0 && m.Shown == 0 && m.WrittenTo == "":
-		return glued("0 matched")
 	case m.Folded == 0 && m.Unshown == 0 && m.Shown == 0:
-		return glued(count(m.Written)+" written to ") + m.recording(s)
-	case m.Folded == 0 && m.Unshown == 0 && m.WrittenTo != "":
-		return glued(count(m.Shown)+" shown") + ", " + glued(count(m.Written)+" written to ") + m.recording(s)
+		text = glued("0 matched")
 	case m.Folded == 0 && m.Unshown == 0:
-		return glued(count(m.Shown) + " matched and shown")
+		text = glued(count(m.Shown) + " matched and shown")
+	default:
+		text = glued(count(m.Shown+m.Folded+m.Unshown)+" matched:") + " " + glued(count(m.Shown)+" shown")
+		if m.Folded > 0 {
+			text += ", " + glued(count(m.Folded)+" folded")
+		}
+		if m.Unshown > 0 {
+			text += ", " + glued(count(m.Unshown)+" not shown")
+		}
 	}
-	text := glued(count(m.Shown+m.Folded+m.Unshown)+" matched:") + " " + glued(count(m.Shown)+" shown")
-	if m.Folded > 0 {
-		text += ", " + glued(count(m.Folded)+" folded")
-	}
-	if m.WrittenTo != "" {
-		text += ", " + glued(count(m.Written)+" written to ") + m.recording(s)
-	}
-	if m.Unshown > 0 {
-		text += ", " + glued(count(m.Unshown)+" not shown")
+	if m.Recording != nil {
+		text += ", " + m.Recording.written(s)
 	}
 	return text
-}
-
-// recording names what was written.
-func (m *Summary) recording(s Style) string {
-	if m.WrittenTo == "-" {
-		return glued("standard output")
-	}
-	name := Escape(m.WrittenTo, s.ASCII)
-	if m.Files > 1 {
-		name += glued(" (" + count(m.Files) + " files)")
-	}
-	return name
 }
 
 // counts prints the design's counters where they say more than the first line.
@@ -114,10 +104,9 @@ func (m *Summary) counts(p *summaryPrinter) {
 		parts := []string{
 			"delivered " + count(c.Delivered) + " = " + count(c.FilteredUser) + " filtered here",
 		}
-		if m.WrittenTo != "" {
-			parts = append(parts, count(m.Written)+" written")
-		}
-		if m.WrittenTo == "" || m.Shown+m.Folded > 0 {
+		if m.Recording != nil && !m.Recording.Printed {
+			parts = append(parts, m.Recording.sum()...)
+		} else {
 			parts = append(parts, count(m.Shown)+" shown", count(m.Folded)+" folded")
 		}
 		if m.Unshown > 0 {

@@ -293,18 +293,12 @@ func (t *Text) doubt(a *drop.Attribution) {
 	}
 }
 
-// whyLines prints a cause and its fix once. The fix is a command to copy: where
-// it is broken, the shell joins it again.
+// whyLines prints a cause and its fix once.
 func (t *Text) whyLines(key whyKey, w drop.Why) {
 	if t.told.why[key] {
 		return
 	}
 	t.told.why[key] = true
 	t.labelled("why", yellow, Escape(w.Message, t.style.ASCII), plainText)
-	if w.Fix != "" {
-		t.buf = t.style.appendLine(t.buf, line{
-			label: "fix", labelColor: green, text: shellWords(Escape(w.Fix, t.style.ASCII)),
-			indent: bodyIndent, carry: ` \`,
-		})
-	}
+	t.buf = t.style.appendFix(t.buf, w.Fix)
 }

@@ -57,7 +57,8 @@ func (s Style) appendLine(dst []byte, l line) []byte {
 
 // cut takes from text what fits into room columns, up to a space, and leaves
 // carry columns free unless it takes all. A word longer than the room is not
-// broken: a terminal does that and still copies it whole.
+// broken: a terminal does that and still copies it whole. With a carry text is a
+// command, and glue stands in one word of it.
 func cut(text string, room, carry int, unlimited bool) (part, rest string) {
 	if unlimited {
 		return text, ""
@@ -70,7 +71,7 @@ func cut(text string, room, carry int, unlimited bool) (part, rest string) {
 				space = i
 			}
 		case glue:
-			if used <= room-carry || space < 0 && soft < 0 {
+			if carry == 0 && (used <= room || space < 0 && soft < 0) {
 				soft = i
 			}
 		}

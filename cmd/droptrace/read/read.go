@@ -11,6 +11,7 @@ import (
 
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/live"
+	"github.com/droptrace/droptrace/resolve/host/program"
 )
 
 // Command shows recordings again.
@@ -82,7 +83,7 @@ func readAction(c *cli.Context, t console.Terminal, files []string, text string)
 	if err != nil {
 		return console.BadUsage(err)
 	}
-	program, err := console.CompileExpression(c.Context, text)
+	program, err := console.CompileExpression(c.Context, program.Runner{}, text)
 	if err != nil {
 		return err
 	}
@@ -92,12 +93,27 @@ func readAction(c *cli.Context, t console.Terminal, files []string, text string)
 	if c.IsSet("correlate") {
 		return correlateAction(c, t, o, f, files)
 	}
-	rec, err := live.NewRecorder(o.Record, t)
+	rec, err := live.NewRecorder(c.Context, o.Record, t, stats(files)...)
 	if err != nil {
-		return err
+		return notEnough(notSignal(c.Context, err))
 	}
 	o.Cfg.Expression = text
 	r := newReading(o, t, f, rec)
 	r.expression = program
 	return r.run(c.Context, files)
+}
+
+// stats returns what is known of files; one that cannot be read is told later.
+func stats(files []string) []os.FileInfo {
+	var out []os.FileInfo
+	for _, name := range files {
+		info, err := os.Stat(name)
+		if name == "-" {
+			info, err = os.Stdin.Stat()
+		}
+		if err == nil {
+			out = append(out, info)
+		}
+	}
+	return out
 }

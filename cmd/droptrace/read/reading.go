@@ -89,12 +89,15 @@ func (r *reading) file(ctx context.Context, name string, all []string) error {
 	if !r.begun {
 		r.begun = true
 		r.heading(all)
+		if err := r.rec.Begin(ctx); err != nil {
+			return err
+		}
 	}
 	var rec recording.Record
 	drops := uint64(0)
 	for ; ; drops++ {
 		if drops%256 == 0 && ctx.Err() != nil {
-			return notSignal(ctx)
+			return notSignal(ctx, context.Cause(ctx))
 		}
 		err := rd.Read(&rec)
 		if lossErr := r.loss(rec.Lost, &rec); lossErr != nil {
@@ -128,8 +131,8 @@ func (r *reading) end(name string, rd *recording.Reader) error {
 }
 
 // notSignal: being told to end is no failure.
-func notSignal(ctx context.Context) error {
-	if err := context.Cause(ctx); !errors.Is(err, console.ErrSignal) {
+func notSignal(ctx context.Context, err error) error {
+	if !errors.Is(context.Cause(ctx), console.ErrSignal) {
 		return err
 	}
 	return errEnough
@@ -238,8 +241,8 @@ func (r *reading) summary() {
 	}
 	m := output.Summary{
 		Counts: r.counts, Shown: r.shown, Folded: r.repeats, Recorded: true,
-		Elapsed: r.last.Sub(r.first), Tally: &r.tally, WrittenTo: r.o.Record.Name,
+		Elapsed: r.last.Sub(r.first), Tally: &r.tally,
+		Recording: r.rec.Summary(r.counts.Delivered - r.counts.FilteredUser),
 	}
-	m.Written, m.Files = r.rec.Written()
 	_ = m.Write(r.t.Stderr, r.t.Style(r.t.Stderr))
 }

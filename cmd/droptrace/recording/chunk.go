@@ -11,14 +11,17 @@ const (
 
 // chunk is what is written in one piece.
 type chunk struct {
-	open  string // begins a file of this name
-	data  []byte
-	drops uint64
+	open   string // begins a file of this name
+	data   []byte
+	stands []uint64 // how many each of its drops stands for
 }
 
 // send hands the chunk on and takes an empty one, which may have to be waited for.
 func (w *Writer) send() {
-	w.full <- w.chunk
+	select {
+	case w.full <- w.chunk:
+	case <-w.stall.over:
+	}
 	w.chunk = w.empty()
 }
 
@@ -34,5 +37,10 @@ func (w *Writer) empty() *chunk {
 		w.made++
 		return &chunk{data: make([]byte, 0, chunkSize+chunkSize/8)}
 	}
-	return <-w.free
+	select {
+	case c := <-w.free:
+		return c
+	case <-w.stall.over: // nothing is written any more
+		return &chunk{}
+	}
 }

@@ -1,6 +1,7 @@
 package recording
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -14,25 +15,34 @@ import (
 // flushEvery bounds how long a drop is kept from whoever reads along.
 const flushEvery = 100 * time.Millisecond
 
-// ErrFiles says that as many files were written as -W and -G ask for.
-var ErrFiles = errors.New("all files are written")
+var (
+	// ErrFiles says that as many files were written as -W and -G ask for.
+	ErrFiles = errors.New("all files are written")
+	// ErrRead says that a file would be written while it is being read.
+	ErrRead = errors.New("also what is read")
+)
 
 // Options of a Writer.
 type Options struct {
 	Encoder
 	Rotation
 	Stdout *os.File // what "-" means
+	// Reading are files that must not be written to: ErrRead says that one would be.
+	Reading []os.FileInfo
 }
 
 // Writer records drops: Write encodes them where it is called, a goroutine writes
-// them out.
+// them out. Open, Begin, Write, Close; or Open, Discard.
 type Writer struct {
 	names   naming
 	encoder Encoder
-	first   string
+	reading []os.FileInfo
+	first   *file
+	ctx     context.Context // of Begin
 	lost    atomic.Pointer[func() uint64]
 
 	written atomic.Uint64 // drops on their way, less those of failed writes
+	stood   atomic.Uint64 // how many they stand for
 	files   atomic.Uint64
 	seen    atomic.Uint64 // losses, as last asked for
 
@@ -51,30 +61,8 @@ type Writer struct {
 	done chan struct{} // the writing goroutine is at its end
 	stop chan struct{} // ends the flushing one
 	err  atomic.Pointer[error]
-}
 
-// Create opens the first file, or standard output where the name is "-".
-func Create(name string, o Options) (*Writer, error) {
-	w := &Writer{
-		names: naming{name, o.Rotation}, encoder: o.Encoder,
-		free: make(chan *chunk, chunks), full: make(chan *chunk, chunks),
-		done: make(chan struct{}), stop: make(chan struct{}),
-	}
-	var first *file
-	var err error
-	now := time.Now()
-	if name == "-" {
-		first = &file{f: o.Stdout, name: "standard output", lent: true}
-	} else if first, err = create(w.names.name(0, now)); err != nil {
-		return nil, err
-	}
-	w.first = first.name
-	w.files.Store(1)
-	w.chunk = w.empty()
-	w.begin(now)
-	go w.run(first)
-	go w.flushing()
-	return w, nil
+	stall stall
 }
 
 // begin puts the section header in front; the caller holds the lock, or nobody
@@ -107,7 +95,7 @@ func (w *Writer) Write(d *drop.Drop, c *drop.Capture) error {
 		return err
 	}
 	w.told = lost
-	w.chunk.drops++
+	w.chunk.stands = append(w.chunk.stands, 1+d.Repeats)
 	if len(data) >= chunkSize {
 		w.send()
 	}
@@ -161,8 +149,11 @@ func (w *Writer) run(out *file) {
 	defer close(w.done)
 	for c := range w.full {
 		out = w.put(out, c)
-		c.open, c.data, c.drops = "", c.data[:0], 0
-		w.free <- c
+		c.open, c.data, c.stands = "", c.data[:0], c.stands[:0]
+		select {
+		case w.free <- c:
+		default: // more were made once a reader was given up
+		}
 	}
 	if out != nil {
 		if err := out.close(); err != nil {
@@ -176,28 +167,46 @@ func (w *Writer) put(out *file, c *chunk) *file {
 	if w.failed() != nil {
 		return out
 	}
+	w.stall.busy(!out.regular)
+	defer w.stall.busy(false)
 	if c.open != "" {
 		err := out.close()
 		name := out.name
-		if out, err = openNext(c.open, name, err); err != nil {
+		if out, err = w.openNext(c.open, name, err); err != nil {
 			w.fail(err)
 			return nil
 		}
 	}
-	if err := out.write(c.data); err != nil {
+	before := out.size
+	err := out.write(c.data, w.stall.progress)
+	if err != nil {
 		w.fail(fmt.Errorf("write %s: %w", out.name, unwrapPath(err)))
-		return out
 	}
-	w.written.Add(c.drops)
+	w.count(c, int(out.size-before))
 	return out
 }
 
+// count takes in the drops of a chunk of which so many bytes are in the file.
+func (w *Writer) count(c *chunk, length int) {
+	for _, stands := range c.stands[:packets(c.data[:length])] {
+		w.written.Add(1)
+		w.stood.Add(stands)
+	}
+}
+
 // openNext opens a file unless closing the one before has failed.
-func openNext(name, before string, closeErr error) (*file, error) {
+func (w *Writer) openNext(name, before string, closeErr error) (*file, error) {
 	if closeErr != nil {
 		return nil, fmt.Errorf("write %s: %w", before, unwrapPath(closeErr))
 	}
-	return create(name)
+	next, err := open(w.ctx, name, w.reading)
+	if err != nil {
+		return nil, err
+	}
+	if err := next.empty(); err != nil {
+		return nil, errors.Join(err, next.close())
+	}
+	return next, nil
 }
 
 // unwrapPath leaves the name out that the message has already.
@@ -250,12 +259,11 @@ func (w *Writer) CountLosses(lost func() uint64) { w.lost.Store(&lost) }
 // recording.
 func (w *Writer) AddLost(n uint64) { w.seen.Add(n) }
 
-// Name returns the name of the first file.
-func (w *Writer) Name() string { return w.first }
-
-// Written returns how many drops have reached a file, and how many files there
-// were.
-func (w *Writer) Written() (drops, files uint64) { return w.written.Load(), w.files.Load() }
+// Written returns how many drops have reached a file, how many they stand for
+// (1+Repeats each), and how many files there were.
+func (w *Writer) Written() (drops, stood, files uint64) {
+	return w.written.Load(), w.stood.Load(), w.files.Load()
+}
 
 // Failed returns the error of the writing goroutine, if it had one yet.
 func (w *Writer) Failed() error { return w.failed() }
@@ -263,14 +271,18 @@ func (w *Writer) Failed() error { return w.failed() }
 // Close writes the rest with the counters of the run, and waits for it. The error
 // is the first that came.
 func (w *Writer) Close(counts drop.Counts) error {
+	w.stall.end()
 	close(w.stop)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true
 	data, err := w.encoder.End(w.chunk.data, counts, time.Now())
 	w.chunk.data = data
-	w.full <- w.chunk
+	w.send()
 	close(w.full)
-	<-w.done
+	select {
+	case <-w.done:
+	case <-w.stall.over:
+	}
 	return errors.Join(w.failed(), err)
 }

@@ -97,7 +97,7 @@ func TestFilesRotateBySizeAsTcpdumpDoes(t *testing.T) {
 				sum += countDrops(t, filepath.Join(dir, name))
 				wireshark(t, "capinfos", filepath.Join(dir, name))
 			}
-			if written, _ := w.Written(); written != n {
+			if written, _, _ := w.Written(); written != n {
 				t.Errorf("%d written, want %d", written, n)
 			}
 			if (sum < n) != tt.lost {

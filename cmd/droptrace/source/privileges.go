@@ -10,22 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// needed are the capabilities that tracing still uses once it is attached, by
-// number of uapi linux/capability.h. They are also all that it ever needs, but for
-// CAP_SYS_RESOURCE to load programs on kernels before 5.11. Where it records, the
-// next file may be due in a folder that is not root's.
+// needed are the capabilities that tracing still uses once it is attached. Where it
+// records, the file, or the next one, may be another user's.
 func needed(records bool) []uint {
-	list := []uint{
-		unix.CAP_BPF, unix.CAP_PERFMON, // programs for modules that come late
-		unix.CAP_SYS_ADMIN,  // entering namespaces; BTF of modules
-		unix.CAP_NET_ADMIN,  // nft's rules, and iptables' by getsockopt
-		unix.CAP_NET_RAW,    // iptables-save's raw socket
-		unix.CAP_SYS_PTRACE, // /proc/PID/ns of others
-		unix.CAP_SYSLOG,     // kernel addresses, read again for such modules
-		unix.CAP_DAC_READ_SEARCH,
+	var list []uint
+	for _, p := range privileges() {
+		list = append(list, p.number)
 	}
 	if records {
-		list = append(list, unix.CAP_DAC_OVERRIDE)
+		list = append(list, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER) // to write it, and to close it to others
 	}
 	return list
 }

@@ -55,11 +55,22 @@ func Explain(err error, text string) error {
 		err = console.BadUsage(err)
 	}
 	switch {
+	case errors.Is(err, unix.EMFILE):
+		return console.WithHint(err, "droptrace needs more file descriptors: ulimit -n 1024")
+	case errors.Is(err, unix.ENFILE):
+		return console.WithHint(err, "the machine has no file descriptors left (fs.file-max)")
+	case errors.Is(err, tracer.ErrNoKprobes):
+		return console.WithHint(err, "--probes auto takes what there is; droptrace doctor lists it")
+	case errors.Is(err, tracer.ErrNoReads):
+		return console.WithHint(err, "kernel lockdown does that, at confidentiality: see /sys/kernel/security/lockdown")
 	case errors.Is(err, tracer.ErrNoBTF):
 		return console.WithHint(err, "droptrace needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF=y), 5.10 or later")
 	case errors.Is(err, symbol.ErrHidden):
 		return console.WithHint(err, "it takes root with CAP_SYSLOG, and kernel.kptr_restrict below 2: sudo droptrace")
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		if missing, e := MissingPrivileges(); e == nil && len(missing) == 0 {
+			return console.WithHint(err, "the kernel refuses it to root as well: a lockdown or a security module does so")
+		}
 		return console.WithHint(err, "run it as root: sudo droptrace")
 	case errors.Is(err, unix.ENOSYS):
 		return console.WithHint(err, "this kernel has no BPF (CONFIG_BPF_SYSCALL)")

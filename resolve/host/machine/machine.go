@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/droptrace/droptrace/resolve/diagnose"
 	"github.com/droptrace/droptrace/resolve/host/netns"
+	"github.com/droptrace/droptrace/resolve/host/program"
 )
 
 // Machine is this machine as one network namespace sees it. Each answer is read
@@ -140,6 +140,6 @@ func (m *Machine) Interface(name string) (i diagnose.Interface, ok bool) {
 // Program implements diagnose.Machine. Programs live on the machine, not in a
 // network namespace.
 func (m *Machine) Program(name string) bool {
-	_, err := exec.LookPath(name)
+	_, err := program.Runner{}.Find(name)
 	return err == nil
 }

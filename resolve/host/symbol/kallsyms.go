@@ -89,7 +89,7 @@ func (b *builder) read(r io.Reader) error {
 // tab and "[module]".
 func (b *builder) add(line []byte) {
 	addr, line, ok := cutHex(line)
-	if !ok || len(line) < 4 || line[0] != ' ' || line[2] != ' ' || !isText(line[1]) {
+	if !ok || len(line) < 4 || line[0] != ' ' || line[2] != ' ' || !isText(line[1]) && !isTextBound(line[3:]) {
 		return
 	}
 	name, module, _ := bytes.Cut(line[3:], []byte{'\t'})
@@ -201,6 +201,10 @@ func cutHex(line []byte) (v uint64, rest []byte, ok bool) {
 func isText(kind byte) bool {
 	return kind == 't' || kind == 'T' || kind == 'w' || kind == 'W'
 }
+
+// isTextBound reports the ends of the kernel's code, which the linker may count among
+// the data: on arm64 _etext is of type D.
+func isTextBound(name []byte) bool { return string(name) == "_stext" || string(name) == "_etext" }
 
 // isMarker reports symbols that name no function: the padding in front of one
 // (__pfx_ since 6.2, __cfi_ with kernel CFI; half of all symbols) and arm's

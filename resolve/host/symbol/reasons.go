@@ -63,12 +63,28 @@ func LoadReasons(kernel *btf.Spec, modules ...*btf.Spec) (*Reasons, error) {
 	return r, nil
 }
 
+// enum returns the enumeration of that name. A kernel may describe one several times:
+// they must say the same.
 func enum(spec *btf.Spec, name string) (*btf.Enum, error) {
-	var e *btf.Enum
-	if err := spec.TypeByName(name, &e); err != nil {
+	found, err := spec.AnyTypesByName(name)
+	if err != nil {
 		return nil, err
 	}
-	return e, nil
+	var first *btf.Enum
+	for _, t := range found {
+		e, ok := t.(*btf.Enum)
+		switch {
+		case !ok:
+		case first == nil:
+			first = e
+		case !slices.Equal(first.Values, e.Values):
+			return nil, fmt.Errorf("enum %s: its definitions differ", name)
+		}
+	}
+	if first == nil {
+		return nil, fmt.Errorf("enum %s: %w", name, btf.ErrNotFound)
+	}
+	return first, nil
 }
 
 // addCore takes the kernel's own, without the two bounds at the end.

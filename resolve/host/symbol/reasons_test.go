@@ -65,6 +65,21 @@ func ovs() *btf.Enum {
 		btf.EnumValue{Name: "OVS_DROP_MAX", Value: 2<<16 + 3})
 }
 
+func TestReasonsThatAKernelDescribesTwiceAreReadWhereTheyAgree(t *testing.T) {
+	r, err := LoadReasons(newSpec(t, core(), core(), subsystems(), subsystems()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Name(12); got != "NETFILTER_DROP" {
+		t.Errorf("12 is %s", got)
+	}
+	other := core()
+	other.Values[6].Value = 11
+	if _, err := LoadReasons(newSpec(t, core(), other)); err == nil || errors.Is(err, ErrNoReasons) {
+		t.Errorf("reasons that differ: %v", err)
+	}
+}
+
 func TestReasonNames(t *testing.T) {
 	bare, err := LoadReasons(newSpec(t, core(), subsystems()))
 	if err != nil {

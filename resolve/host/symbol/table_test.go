@@ -143,6 +143,17 @@ func TestTextAndModules(t *testing.T) {
 	}
 }
 
+func TestTheEndOfTextMayBeData(t *testing.T) {
+	const arm = "ffff800080010000 T _stext\nffff800080010100 t first\nffff800080de0000 D _etext\nffff800080de0000 D data\n"
+	table, err := parse(strings.NewReader(arm))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := table.Text(), (Range{0xffff800080010000, 0xffff800080de0000}); got != want {
+		t.Errorf("Text() = %#x, want %#x", got, want)
+	}
+}
+
 func TestParseErrors(t *testing.T) {
 	tests := []struct {
 		name, file string

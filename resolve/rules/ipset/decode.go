@@ -7,6 +7,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/resolve/rules/budget"
 )
 
 // errMalformed is for bytes that are no answer of ip_set.
@@ -15,16 +17,18 @@ var errMalformed = errors.New("malformed message")
 // Attributes of uapi linux/netfilter/ipset/ip_set.h: of a message, of a set's
 // head, of an element.
 const (
-	attrProtocol = 1
-	attrName     = 2
-	attrType     = 3
-	attrFamily   = 5
-	attrData     = 7
-	attrElements = 8
+	attrProtocol  = 1
+	attrName      = 2
+	attrListFlags = 6
+	attrType      = 3
+	attrFamily    = 5
+	attrData      = 7
+	attrElements  = 8
 
 	attrMarkMask = 11
 	attrBitmask  = 12
 	attrNetmask  = 20
+	attrCount    = 24 // IPSET_ATTR_ELEMENTS
 
 	attrIP        = 1
 	attrIPTo      = 2
@@ -54,6 +58,7 @@ type decoder struct {
 	// failed are sets that cannot be told whole.
 	failed map[*Set]bool
 	nets   map[*Set]*networks
+	budget *budget.Budget // nil for none
 }
 
 func newDecoder() *decoder {
@@ -94,6 +99,9 @@ func (d *decoder) message(m netlink.Message) error {
 		if err != nil {
 			return err
 		}
+		if err := d.budget.Take(elementSize); err != nil {
+			return err
+		}
 		d.element(s, e)
 	}
 	return ad.Err()
@@ -130,6 +138,10 @@ func (s *Set) head(data []byte) error {
 		s.netmask = int(b[0])
 	}
 	s.bitmask = address(attrs[attrBitmask])
+	if b := attrs[attrCount]; len(b) == 4 {
+		s.size = binary.BigEndian.Uint32(b)
+	}
+	_, s.timeouts = attrs[attrTimeout]
 	if b := attrs[attrMarkMask]; len(b) == 4 {
 		s.MarkMask = binary.BigEndian.Uint32(b)
 	}

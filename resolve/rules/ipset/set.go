@@ -29,6 +29,9 @@ type Set struct {
 	netmask int    // bits of an address that count; 0 for all
 	bitmask []byte // the same where they are not the first ones
 	members []string
+
+	size     uint32 // elements that it had when its head was read
+	timeouts bool   // elements may go by themselves
 }
 
 // Sets are the ipsets of one namespace, by name.

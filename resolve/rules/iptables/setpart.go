@@ -106,6 +106,7 @@ func splitPorts(set *ruleset.Set, at int) []setPart {
 	for i := range parts {
 		part := *set
 		part.Elements = nil
+		part.Ask = askWith(set.Ask, at, portKind(i))
 		parts[i] = setPart{Set: &part, hasPorts: true, ports: portKind(i)}
 	}
 	for _, e := range set.Elements {
@@ -123,6 +124,25 @@ func splitPorts(set *ruleset.Set, at int) []setPart {
 		parts[kind].Elements = append(parts[kind].Elements, e)
 	}
 	return parts
+}
+
+// askWith is Ask for the values of a part, which are those of its protocols only.
+// Where it has no ports, the set's have zeros behind the protocol.
+func askWith(ask func([]byte) ruleset.Found, at int, kind portKind) func([]byte) ruleset.Found {
+	if ask == nil {
+		return nil
+	}
+	return func(value []byte) ruleset.Found {
+		switch {
+		case len(value) <= at:
+			return ruleset.MaybeThere
+		case portKindOf(value[at]) != kind:
+			return ruleset.NotFound
+		case kind == noPorts:
+			value = slices.Concat(value[:at+1], []byte{0, 0}, value[at+1:])
+		}
+		return ask(value)
+	}
 }
 
 // Filled are the sets that rules of these lines add elements to or take them

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/droptrace/droptrace/resolve/netfilter"
+	"github.com/droptrace/droptrace/resolve/rules/budget"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
@@ -14,6 +15,7 @@ import (
 // that was not listed means that the ruleset changed in between.
 type builder struct {
 	src    source
+	memory *budget.Budget
 	tables []*tableNode
 	byName map[tableKey]*tableNode
 
@@ -27,6 +29,13 @@ type builder struct {
 	// asked are the rules that ask sets for a verdict, in order.
 	asked []setUse
 }
+
+// What is kept of a snapshot, in bytes (measured): of a table or chain, and of a rule
+// without its comment.
+const (
+	chainSize = 1024
+	ruleSize  = 192
+)
 
 type tableKey struct {
 	family uint8
@@ -87,7 +96,7 @@ type setUse struct {
 }
 
 func build(ctx context.Context, src source) (*builder, error) {
-	b := &builder{src: src, byName: make(map[tableKey]*tableNode)}
+	b := &builder{src: src, memory: budget.From(ctx), byName: make(map[tableKey]*tableNode)}
 	if err := src.dump(ctx, request{typ: unix.NFT_MSG_GETTABLE}, b.addTable); err != nil {
 		return nil, fmt.Errorf("list tables: %w", err)
 	}
@@ -118,6 +127,9 @@ func (b *builder) addTable(family uint8, attrs []byte) error {
 		byName:  make(map[string]*chainNode),
 		sets:    make(map[string]*set),
 	}
+	if err := b.memory.Take(chainSize + len(m.name)); err != nil {
+		return err
+	}
 	t.builtins = builtins(t.Family, t.Name)
 	b.byName[tableKey{family, m.name}] = t
 	b.tables = append(b.tables, t)
@@ -132,6 +144,9 @@ func (b *builder) addChain(family uint8, attrs []byte) error {
 	t, ok := b.byName[tableKey{family, m.table}]
 	if !ok {
 		return errInterrupted
+	}
+	if err := b.memory.Take(chainSize + len(m.name)); err != nil {
+		return err
 	}
 	c := &chainNode{
 		Chain: &ruleset.Chain{Table: t.Table, Name: m.name, Handle: m.handle},

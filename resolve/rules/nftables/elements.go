@@ -8,6 +8,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/droptrace/droptrace/resolve/rules/budget"
 	"github.com/droptrace/droptrace/resolve/rules/nftables/internal/statement"
 )
 
@@ -19,9 +20,25 @@ const (
 	maxModelElements = 512 << 10
 )
 
+// Within a budget no more elements of one set are held than maxHeldElements, but of a
+// verdict map, since it is jumped by; others are asked. elementSize is what one takes
+// that is kept and indexed, in bytes (measured).
+const (
+	maxHeldElements = 4096
+	elementSize     = 300
+)
+
+// asker asks the kernel for elements of the set.
+func (m *modeler) asker(t *modelTable, s *statement.Set) *asker {
+	return &asker{
+		ns: m.snapshot.texts.ns, generation: m.rules.Generation, family: t.family, table: t.Name, set: s.Name,
+		timeouts: s.Flags&unix.NFT_SET_TIMEOUT != 0,
+	}
+}
+
 // readElements reads the sets that rules ask, then the others.
 func (m *modeler) readElements(ctx context.Context) error {
-	left := budget{cost: maxModelCost, elements: maxModelElements}
+	left := allowance{cost: maxModelCost, elements: maxModelElements}
 	complete := make(map[*statement.Set]bool)
 	for _, used := range []bool{true, false} {
 		for _, t := range m.tables {
@@ -46,7 +63,7 @@ func (m *modeler) readElements(ctx context.Context) error {
 }
 
 // readSet reads one set and reports whether that was all of it.
-func (m *modeler) readSet(ctx context.Context, t *modelTable, s *statement.Set, left *budget) (bool, error) {
+func (m *modeler) readSet(ctx context.Context, t *modelTable, s *statement.Set, left *allowance) (bool, error) {
 	if left.cost <= 0 || left.elements <= 0 {
 		return false, nil
 	}
@@ -55,18 +72,27 @@ func (m *modeler) readSet(ctx context.Context, t *modelTable, s *statement.Set, 
 		{Type: unix.NFTA_SET_ELEM_LIST_TABLE, Data: append([]byte(t.Name), 0)},
 		{Type: unix.NFTA_SET_ELEM_LIST_SET, Data: append([]byte(s.Name), 0)},
 	}}
+	memory, held := budget.From(ctx), 0
 	err := m.src.dump(ctx, req, func(_ uint8, attrs []byte) error {
 		n, err := s.Add(attrs, t)
 		if err != nil {
 			return err
 		}
+		if held += n; memory != nil && held > maxHeldElements && !s.IsVerdictMap() {
+			return errBudget
+		}
 		if left.elements -= n; left.elements < 0 {
 			return errBudget
 		}
-		return nil
+		return memory.Take(n * elementSize)
 	})
 	switch {
 	case errors.Is(err, errBudget):
+		if memory != nil {
+			s.Large(m.asker(t, s).ask)
+		} else {
+			s.Cut()
+		}
 		return false, nil
 	case errors.Is(err, unix.ENOENT):
 		return false, errInterrupted

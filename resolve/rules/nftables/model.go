@@ -8,6 +8,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/droptrace/droptrace/resolve/rules/budget"
 	"github.com/droptrace/droptrace/resolve/rules/nftables/internal/nlattr"
 	"github.com/droptrace/droptrace/resolve/rules/nftables/internal/statement"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
@@ -67,6 +68,7 @@ func readModel(ctx context.Context, s *Snapshot, src source) (*ruleset.Ruleset, 
 		return nil, err
 	}
 	m := newModeler(s, src)
+	m.memory = budget.From(ctx)
 	if err := m.read(ctx); errors.Is(err, errInterrupted) {
 		return nil, ErrChanged
 	} else if err != nil {
@@ -87,7 +89,15 @@ type modeler struct {
 	byName   map[tableKey]*modelTable
 	decoder  statement.Decoder
 	uses     int // rules of all chains
+	memory   *budget.Budget
 }
+
+// What a rule takes in a model and its replay, in bytes (measured): itself, and for
+// each byte of its expressions.
+const (
+	modelRuleSize  = 512
+	statementsSize = 3
+)
 
 // modelTable is a table of the model, and where its rules find what they name.
 type modelTable struct {
@@ -190,6 +200,9 @@ func (m *modeler) addSet(family uint8, attrs []byte) error {
 	if t == nil {
 		return nil // of a dormant table, or the generation will tell
 	}
+	if err := m.memory.Take(chainSize); err != nil {
+		return err
+	}
 	s.Own(t.Table)
 	t.sets[s.Name] = s
 	t.order = append(t.order, s)
@@ -252,6 +265,9 @@ func (m *modeler) addRule(family uint8, attrs []byte) error {
 	}
 	r := c.Rules[c.next]
 	c.next++
+	if err := m.memory.Take(modelRuleSize + statementsSize*len(expressions)); err != nil {
+		return err
+	}
 	body, err := m.decoder.Decode(family, t, expressions)
 	if err != nil {
 		return err

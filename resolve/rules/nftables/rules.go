@@ -49,6 +49,9 @@ func (b *builder) ruleAdder() func(uint8, []byte) error {
 		if c == nil {
 			return errInterrupted
 		}
+		if err := b.memory.Take(ruleSize + len(m.comment) + 64*(len(m.refs)+len(m.targets))); err != nil {
+			return err
+		}
 		b.addRule(c, &m)
 		return nil
 	}

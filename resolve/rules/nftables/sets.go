@@ -85,7 +85,7 @@ func (b *builder) readSets(ctx context.Context) error {
 	if err := b.src.dump(ctx, request{typ: unix.NFT_MSG_GETSET}, b.addSet); err != nil {
 		return fmt.Errorf("list sets: %w", err)
 	}
-	left := budget{cost: maxSetCost, elements: maxElementsRead}
+	left := allowance{cost: maxSetCost, elements: maxElementsRead}
 	for _, verdicts := range []bool{true, false} {
 		for _, u := range b.asked {
 			s := u.set
@@ -106,12 +106,12 @@ func (b *builder) readSets(ctx context.Context) error {
 	return nil
 }
 
-type budget struct{ cost, elements int }
+type allowance struct{ cost, elements int }
 
 // errBudget ends a dump that is longer than it is worth.
 var errBudget = errors.New("set is too large to read")
 
-func (b *builder) readElements(ctx context.Context, s *set, left *budget) error {
+func (b *builder) readElements(ctx context.Context, s *set, left *allowance) error {
 	if left.cost <= 0 || left.elements <= 0 {
 		return nil
 	}
@@ -126,6 +126,9 @@ func (b *builder) readElements(ctx context.Context, s *set, left *budget) error 
 		o.targets = o.targets[:0]
 		n, err := decodeElements(attrs, &o)
 		if err != nil {
+			return err
+		}
+		if err := b.memory.Take(64 * len(o.targets)); err != nil {
 			return err
 		}
 		for _, t := range o.targets {

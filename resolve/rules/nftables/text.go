@@ -7,6 +7,7 @@ import (
 	"maps"
 	"sync"
 
+	"github.com/droptrace/droptrace/resolve/rules/budget"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
@@ -33,7 +34,7 @@ type chainTexts struct {
 
 func newTexts(ns Namespace, generation uint32) *texts {
 	return &texts{
-		programs:   programs{ns: ns, dirs: programDirs(), timeout: programTimeout},
+		programs:   programs{ns: ns},
 		generation: generation,
 		running:    make(chan struct{}, 1),
 		byChain:    make(map[*ruleset.Chain]chainTexts),
@@ -84,6 +85,16 @@ func (s *Snapshot) Texts(ctx context.Context, c *ruleset.Chain) ([]string, error
 	return t.lines, t.err
 }
 
+// KnownText is Text for a rule whose chain's texts were asked for before: known is
+// false where they were not.
+func (s *Snapshot) KnownText(r *ruleset.Rule) (text string, known bool, err error) {
+	t, known := s.texts.known(r.Chain)
+	if !known || t.err != nil {
+		return "", known, t.err
+	}
+	return t.lines[r.Number-1], true, nil
+}
+
 func (t *texts) known(c *ruleset.Chain) (chainTexts, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -103,6 +114,10 @@ func (s *Snapshot) fetch(ctx context.Context, c *chainNode) error {
 	if err := s.texts.current(ctx); err != nil {
 		return err
 	}
+	if err := budget.From(ctx).Take(sizeOf(found)); err != nil {
+		found = nil
+		s.texts.keep(c.Chain, chainTexts{err: err})
+	}
 	s.texts.mu.Lock()
 	defer s.texts.mu.Unlock()
 	for chain, lines := range found {
@@ -118,6 +133,22 @@ func (s *Snapshot) fetch(ctx context.Context, c *chainNode) error {
 		s.texts.byChain[c.Chain] = chainTexts{err: err}
 	}
 	return err
+}
+
+func (t *texts) keep(c *ruleset.Chain, found chainTexts) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.byChain[c] = found
+}
+
+// sizeOf is what the lines take, in bytes.
+func sizeOf(found map[*ruleset.Chain][]string) (n int) {
+	for _, lines := range found {
+		for _, l := range lines {
+			n += 2*len(l) + 64 // the parser's part of a larger string is kept, too
+		}
+	}
+	return n
 }
 
 // current reports ErrChanged unless the kernel has the snapshot's generation.

@@ -178,7 +178,7 @@ func TestTextWhileRulesetChanges(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "nft"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s.texts.dirs = []string{dir}
+	s.texts.Dirs = []string{dir}
 	got, err := s.Texts(t.Context(), s.chainNamed(t, "ip", "t", "c"))
 	if !errors.Is(err, ErrChanged) {
 		t.Errorf("Texts: %q, %v; want ErrChanged", got, err)
@@ -190,7 +190,7 @@ func TestTextWithoutPrograms(t *testing.T) {
 	ns.nft(t, "table ip t {\n chain c {\n drop\n }\n}\n")
 	ns.iptables(t, "iptables-nft -A INPUT -j DROP")
 	s := ns.read(t)
-	s.texts.dirs = []string{t.TempDir()}
+	s.texts.Dirs = []string{t.TempDir()}
 	for _, c := range []*ruleset.Chain{s.chainNamed(t, "ip", "t", "c"), s.chainNamed(t, "ip", "filter", "INPUT")} {
 		if got, err := s.Texts(t.Context(), c); !errors.Is(err, ErrNoProgram) {
 			t.Errorf("%s: %q, %v; want ErrNoProgram", c.Name, got, err)
@@ -206,19 +206,16 @@ func TestTextOfSlowProgramIsAskedOnce(t *testing.T) {
 	ns.nft(t, "table ip t {\n chain c {\n drop\n }\n}\n")
 	s := ns.read(t)
 	dir := t.TempDir()
-	calls := filepath.Join(dir, "calls")
-	script := "#!/bin/sh\necho >>" + calls + "\nexec sleep 60\n"
+	script := "#!/bin/sh\nexec sleep 60\n"
 	if err := os.WriteFile(filepath.Join(dir, "nft"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s.texts.dirs, s.texts.timeout = []string{dir}, 100*time.Millisecond
+	s.texts.Dirs, s.texts.Timeout = []string{dir}, 2*time.Second // so long a shell may take to begin
 	for range 2 {
 		if _, err := s.Texts(t.Context(), s.chainNamed(t, "ip", "t", "c")); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v, want context.DeadlineExceeded", err)
 		}
-	}
-	if b, err := os.ReadFile(calls); err != nil || len(b) != 1 {
-		t.Errorf("%d calls (%v), want 1", len(b), err)
+		s.texts.Dirs = nil // the real one would answer
 	}
 }
 

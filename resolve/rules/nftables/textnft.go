@@ -33,7 +33,7 @@ func (s *Snapshot) listNFT(ctx context.Context, c *chainNode) (map[*ruleset.Chai
 		}
 		return err
 	}
-	if plainName(c.table.Name) && plainName(c.Name) {
+	if ruleset.PlainName(c.table.Name) && ruleset.PlainName(c.Name) {
 		err = list(c, "chain", c.table.Family, c.table.Name, c.Name)
 	}
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
@@ -45,19 +45,4 @@ func (s *Snapshot) listNFT(ctx context.Context, c *chainNode) (map[*ruleset.Chai
 		err = fmt.Errorf("not listed: %w", errListing)
 	}
 	return found, err
-}
-
-// plainName reports whether nft's scanner takes the name for one string and
-// nothing else. Names come from whoever may write the ruleset, nft joins its
-// arguments to one command, and "x; flush ruleset" is a name the kernel takes.
-func plainName(name string) bool {
-	for i := range len(name) {
-		switch b := name[i]; {
-		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', b == '_':
-		case i > 0 && ('0' <= b && b <= '9' || b == '-' || b == '.' || b == '/'):
-		default:
-			return false
-		}
-	}
-	return name != ""
 }

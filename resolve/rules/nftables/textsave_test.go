@@ -81,7 +81,7 @@ func TestTextOfIPTablesRulesFromNFT(t *testing.T) {
 	if err := os.Symlink("/usr/sbin/nft", filepath.Join(dir, "nft")); err != nil {
 		t.Fatal(err)
 	}
-	s.texts.dirs = []string{dir}
+	s.texts.Dirs = []string{dir}
 	for name, want := range map[string]string{"INPUT": "ip saddr 1.2.3.4 counter drop", "odd:chain": "counter drop"} {
 		got, err := s.Texts(t.Context(), s.chainNamed(t, "ip", "filter", name))
 		if err != nil {
@@ -103,7 +103,7 @@ func TestTextAsksForTheVariant(t *testing.T) {
 			if err := os.Symlink("/usr/sbin/"+target, filepath.Join(dir, "iptables-save")); err != nil {
 				t.Fatal(err)
 			}
-			s.texts.dirs = []string{dir}
+			s.texts.Dirs = []string{dir}
 			got, err := s.Texts(t.Context(), s.chainNamed(t, "ip", "filter", "INPUT"))
 			if target == "xtables-legacy-multi" {
 				if !errors.Is(err, ErrNoProgram) {

@@ -10,7 +10,8 @@ import (
 // Firewall is all rulesets of a network namespace, compiled for evaluation. It
 // never changes and may be used by several goroutines.
 type Firewall struct {
-	bases []*chain
+	bases  []*chain
+	chains map[*ruleset.Chain]*chain // all of them
 	// slots number the fields that any rule looks at, so that a packet's values
 	// are found by number.
 	slots  map[ruleset.Field]int
@@ -27,6 +28,7 @@ func New(rulesets ...*ruleset.Ruleset) *Firewall {
 		chains:  make(map[*ruleset.Chain]*chain),
 		indexes: make(map[setKey]*ruleset.Index),
 	}
+	c.f.chains = c.chains
 	for _, rs := range rulesets {
 		if rs == nil {
 			continue

@@ -24,6 +24,7 @@ type Index struct {
 	catchAll *Element
 	// certain is false where a value that was not found may be in the set.
 	certain bool
+	ask     func(value []byte) Found // what was not found; nil for none
 }
 
 // prefixTable holds the elements whose fields are fixed in the same bits.
@@ -38,7 +39,7 @@ type Found uint8
 
 const (
 	NotFound   Found = iota
-	IsFound          // Element says more
+	IsFound          // Element says more, unless the kernel was asked
 	MaybeThere       // it cannot be told from what was read
 )
 
@@ -50,6 +51,9 @@ const soonGone = 5 * time.Second
 func NewIndex(s *Set, sizes []int) *Index {
 	x := newIndex(s.Elements, sizes)
 	x.certain = s.Complete && !s.Dynamic
+	if !s.Dynamic {
+		x.ask = s.Ask
+	}
 	return x
 }
 
@@ -181,6 +185,9 @@ func (x *Index) Lookup(value []byte) (*Element, Found) {
 		return x.catchAll, MaybeThere
 	}
 	if !x.certain {
+		if x.ask != nil && len(value) == x.size {
+			return nil, x.ask(value)
+		}
 		return nil, MaybeThere
 	}
 	return nil, NotFound

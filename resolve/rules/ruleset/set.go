@@ -18,6 +18,10 @@ type Set struct {
 	// Holes: elements took others out (ipset's nomatch), which Elements lack.
 	Holes    bool
 	Elements []Element
+	// Ask asks the kernel whether the set holds a value, the fields' bytes behind
+	// each other. It is for sets that are too large to be read, whose Elements are
+	// empty; nil for others. It may be called by several goroutines.
+	Ask func(value []byte) Found
 }
 
 // Element is one element: a value, an interval, or for a map its result too.

@@ -34,7 +34,11 @@ func asUser() int {
 		fmt.Println(err)
 		return 1
 	}
-	out, err := n.Run(ctx, []string{"nft", "list", "ruleset"})
+	nft, err := n.find("nft")
+	if err != nil {
+		return 1
+	}
+	out, err := n.start(ctx, nft, []string{"list", "ruleset"}, "")
 	fmt.Print(out)
 	if err != nil {
 		return 1

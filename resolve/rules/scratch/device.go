@@ -81,6 +81,20 @@ func (n *Namespace) addDevice(name string) error {
 	return nil
 }
 
+// deviceIndex is the one that an interface has where the copied rules come from, for
+// another one a number that none there has, and 0, any, where nothing was copied.
+func (n *Namespace) deviceIndex(name string) int {
+	if index, ok := n.indexes[name]; ok || n.indexes == nil {
+		return index
+	}
+	last := 0
+	for _, index := range n.indexes {
+		last = max(last, index)
+	}
+	n.indexes[name] = last + 1
+	return last + 1
+}
+
 // standIn makes an interface of any kind that the kernel has without loading a
 // module. It stays down.
 func (n *Namespace) standIn(name string) error {
@@ -93,7 +107,7 @@ func (n *Namespace) standIn(name string) error {
 		return err
 	}
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name = name
+	attrs.Name, attrs.Index = name, n.deviceIndex(name)
 	failed := fmt.Errorf("%w: modprobe dummy", ErrModule)
 	for _, link := range []netlink.Link{
 		&netlink.Dummy{LinkAttrs: attrs}, &netlink.Ifb{LinkAttrs: attrs}, &netlink.Bridge{LinkAttrs: attrs},

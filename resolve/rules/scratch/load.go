@@ -20,6 +20,9 @@ func (n *Namespace) LoadNFT(ctx context.Context, text string) error {
 	if err := isText("nft", text); err != nil {
 		return err
 	}
+	if line := includeLine(text); line > 0 {
+		return &ProgramError{Program: "nft", Line: line, Message: "include would read another file: put its rules into this one", Err: errNotText}
+	}
 	if err := n.allowed(ctx, path, text); err != nil {
 		return err
 	}
@@ -55,23 +58,6 @@ func (n *Namespace) LoadIPTables(ctx context.Context, engine ruleset.Engine, fam
 	return err
 }
 
-// LoadIPSets loads what `ipset save` printed. Rules that ask for a set can be
-// loaded only where it is.
-func (n *Namespace) LoadIPSets(ctx context.Context, text string) error {
-	path, err := n.find("ipset")
-	if err != nil {
-		return err
-	}
-	if err := isText("ipset", text); err != nil {
-		return err
-	}
-	if err := n.allowed(ctx, path, text); err != nil {
-		return err
-	}
-	_, err = n.start(ctx, path, []string{"restore"}, text)
-	return err
-}
-
 var errNotText = errors.New("not a ruleset")
 
 // isText refuses what a program would take for the end of its input, and then
@@ -81,6 +67,31 @@ func isText(program, text string) error {
 		return &ProgramError{Program: program, Line: strings.Count(before, "\n") + 1, Message: "NUL byte", Err: errNotText}
 	}
 	return nil
+}
+
+// includeLine is the line, from 1, on which nft would read another file; 0 for none. It
+// reads quotes and comments as nft's scanner does, and where a quote is not closed
+// takes all that follows for words.
+func includeLine(text string) int {
+	line := 1
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] == '"':
+			if end := strings.IndexByte(text[i+1:], '"'); end >= 0 {
+				line += strings.Count(text[i+1:i+1+end], "\n")
+				i += end + 1
+			}
+		case text[i] == '#':
+			for i+1 < len(text) && text[i+1] != '\n' {
+				i++
+			}
+		case text[i] == '\n':
+			line++
+		case strings.HasPrefix(text[i:], "include"):
+			return line
+		}
+	}
+	return 0
 }
 
 // backend tells which engine a program of iptables changes, by its name or, as

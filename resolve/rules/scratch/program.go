@@ -1,30 +1,21 @@
 package scratch
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/droptrace/droptrace/resolve/host/program"
 )
 
-var (
-	// ErrNoProgram is returned where a program is not installed.
-	ErrNoProgram = errors.New("program is not installed")
+// ErrNoProgram is returned where a program is not installed.
+var ErrNoProgram = errors.New("program is not installed")
 
-	// ErrNotFirewall is returned for commands that change no firewall.
-	ErrNotFirewall = errors.New("not a command of nft, iptables or ipset")
-)
-
-const (
-	programTimeout = 30 * time.Second // iptables-restore with 100,000 rules
-	maxOutput      = 64 << 20         // bytes
-	maxMessage     = 16 << 10
-)
+// programTimeout is enough for iptables-restore with 100,000 rules.
+const programTimeout = 30 * time.Second
 
 // ProgramError is what a program said when it failed.
 type ProgramError struct {
@@ -48,12 +39,16 @@ func (e *ProgramError) Error() string {
 
 func (e *ProgramError) Unwrap() error { return e.Err }
 
-// Run runs a command of nft, iptables or one of its kin inside the namespace, as
-// it would be typed: argv[0] is the program's name. No shell has a part in it.
+// Run runs a command of nft, iptables, ip6tables or ipset inside the namespace, as it
+// would be typed, if [Check] accepts it.
 // What it prints is returned; where it fails the error is a [*ProgramError].
 func (n *Namespace) Run(ctx context.Context, argv []string) (string, error) {
-	if len(argv) == 0 || !isFirewall(filepath.Base(argv[0])) {
-		return "", fmt.Errorf("run %q: %w", strings.Join(argv, " "), ErrNotFirewall)
+	if err := Check(argv); err != nil {
+		return "", fmt.Errorf("run %q: %w", strings.Join(argv, " "), err)
+	}
+	argv, err := n.handles.translate(argv)
+	if err != nil {
+		return "", fmt.Errorf("run nft: %w", err)
 	}
 	path, err := n.find(filepath.Base(argv[0]))
 	if err != nil {
@@ -67,71 +62,26 @@ func (n *Namespace) Run(ctx context.Context, argv []string) (string, error) {
 	})
 }
 
-// isFirewall reports whether the program is one that changes rulesets.
-func isFirewall(name string) bool {
-	switch name {
-	case "nft", "ipset", "iptables", "ip6tables", "iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-legacy",
-		"arptables", "arptables-nft", "ebtables", "ebtables-nft",
-		"iptables-restore", "ip6tables-restore", "iptables-nft-restore", "ip6tables-nft-restore",
-		"iptables-legacy-restore", "ip6tables-legacy-restore",
-		"iptables-save", "ip6tables-save", "iptables-nft-save", "ip6tables-nft-save",
-		"iptables-legacy-save", "ip6tables-legacy-save":
-		return true
-	}
-	return false
-}
-
-// find looks in the absolute directories of PATH, then where distributions put
-// nft and iptables and that the PATH of users often lacks.
+// find is the path of an installed program.
 func (n *Namespace) find(name string) (string, error) {
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
-		path := filepath.Join(dir, name)
-		if !filepath.IsAbs(path) {
-			continue
-		}
-		if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 {
-			return path, nil
-		}
+	path, err := n.programs.Find(name)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrNoProgram, err)
 	}
-	return "", fmt.Errorf("find %s: %w", name, ErrNoProgram)
+	return path, nil
 }
 
-// start runs a program inside, with the input and no environment but the C
-// locale. It is killed when ctx ends.
+// start runs a program inside, with the input.
 func (n *Namespace) start(ctx context.Context, path string, args []string, input string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, programTimeout)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, path, args...)
-	// The lock of iptables-legacy is one file for all namespaces: nothing here
-	// may wait for the machine's own programs, or they for this one.
-	cmd.Env = []string{"LC_ALL=C", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "XTABLES_LOCKFILE=/dev/null"}
-	cmd.Dir = "/"
-	cmd.WaitDelay = time.Second // for a child of its own that keeps a pipe
-	cmd.Stdin = strings.NewReader(input)
-	stdout, stderr := &head{max: maxOutput}, &head{max: maxMessage}
-	cmd.Stdout, cmd.Stderr = stdout, stderr
-	// Only the fork has to happen inside: the child stays there.
-	err := n.Do(cmd.Start)
-	if err == nil {
-		err = cmd.Wait()
+	c := program.Command{
+		Path: path, Args: args, Input: strings.NewReader(input), Namespace: n,
+		// The lock of iptables-legacy is one file for all namespaces: nothing here
+		// may wait for the machine's own programs, or they for this one.
+		Env: []string{"XTABLES_LOCKFILE=/dev/null"},
 	}
-	name := filepath.Base(path)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return "", fmt.Errorf("run %s: %w", name, ctx.Err())
-	case err != nil:
-		return "", programError(name, string(bytes.TrimSpace(stderr.buf)), err)
+	out, err := n.programs.Run(ctx, c)
+	if e, ok := errors.AsType[*program.Error](err); ok {
+		return "", programError(filepath.Base(path), strings.TrimSpace(e.Stderr), e.Err)
 	}
-	return string(stdout.buf), nil
-}
-
-// head keeps the first bytes written to it.
-type head struct {
-	max int
-	buf []byte
-}
-
-func (h *head) Write(p []byte) (int, error) {
-	h.buf = append(h.buf, p[:min(len(p), h.max-len(h.buf))]...)
-	return len(p), nil
+	return string(out), err
 }

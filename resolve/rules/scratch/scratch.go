@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/droptrace/droptrace/resolve/host/netns"
+	"github.com/droptrace/droptrace/resolve/host/program"
 )
 
 // ErrPrivilege is returned where this process may not make a network namespace.
@@ -31,8 +32,12 @@ var ErrPrivilege = errors.New("making a network namespace needs CAP_SYS_ADMIN")
 // Namespace of resolve/rules/nftables and resolve/rules/xtables.
 type Namespace struct {
 	*netns.Handle
-	kernel  kernel
-	devices []string // stand-ins that were made
+	kernel   kernel
+	programs program.Runner
+	devices  []string // stand-ins that were made
+	// indexes are those of the interfaces that a copy's rules come from, by name.
+	indexes map[string]int
+	handles handles // of a copy's rules
 }
 
 // New makes a namespace. Close it.
@@ -57,7 +62,7 @@ func New(ctx context.Context) (*Namespace, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make scratch namespace: %w", err)
 	}
-	return &Namespace{Handle: h, kernel: kernel{root: "/"}}, nil
+	return &Namespace{Handle: h, kernel: kernel{root: "/"}, programs: program.Runner{Timeout: programTimeout}}, nil
 }
 
 // unshare runs fn in a new network namespace, on a thread that ends with it.

@@ -25,7 +25,7 @@ func (n testNamespace) truth(t *testing.T, id TableID) []line {
 	t.Helper()
 	var lines []line
 	chain := ""
-	out := n.run(t, "", program(id.Family, ""), "-t", id.Name, "-L", "-n", "-v", "-x", "--line-numbers")
+	out := n.run(t, "", legacyProgram(id.Family, ""), "-t", id.Name, "-L", "-n", "-v", "-x", "--line-numbers")
 	for text := range strings.Lines(out) {
 		f := strings.Fields(text)
 		switch {

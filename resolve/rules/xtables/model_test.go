@@ -22,7 +22,7 @@ func TestModelOfARealTable(t *testing.T) {
 -A INPUT -m statistic --mode nth --every 2 --packet 0 -j REJECT
 -A mine -j RETURN
 COMMIT
-`, program("ip", "-restore"), "-c")
+`, legacyProgram("ip", "-restore"), "-c")
 	b := n.read(t, "ip", "filter")
 	table, err := Model(context.Background(), n, b)
 	if err != nil {

@@ -82,8 +82,8 @@ func (n testNamespace) try(input, name string, args ...string) (string, error) {
 	return stdout.String(), nil
 }
 
-// program is a program of iptables-legacy for the family.
-func program(family, suffix string) string {
+// legacyProgram is a program of iptables-legacy for the family.
+func legacyProgram(family, suffix string) string {
 	if family == "ip6" {
 		return "ip6tables-legacy" + suffix
 	}
@@ -93,7 +93,7 @@ func program(family, suffix string) string {
 // load replaces the table that the ruleset names.
 func (n testNamespace) load(t testing.TB, family, ruleset string) {
 	t.Helper()
-	n.run(t, ruleset, program(family, "-restore"))
+	n.run(t, ruleset, legacyProgram(family, "-restore"))
 }
 
 func (n testNamespace) iptables(t testing.TB, args ...string) {

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/resolve/rules/budget"
 )
 
 var (
@@ -81,6 +83,15 @@ func (id TableID) listed() error {
 // again meanwhile, and [unix.EPERM] without CAP_NET_ADMIN in the user namespace
 // that owns the network namespace.
 func Read(ns Namespace, id TableID) (*Blob, error) {
+	return ReadWithin(nil, ns, id)
+}
+
+// tableShare is what a table that was read takes for each byte of its entries.
+const tableShare = 3
+
+// ReadWithin is Read for a table that is taken of the budget before it is read; where
+// it is too large the error is a [*budget.LimitError].
+func ReadWithin(memory *budget.Budget, ns Namespace, id TableID) (*Blob, error) {
 	var b *Blob
 	err := ns.Do(func() error {
 		s, err := openSocket(id)
@@ -88,7 +99,7 @@ func Read(ns Namespace, id TableID) (*Blob, error) {
 			return err
 		}
 		defer s.close()
-		b, err = read(id, s.getsockopt)
+		b, err = read(id, within(memory, s.getsockopt))
 		return err
 	})
 	if err != nil {
@@ -106,13 +117,33 @@ func Unchanged(ns Namespace, b *Blob) (same bool, err error) {
 			return err
 		}
 		defer s.close()
-		same, err = b.unchanged(s.getsockopt)
+		same, err = b.unchanged(within(budget.New(tableShare*int64(b.Size), nil), s.getsockopt))
+		if errors.Is(err, budget.ErrLimit) {
+			return nil // it is a larger table
+		}
 		return err
 	})
 	if err != nil {
 		return false, fmt.Errorf("read iptables-legacy table %q of %s: %w", b.ID.Name, b.ID.Family, err)
 	}
 	return same, nil
+}
+
+// within has the size that the kernel tells taken of the budget: the entries are
+// asked for next.
+func within(memory *budget.Budget, get getsockopt) getsockopt {
+	taken := 0
+	return func(option int, buf []byte) error {
+		if err := get(option, buf); err != nil || option != optInfo {
+			return err
+		}
+		need := tableShare * int(binary.NativeEndian.Uint32(buf[infoSize-4:]))
+		if err := memory.Take(need - taken); err != nil {
+			return err
+		}
+		taken = max(need, taken)
+		return nil
+	}
 }
 
 func (b *Blob) unchanged(get getsockopt) (bool, error) {

@@ -55,7 +55,7 @@ func TestFreshTables(t *testing.T) {
 			"filter":   "INPUT input filter 0, FORWARD forward filter 0, OUTPUT output filter 0",
 			"security": "INPUT input filter 50, FORWARD forward filter 50, OUTPUT output filter 50",
 		} {
-			n.run(t, "", program(family, ""), "-t", table, "-L") // which creates it
+			n.run(t, "", legacyProgram(family, ""), "-t", table, "-L") // which creates it
 			b := n.check(t, TableID{family, table})
 			var got []string
 			for _, c := range b.Table.Chains {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/droptrace/droptrace/resolve/rules/budget"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
@@ -22,7 +23,7 @@ var ErrChanged = errors.New("rules have changed since they were read")
 // printed, else the error is [ErrChanged]. It is [ErrNoProgram] where the program
 // is not installed and [ErrNoTable] where the table is gone.
 func Texts(ctx context.Context, ns Namespace, b *Blob) (map[*ruleset.Rule]string, error) {
-	return newPrograms(ns).texts(ctx, b)
+	return programs{ns: ns}.texts(ctx, b)
 }
 
 // PolicyText is the command that sets the chain's policy, `-P INPUT DROP`; ""
@@ -35,6 +36,9 @@ func PolicyText(c *ruleset.Chain) string {
 }
 
 func (p programs) texts(ctx context.Context, b *Blob) (map[*ruleset.Rule]string, error) {
+	if err := budget.From(ctx).Take(2 * len(b.raw)); err != nil { // no text is longer than its entry, twice
+		return nil, err
+	}
 	texts, err := p.save(ctx, b)
 	if err != nil {
 		return nil, fmt.Errorf("list iptables-legacy table %q of %s: %w", b.ID.Name, b.ID.Family, err)
@@ -51,8 +55,6 @@ func (p programs) texts(ctx context.Context, b *Blob) (map[*ruleset.Rule]string,
 
 // save lists the table and joins the nth line of each chain to its nth rule.
 func (p programs) save(ctx context.Context, b *Blob) (map[*ruleset.Rule]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.timeout)
-	defer cancel()
 	path, err := p.saveProgram(ctx, b.ID.Family)
 	if err != nil {
 		return nil, err

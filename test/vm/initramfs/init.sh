@@ -1,6 +1,6 @@
 #!/bin/sh
-# The guest's first process. It runs /command, and tells the host on the second
-# serial port when that begins and how it ended.
+# The guest's first process. It runs /command, and tells the host on a serial port,
+# which the kernel's parameters call $control, when that begins and how it ended.
 
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin HOME=/root TERM=dumb
 
@@ -23,10 +23,10 @@ ip link set lo up
 hostname guest
 
 # The host reads lines as they are written.
-stty -F /dev/ttyS1 raw -echo
+stty -F "/dev/$control" raw -echo
 stty -opost
 
-echo ready >/dev/ttyS1
+echo ready >"/dev/$control"
 /bin/sh /command </dev/null
 code=$?
 # A flaw that the kernel noticed in itself leaves a mark here.
@@ -36,6 +36,6 @@ if [ "$taint" != 0 ]; then
 fi
 # Setting a mode waits for all that was printed to leave.
 stty -opost
-echo "exit $code $taint" >/dev/ttyS1
+echo "exit $code $taint" >"/dev/$control"
 # The host ends the guest. To power off would print more.
 exec sleep infinity

@@ -35,9 +35,10 @@ func ParseFile(s string) (File, error) {
 	return File{Host: host, Guest: path.Clean(guest)}, nil
 }
 
-// Write writes an initramfs whose /init runs a command. It is not compressed:
+// Write writes an initramfs whose /init runs a command. Its programs are those
+// of the folder userland, of this machine where that is empty. It is not compressed:
 // a guest without hardware acceleration is slow to undo that.
-func Write(w io.Writer, modules string, files []File, command []string) error {
+func Write(w io.Writer, userland, modules string, files []File, command []string) error {
 	a := newArchive(w)
 	a.data("/init", 0o755, initScript)
 	a.data("/command", 0o644, "exec "+quote(command)+"\n")
@@ -45,7 +46,7 @@ func Write(w io.Writer, modules string, files []File, command []string) error {
 		a.dir(name)
 	}
 	a.symlink("/var/run", "/run")
-	if err := addUserland(a); err != nil {
+	if err := addPrograms(a, userland); err != nil {
 		return fmt.Errorf("collect programs: %w", err)
 	}
 	addConfig(a)
@@ -61,6 +62,16 @@ func Write(w io.Writer, modules string, files []File, command []string) error {
 		return fmt.Errorf("write initramfs: %w", err)
 	}
 	return nil
+}
+
+func addPrograms(a *archive, userland string) error {
+	if userland == "" {
+		return addUserland(a)
+	}
+	if err := addTree(a, "/", userland); err != nil {
+		return err
+	}
+	return addApplets(a)
 }
 
 // addConfig adds the files of /etc that programs read.

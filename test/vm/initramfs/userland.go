@@ -132,8 +132,19 @@ func addLinks(a *archive, programs []string) error {
 	return nil
 }
 
-// addBusybox gives every command that is still missing to busybox.
+// addBusybox adds busybox and what it can be.
 func addBusybox(a *archive) error {
+	file := findProgram("busybox")
+	if file == "" {
+		return errors.New("missing on this machine: busybox")
+	}
+	a.copy("/usr/bin/busybox", file)
+	return addApplets(a)
+}
+
+// addApplets gives every command that is still missing to busybox. This machine's
+// own knows which there are.
+func addApplets(a *archive) error {
 	file := findProgram("busybox")
 	if file == "" {
 		return errors.New("missing on this machine: busybox")
@@ -142,7 +153,6 @@ func addBusybox(a *archive) error {
 	if err != nil {
 		return fmt.Errorf("list the commands of busybox: %w", err)
 	}
-	a.copy("/usr/bin/busybox", file)
 	for _, applet := range strings.Fields(string(out)) {
 		base := path.Base(applet)
 		if !a.has("/usr/bin/"+base) && !a.has("/usr/sbin/"+base) {

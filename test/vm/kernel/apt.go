@@ -25,8 +25,9 @@ type debPackage struct {
 	name, version string
 }
 
-// newApt prepares dir for the suites of the mirror, and reads their lists.
-func newApt(ctx context.Context, dir, mirror string, suites []string) (*apt, error) {
+// newApt prepares dir for an architecture of the mirror's suites, and reads their
+// lists.
+func newApt(ctx context.Context, dir, mirror, arch string, suites []string) (*apt, error) {
 	for _, d := range []string{"lists/partial", "cache/archives/partial"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			return nil, err
@@ -36,7 +37,10 @@ func newApt(ctx context.Context, dir, mirror string, suites []string) (*apt, err
 	if err := os.WriteFile(a.path("sources.list"), []byte(sourcesList(mirror, suites)), 0o644); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(a.path("apt.conf"), []byte(a.config()), 0o644); err != nil {
+	if err := os.WriteFile(a.path("status"), nil, 0o644); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(a.path("apt.conf"), []byte(a.config(arch)), 0o644); err != nil {
 		return nil, err
 	}
 	if _, err := a.run(ctx, "", "apt-get", "update"); err != nil {
@@ -47,14 +51,15 @@ func newApt(ctx context.Context, dir, mirror string, suites []string) (*apt, err
 
 func (a *apt) path(name string) string { return filepath.Join(a.dir, name) }
 
-func (a *apt) config() string {
+func (a *apt) config(arch string) string {
 	var b strings.Builder
 	set := func(key, value string) { fmt.Fprintf(&b, "%s %q;\n", key, value) }
 	set("Dir::Etc::sourcelist", a.path("sources.list"))
 	set("Dir::Etc::sourceparts", "/dev/null")
 	set("Dir::State::Lists", a.path("lists"))
+	set("Dir::State::status", a.path("status")) // nothing is installed
 	set("Dir::Cache", a.path("cache"))
-	set("APT::Architecture", "amd64")
+	set("APT::Architecture", arch)
 	b.WriteString("#clear APT::Architectures;\n")
 	set("APT::Sandbox::User", "root") // _apt cannot enter a private cache folder
 	set("Acquire::Languages", "none")

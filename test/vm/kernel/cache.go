@@ -77,7 +77,9 @@ func (c *Cache) Cached(name string) (Kernel, error) {
 	if err != nil {
 		return Kernel{}, err
 	}
-	return load(dir)
+	k, err := load(dir)
+	k.Name = name // one kernel may have several: newest is of some line too
+	return k, err
 }
 
 // Newest tells what Get would download, without doing so.
@@ -96,7 +98,7 @@ func (c *Cache) Newest(ctx context.Context, name string) (Kernel, error) {
 }
 
 func (c *Cache) resolve(ctx context.Context, dir string, src source) (*apt, Kernel, []debPackage, error) {
-	a, err := newApt(ctx, dir, c.Mirror, src.suites)
+	a, err := newApt(ctx, dir, c.Mirror, archOf(src.name), src.suites)
 	if err != nil {
 		return nil, Kernel{}, nil, err
 	}
@@ -154,7 +156,7 @@ func (c *Cache) add(ctx context.Context, src source) (Kernel, error) {
 }
 
 // point makes name stand for the kernel in dir. The one that it stood for is
-// removed.
+// removed, unless it has another name.
 func (c *Cache) point(name, dir string) (Kernel, error) {
 	link := filepath.Join(c.Dir, name)
 	old, err := filepath.EvalSymlinks(link)
@@ -180,10 +182,22 @@ func (c *Cache) point(name, dir string) (Kernel, error) {
 	if err != nil {
 		return Kernel{}, err
 	}
-	if old != "" && old != k.dir {
+	if old != "" && old != k.dir && !c.named(old) {
 		err = os.RemoveAll(old)
 	}
 	return k, err
+}
+
+// named reports whether some name stands for the kernel in dir.
+func (c *Cache) named(dir string) bool {
+	entries, err := os.ReadDir(c.Dir)
+	if err != nil {
+		return true // it is kept
+	}
+	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		to, err := filepath.EvalSymlinks(filepath.Join(c.Dir, e.Name()))
+		return err == nil && to == dir
+	})
 }
 
 func load(dir string) (Kernel, error) {

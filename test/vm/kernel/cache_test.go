@@ -67,3 +67,14 @@ func TestCachedRefusesAnotherSelectionOfModules(t *testing.T) {
 		t.Errorf("got %v, want %v", err, fs.ErrNotExist)
 	}
 }
+
+func TestAKernelOfTwoNamesStaysForTheOther(t *testing.T) {
+	c := &Cache{Dir: t.TempDir()}
+	line := put(t, c, Kernel{Name: "7.3", Release: "7.3.4-cloud-amd64", Version: "7.3.4-1"})
+	put(t, c, Kernel{Name: "newest", Release: "7.3.4-cloud-amd64", Version: "7.3.4-1"})
+	put(t, c, Kernel{Name: "newest", Release: "7.4.1-cloud-amd64", Version: "7.4.1-1"})
+	got, err := c.Cached("7.3")
+	if err != nil || got.dir != line.dir || got.Name != "7.3" {
+		t.Errorf("got %+v, %v; want %+v", got, err, line)
+	}
+}

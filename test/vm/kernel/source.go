@@ -5,9 +5,6 @@ import (
 	"strings"
 )
 
-// flavour is Debian's smallest kernel for virtual machines.
-const flavour = "-cloud-amd64"
-
 // A source tells where Debian keeps a line of kernels.
 type source struct {
 	name   string
@@ -41,41 +38,79 @@ func sources() []source {
 			release: "6.12.",
 		},
 		{
+			// Its modules describe types twice, as those of 6.16 and 6.18 do.
+			name:    "6.17",
+			suites:  []string{"trixie-backports"},
+			image:   "linux-image-",
+			release: "6.17.",
+		},
+		{
+			name:    "7.2",
+			suites:  []string{"sid", "forky", "trixie-backports"},
+			image:   "linux-binary-",
+			release: "7.2.",
+			modules: "linux-modules-",
+		},
+		{
+			name:    "7.3",
+			suites:  []string{"trixie-backports"},
+			image:   "linux-binary-",
+			release: "7.3.",
+			modules: "linux-modules-",
+		},
+		{
+			// A suite may have an older one than another: sid's is at times behind backports'.
 			name:    "newest",
-			suites:  []string{"sid"},
+			suites:  []string{"sid", "forky", "trixie-backports"},
 			image:   "linux-binary-",
 			modules: "linux-modules-",
 		},
 	}
 }
 
-// Names lists the kernels that can be asked for, oldest first.
+// Names lists the kernels that tests are run on, oldest first: each line once, and
+// one of them in its other flavours; then those of arm64.
 func Names() []string {
 	var names []string
 	for _, s := range sources() {
 		names = append(names, s.name)
+		if s.name == "6.12" {
+			names = append(names, s.name+"-"+generic, s.name+"-"+realTime)
+		}
 	}
-	return names
+	for _, line := range []string{"5.10", "6.1", "6.12", "newest"} {
+		names = append(names, line+"-"+ARM64)
+	}
+	return append(names, "6.12-"+pages16K)
+}
+
+// Check says what can be asked for where name cannot.
+func Check(name string) error {
+	_, err := sourceOf(name)
+	return err
 }
 
 func sourceOf(name string) (source, error) {
-	for _, s := range sources() {
-		if s.name == name {
-			return s, nil
+	for _, line := range sources() {
+		for _, s := range line.withFlavours() {
+			if s.name == name {
+				return s, nil
+			}
 		}
 	}
-	return source{}, fmt.Errorf("no kernel %q: choose from %s", name, strings.Join(Names(), ", "))
+	return source{}, fmt.Errorf("no kernel %q: want one of %s, the lines also with -%s",
+		name, strings.Join(Names(), ", "), strings.Join([]string{generic, realTime, ARM64, pages16K}, ", -"))
 }
 
 // releaseOf returns what `uname -r` says in the kernel of an image package,
 // or false for any other package.
 func (s source) releaseOf(pkg string) (string, bool) {
 	release, ok := strings.CutPrefix(pkg, s.image)
-	if !ok || !strings.HasPrefix(release, s.release) || !strings.HasSuffix(release, flavour) {
+	if !ok || !strings.HasPrefix(release, s.release) || !strings.HasSuffix(release, s.flavour()) {
 		return "", false
 	}
 	// Meta packages and unsigned images begin with a word.
-	if !isDigit(rune(release[0])) {
+	if !isDigit(rune(release[0])) || isOther(strings.TrimSuffix(release, s.flavour())) {
 		return "", false
 	}
 	return release, true
@@ -117,7 +152,7 @@ func (s source) newest(offered []debPackage) ([]debPackage, error) {
 		}
 	}
 	if best == nil {
-		return nil, fmt.Errorf("no %s%s*%s in %s", s.image, s.release, flavour, strings.Join(s.suites, ", "))
+		return nil, fmt.Errorf("no %s%s*%s in %s", s.image, s.release, s.flavour(), strings.Join(s.suites, ", "))
 	}
 	return best, nil
 }

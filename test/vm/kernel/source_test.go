@@ -48,6 +48,45 @@ func TestNewestChoosesByPackageVersion(t *testing.T) {
 			},
 		},
 		{
+			name:   "the generic flavour is none of the others",
+			kernel: "5.10-generic",
+			offered: []debPackage{
+				{"linux-image-5.10.0-47-cloud-amd64", "5.10.263-1"},
+				{"linux-image-5.10.0-47-rt-amd64", "5.10.263-1"},
+				{"linux-image-5.10-amd64", "5.10.263-1"},
+				{"linux-image-5.10.0-46-amd64", "5.10.262-1"},
+			},
+			want: []debPackage{{"linux-image-5.10.0-46-amd64", "5.10.262-1"}},
+		},
+		{
+			name:   "a flavour of a split kernel comes with its own modules",
+			kernel: "7.2-rt",
+			offered: []debPackage{
+				{"linux-binary-7.2.13+deb14-rt-amd64", "7.2.13-1"},
+				{"linux-modules-7.2.13+deb14-cloud-amd64", "7.2.13-1"},
+				{"linux-binary-7.2.12+deb14-rt-amd64", "7.2.12-1"},
+				{"linux-modules-7.2.12+deb14-rt-amd64", "7.2.12-1"},
+			},
+			want: []debPackage{
+				{"linux-binary-7.2.12+deb14-rt-amd64", "7.2.12-1"},
+				{"linux-modules-7.2.12+deb14-rt-amd64", "7.2.12-1"},
+			},
+		},
+		{
+			name:   "the newest may be in backports",
+			kernel: "newest",
+			offered: []debPackage{
+				{"linux-binary-7.2.13+deb14-cloud-amd64", "7.2.13-1"},
+				{"linux-modules-7.2.13+deb14-cloud-amd64", "7.2.13-1"},
+				{"linux-binary-7.3.4+deb13-cloud-amd64", "7.3.4-1~bpo13+1"},
+				{"linux-modules-7.3.4+deb13-cloud-amd64", "7.3.4-1~bpo13+1"},
+			},
+			want: []debPackage{
+				{"linux-binary-7.3.4+deb13-cloud-amd64", "7.3.4-1~bpo13+1"},
+				{"linux-modules-7.3.4+deb13-cloud-amd64", "7.3.4-1~bpo13+1"},
+			},
+		},
+		{
 			name:   "an image whose modules are not there yet is passed over",
 			kernel: "newest",
 			offered: []debPackage{

@@ -2,6 +2,7 @@
 package qemu
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strconv"
@@ -9,6 +10,8 @@ import (
 
 // A Machine is what QEMU emulates.
 type Machine struct {
+	Arch      string   // by Debian's name; empty is amd64
+	CPU       string   // QEMU's model; empty is the one that can do most
 	Kernel    string   // its image
 	Initramfs *os.File // may have been removed: QEMU gets it open
 	Append    string   // more parameters of the kernel
@@ -29,6 +32,7 @@ const (
 // args returns the arguments of QEMU. /dev/kvm may be there and yet hang a
 // guest, so acceleration is never tried.
 func (m Machine) args() []string {
+	p := platformOf(m.Arch)
 	accel, cpus := "tcg,thread=multi", m.CPUs
 	if m.ICount {
 		// QEMU refuses to count with several threads.
@@ -36,13 +40,14 @@ func (m Machine) args() []string {
 	}
 	// An oops ends the guest: a tracer must not cause one and go on.
 	// The kernel's tests of its own ciphers take half a second.
-	params := "console=ttyS0 quiet panic=-1 oops=panic cryptomgr.notests"
+	// What it does not know, as control, it gives to /init's environment.
+	params := "console=" + p.console + " control=" + p.control + " quiet panic=-1 oops=panic cryptomgr.notests"
 	if m.Append != "" {
 		params += " " + m.Append
 	}
 	args := []string{
 		"-accel", accel,
-		"-cpu", "max",
+		"-cpu", cmp.Or(m.CPU, p.cpu),
 		"-m", strconv.Itoa(m.Memory),
 		"-smp", strconv.Itoa(cpus),
 		"-nodefaults",
@@ -53,8 +58,8 @@ func (m Machine) args() []string {
 		"-append", params,
 		"-serial", "stdio",
 		"-chardev", fmt.Sprintf("file,id=control,path=/dev/fd/%d", controlFD),
-		"-serial", "chardev:control",
 	}
+	args = append(append(args, p.machine...), p.wire...)
 	if m.ICount {
 		args = append(args, "-icount", "shift=0")
 	}

@@ -57,6 +57,25 @@ func TestUnixLinesDropsOnlyLineEndings(t *testing.T) {
 	}
 }
 
+func TestTheControlPortIsOneThatTheGuestKnows(t *testing.T) {
+	for arch, want := range map[string]struct{ params, wire, cpu string }{
+		"":      {"console=ttyS0 control=ttyS1 ", "chardev:control", "max"},
+		"arm64": {"console=ttyAMA0 control=ttyS0 ", "pci-serial,chardev=control", "max,pauth-impdef=on"},
+	} {
+		args := Machine{Arch: arch}.args()
+		if i := slices.Index(args, "-append"); !strings.HasPrefix(args[i+1], want.params) {
+			t.Errorf("%q: parameters %q, want %q", arch, args[i+1], want.params)
+		}
+		if i := slices.Index(args, "-cpu"); args[i+1] != want.cpu || !slices.Contains(args, want.wire) {
+			t.Errorf("%q: want %s and %s in %v", arch, want.cpu, want.wire, args)
+		}
+	}
+	args := Machine{Arch: "arm64", CPU: "cortex-a72"}.args()
+	if i := slices.Index(args, "-cpu"); args[i+1] != "cortex-a72" {
+		t.Errorf("got CPU %s, want the one asked for", args[i+1])
+	}
+}
+
 func TestCountingIsSingleThreaded(t *testing.T) {
 	args := Machine{CPUs: 4, ICount: true}.args()
 	for _, want := range [][2]string{{"-accel", "tcg,thread=single"}, {"-smp", "1"}, {"-icount", "shift=0"}} {

@@ -11,8 +11,6 @@ import (
 	"time"
 )
 
-const program = "qemu-system-x86_64"
-
 // Some kernels panic now and then as they boot under QEMU, which says nothing
 // about the command. A boot gets this many chances, each of this length.
 const (
@@ -52,6 +50,7 @@ func boot(ctx context.Context, m Machine, console io.Writer) (Result, error) {
 
 	qctx, kill := context.WithCancel(ctx)
 	defer kill()
+	program := platformOf(m.Arch).program
 	cmd := exec.CommandContext(qctx, program, m.args()...)
 	cmd.Stdout, cmd.Stderr = &unixLines{w: console}, os.Stderr
 	cmd.ExtraFiles = []*os.File{w, m.Initramfs} // controlFD, initramfsFD

@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -24,32 +24,38 @@ var emptyCapture = []byte{
 	0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0,
 }
 
+// Tcpdump runs tcpdump with these arguments and this input and returns what it printed.
+// The error is ErrNoTcpdump where it is not installed, and a *RunError where it failed.
+type Tcpdump func(ctx context.Context, input io.Reader, args ...string) ([]byte, error)
+
+// RunError is tcpdump's failure.
+type RunError struct {
+	Stderr string // what it said
+	Err    error  // how it ended
+}
+
+func (e *RunError) Error() string { return fmt.Sprintf("run tcpdump: %v: %s", e.Err, e.Stderr) }
+func (e *RunError) Unwrap() error { return e.Err }
+
 // Compile has tcpdump compile an expression for Ethernet. The error is a
 // *SyntaxError, ErrNoTcpdump, ErrUnsupported, or about running tcpdump.
-func Compile(ctx context.Context, text string) (*Program, error) {
-	tcpdump, err := exec.LookPath("tcpdump")
-	if err != nil {
-		return nil, fmt.Errorf("expression %q: %w", text, ErrNoTcpdump)
-	}
+func Compile(ctx context.Context, tcpdump Tcpdump, text string) (*Program, error) {
 	ctx, cancel := context.WithTimeout(ctx, compileLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, tcpdump, "-ddd", "-r", "-", "--", text)
-	cmd.Stdin = bytes.NewReader(emptyCapture)
-	cmd.Env = append(cmd.Environ(), "LC_ALL=C")
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.WaitDelay = time.Second
-	err = cmd.Run()
+	out, err := tcpdump(ctx, bytes.NewReader(emptyCapture), "-ddd", "-r", "-", "--", text)
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("compile expression %q with tcpdump: %w", text, ctx.Err())
 	}
-	if _, ok := errors.AsType[*exec.ExitError](err); ok {
-		return nil, &SyntaxError{Expression: text, Message: complaint(stderr.String())}
+	if failed, ok := errors.AsType[*RunError](err); ok {
+		return nil, &SyntaxError{Expression: text, Message: complaint(failed.Stderr)}
+	}
+	if errors.Is(err, ErrNoTcpdump) {
+		return nil, fmt.Errorf("expression %q: %w", text, ErrNoTcpdump)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("compile expression %q: run tcpdump: %w", text, err)
+		return nil, fmt.Errorf("compile expression %q: %w", text, err)
 	}
-	raw, err := parse(stdout.String())
+	raw, err := parse(string(out))
 	if err != nil {
 		return nil, fmt.Errorf("compile expression %q: %w", text, err)
 	}

@@ -87,7 +87,7 @@ func tcpdumpMatches(t testing.TB, file, text string, n int) []bool {
 
 func compile(t testing.TB, text string) *expression.Program {
 	t.Helper()
-	p, err := expression.Compile(context.Background(), text)
+	p, err := expression.Compile(context.Background(), expression.RunTcpdump, text)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -154,7 +154,7 @@ func TestComplaintsAreLibpcapsWords(t *testing.T) {
 }
 
 func BenchmarkFrame(b *testing.B) {
-	p, err := Compile(context.Background(), "tcp port 80 and host 10.0.0.1")
+	p, err := Compile(context.Background(), RunTcpdump, "tcp port 80 and host 10.0.0.1")
 	if errors.Is(err, ErrNoTcpdump) {
 		b.Skip(err)
 	}

@@ -67,6 +67,25 @@ func (s Slot) convert(register []byte, fill byte) ([]byte, bool) {
 	return v.widenTo(s.Size, register, fill)
 }
 
+// key is convert the other way: the set's key that a packet with these values has. ok
+// is false where a part of a key is not all of a field.
+func (l Layout) key(values []byte) (key []byte, ok bool) {
+	for i, s := range l {
+		if s.Width != s.Size || s.Shift != 0 || len(values) < s.Size {
+			return nil, false
+		}
+		part := bytes.Clone(values[:s.Size])
+		if s.Swapped {
+			slices.Reverse(part)
+		}
+		values = values[s.Size:]
+		if key = append(key, part...); i < len(l)-1 {
+			key = append(key, make([]byte, (s.Width+3)&^3-s.Width)...)
+		}
+	}
+	return key, len(values) == 0
+}
+
 // span turns two keys, the ends of an interval, into values. Where the fields
 // lie in other order than their bytes, only a single key can be.
 func (l Layout) span(from, to []byte) (low, high []byte, ok bool) {

@@ -42,6 +42,7 @@ type Set struct {
 	owner    *ruleset.Table
 	uses     []use
 	raw      []element
+	ask      func(key []byte) ruleset.Found // nil where the elements were read
 }
 
 // use is the set as the rules with one layout see it.
@@ -153,11 +154,52 @@ func (s *Set) plain() Layout {
 	return l
 }
 
+// Large has the set be asked, key by key, instead of read: what was read of it is
+// forgotten. A verdict map cannot be.
+func (s *Set) Large(ask func(key []byte) ruleset.Found) {
+	s.raw = nil
+	if !s.verdicts {
+		s.ask = ask
+	}
+}
+
+// Cut is for a set of which not all elements were read: an interval may lack its end,
+// and is forgotten.
+func (s *Set) Cut() {
+	if s.Flags&unix.NFT_SET_INTERVAL != 0 {
+		s.raw = nil
+	}
+}
+
+// IsVerdictMap reports whether the set's elements are verdicts.
+func (s *Set) IsVerdictMap() bool { return s.verdicts }
+
+// askAs asks for the fields' values of a layout.
+func (s *Set) askAs(l Layout) func(values []byte) ruleset.Found {
+	return func(values []byte) ruleset.Found {
+		key, ok := l.key(values)
+		if !ok || len(key) > maxWidth {
+			return ruleset.MaybeThere
+		}
+		// A concatenation's last field fills its registers, too, where the set's
+		// keys do.
+		for len(key) < int(s.KeyLength) {
+			key = append(key, 0)
+		}
+		return s.ask(key)
+	}
+}
+
 // Settle gives the elements that were read to all who ask the set, and returns
 // the set as the table shows it. complete is false where not all were read.
 func (s *Set) Settle(complete bool) *ruleset.Set {
 	if len(s.uses) == 0 {
 		s.as(s.plain())
+	}
+	if s.ask != nil {
+		for _, u := range s.uses {
+			u.set.Ask = s.askAs(u.layout)
+		}
 	}
 	s.intervals()
 	for _, u := range s.uses {

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * interrupt.h - whether what runs is not the current task's doing.
+ */
+#ifndef DROPTRACE_INTERRUPT_H
+#define DROPTRACE_INTERRUPT_H
+
+#include "read.h"
+
+#if defined(__TARGET_ARCH_arm64)
+
+/* linux/preempt.h, 5.10 to 7.2. Softirqs that are only disabled count by twice that. */
+#define SOFTIRQ_OFFSET 0x00000100
+#define HARDIRQ_MASK 0x000f0000
+#define NMI_MASK 0x00f00000
+
+/* 5.10 runs softirqs that local_bh_enable starts on the stack of the task. */
+static __always_inline bool serves_interrupt(struct task_struct *task)
+{
+	return READ(task, thread_info.preempt_count) & (SOFTIRQ_OFFSET | HARDIRQ_MASK | NMI_MASK);
+}
+
+#else
+
+/* The count is a per-CPU variable there, and softirqs have stacks of their own. */
+static __always_inline bool serves_interrupt(struct task_struct *task)
+{
+	return false;
+}
+
+#endif
+#endif

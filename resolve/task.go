@@ -1,0 +1,156 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/rules/budget"
+	"github.com/droptrace/droptrace/tracer/event"
+)
+
+const (
+	// limitPause is how long rules that were too much are not tried again.
+	limitPause = time.Minute
+	// maxTasks is how many namespaces are read at once, beside our own.
+	maxTasks = 4
+
+	// maxHold is how long a drop waits for rules and texts.
+	maxHold = 2500 * time.Millisecond
+)
+
+// errReading is why a drop lacks what has not been read yet.
+var errReading = errors.New("its rules are still being read")
+
+// tasks read what may take long beside the drops: one namespace must not keep
+// another's drops waiting.
+type tasks struct {
+	slots    chan struct{}
+	life     context.Context
+	end      context.CancelFunc
+	finished atomic.Uint64
+}
+
+func newTasks() *tasks {
+	t := &tasks{slots: make(chan struct{}, maxTasks)}
+	t.life, t.end = context.WithCancel(context.Background())
+	return t
+}
+
+// task is one reading.
+type task struct {
+	begin time.Time
+	took  time.Duration // once done is closed
+	done  chan struct{}
+	stop  context.CancelFunc
+}
+
+// start runs a reading of the namespace. It gets a context with the limits; what it
+// writes may be read once the task is done.
+func (r *Resolver) start(n *namespace, limit time.Duration, memory *budget.Budget, run func(context.Context)) *task {
+	life, stop := context.WithCancel(r.tasks.life)
+	t := &task{begin: time.Now(), done: make(chan struct{}), stop: stop}
+	n.running.Add(1)
+	go func() {
+		defer n.running.Done()
+		defer r.tasks.finished.Add(1)
+		defer close(t.done)
+		defer stop()
+		if !n.info.Own {
+			select {
+			case r.tasks.slots <- struct{}{}:
+				defer func() { <-r.tasks.slots }()
+			case <-life.Done():
+			}
+		}
+		begin := time.Now()
+		ctx, cancel := budget.WithTime(budget.With(life, memory), limit)
+		defer cancel()
+		run(ctx)
+		t.took = time.Since(begin)
+	}()
+	return t
+}
+
+// limited is the limit that ended a reading, else the error itself.
+func limited(ctx context.Context, err error) error {
+	err = budget.Limited(ctx, err)
+	if errors.Is(err, context.Canceled) {
+		return errReading
+	}
+	return err
+}
+
+// await reports whether the task is done. A drop that it is not done for is to be
+// tried again, unless the task began longer ago than patience.
+func (r *Resolver) await(t *task, patience time.Duration) bool {
+	select {
+	case <-t.done:
+		return true
+	default:
+	}
+	left := patience - time.Since(t.begin)
+	if left <= 0 {
+		return false
+	}
+	if wait := min(time.Until(r.until), left); wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-t.done:
+			return true
+		case <-timer.C:
+		case <-r.tasks.life.Done():
+			return false
+		}
+	}
+	r.pending = !r.last
+	return false
+}
+
+// Try is Resolve for a drop that may wait: it reports false where something of the
+// drop's namespace is being read that the drop lacks, after wait at the most. d is
+// what is known without. The same event may be tried again; Finished tells when that
+// may lead to more.
+func (r *Resolver) Try(ctx context.Context, e *event.Event, at time.Time, d *drop.Drop, wait time.Duration) (done bool) {
+	r.until = time.Now().Add(wait)
+	r.resolve(ctx, e, at, d)
+	return !r.pending
+}
+
+// Finished counts the readings that have come to their end.
+func (r *Resolver) Finished() uint64 { return r.tasks.finished.Load() }
+
+// Stop ends all reading, at once: what is resolved from now on is what is known. It
+// may be called by any goroutine.
+func (r *Resolver) Stop() { r.tasks.end() }
+
+// memoryOf is a new budget for a reading of the namespace.
+func (r *Resolver) memoryOf(n *namespace) *budget.Budget { return budget.Of(n.info.Own, r.memory) }
+
+// makeRoom forgets rules of namespaces that had no drop for the longest, where all
+// together are near their limit.
+func (r *Resolver) makeRoom(keep *namespace) {
+	for r.memory.Taken() > budget.All*3/4 {
+		var oldest *namespace
+		for _, n := range r.spaces {
+			if n != keep && n.nft != nil && n.nftMemory.Taken() > 0 && (oldest == nil || n.used.Before(oldest.used)) {
+				oldest = n
+			}
+		}
+		if oldest == nil {
+			return
+		}
+		oldest.forgetRules()
+	}
+}
+
+// forgetRules gives up what was read of nftables, and what was made of it.
+func (n *namespace) forgetRules() {
+	n.nft, n.model, n.described = nil, nil, nil
+	n.whys, n.replays = whys{}, replays{}
+	n.nftMemory.Release()
+	n.modelMemory.Release()
+}

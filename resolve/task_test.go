@@ -1,0 +1,123 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/rules/budget"
+	"github.com/droptrace/droptrace/resolve/rules/nftables"
+)
+
+func newTaskResolver(t *testing.T) *Resolver {
+	t.Helper()
+	r := &Resolver{tasks: newTasks(), memory: budget.New(budget.All, nil), spaces: make(map[uint32]*namespace)}
+	t.Cleanup(r.Stop)
+	return r
+}
+
+// until returns a reading that lasts until its context or the channel ends.
+func until(end <-chan struct{}) func(context.Context) {
+	return func(ctx context.Context) {
+		select {
+		case <-end:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func TestDropWaitsForWhatIsRead(t *testing.T) {
+	r, n, end := newTaskResolver(t), &namespace{}, make(chan struct{})
+	task := r.start(n, time.Hour, nil, until(end))
+	if r.await(task, time.Hour) || !r.pending {
+		t.Errorf("a reading that goes on: pending %v", r.pending)
+	}
+	r.pending = false
+	if r.await(task, 0) || r.pending {
+		t.Errorf("a reading that takes too long for the drop: pending %v", r.pending)
+	}
+	before := r.Finished()
+	close(end)
+	<-task.done
+	n.running.Wait()
+	if !r.await(task, time.Hour) || r.pending || r.Finished() != before+1 {
+		t.Errorf("a reading that is done: pending %v, %d finished", r.pending, r.Finished())
+	}
+}
+
+func TestStopEndsReadings(t *testing.T) {
+	r, n := newTaskResolver(t), &namespace{}
+	task := r.start(n, time.Hour, nil, until(nil))
+	r.Stop()
+	r.until = time.Now().Add(time.Hour)
+	n.running.Wait()
+	if !r.await(task, time.Hour) {
+		t.Error("it goes on")
+	}
+}
+
+func TestSlowNamespacesKeepNoSlotFromOurOwn(t *testing.T) {
+	r, end := newTaskResolver(t), make(chan struct{})
+	var others []*namespace
+	running := make(chan struct{}, 2*maxTasks)
+	for range 2 * maxTasks {
+		n := &namespace{}
+		others = append(others, n)
+		r.start(n, time.Hour, nil, func(ctx context.Context) {
+			running <- struct{}{}
+			until(end)(ctx)
+		})
+	}
+	for range maxTasks {
+		<-running
+	}
+	own := &namespace{info: drop.Netns{Own: true}}
+	<-r.start(own, time.Hour, nil, func(context.Context) {}).done
+	if n := len(running); n > 0 {
+		t.Errorf("%d more than %d at once", n, maxTasks)
+	}
+	close(end)
+	for _, n := range others {
+		n.running.Wait()
+	}
+}
+
+func TestLimitsAreTold(t *testing.T) {
+	r, n := newTaskResolver(t), &namespace{}
+	var err error
+	<-r.start(n, time.Millisecond, r.memoryOf(n), func(ctx context.Context) {
+		<-ctx.Done()
+		err = limited(ctx, ctx.Err())
+	}).done
+	if !errors.Is(err, budget.ErrLimit) {
+		t.Errorf("time: %v", err)
+	}
+	<-r.start(n, time.Hour, r.memoryOf(n), func(ctx context.Context) {
+		err = limited(ctx, errors.Join(errors.New("list rules"), budget.From(ctx).Take(33<<20)))
+	}).done
+	if err == nil || err.Error() != "rules not read: 32 MB limit" {
+		t.Errorf("memory: %v", err)
+	}
+}
+
+func TestRoomIsMadeByTheLongestUnused(t *testing.T) {
+	r := newTaskResolver(t)
+	begin := time.Now()
+	for i := range uint32(5) {
+		n := &namespace{nft: &nftables.Snapshot{}, used: begin.Add(time.Duration(i) * time.Second)}
+		n.nftMemory = r.memoryOf(n)
+		if err := n.nftMemory.Take(30 << 20); err != nil {
+			t.Fatal(err)
+		}
+		r.spaces[i] = n
+	}
+	r.makeRoom(r.spaces[1])
+	if r.spaces[0].nft != nil || r.spaces[1].nft == nil || r.spaces[2].nft == nil {
+		t.Errorf("kept: %v", r.spaces)
+	}
+	if got := r.memory.Taken(); got != 120<<20 {
+		t.Errorf("%d MB are taken", got>>20)
+	}
+}

@@ -1,0 +1,51 @@
+package resolve
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/droptrace/droptrace/resolve/host/netns"
+	"github.com/droptrace/droptrace/resolve/rules/budget"
+)
+
+// A table that changed just after it was read is read again without a drop.
+func TestATableThatChangedTooSoonIsReadAgain(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("entering a namespace needs root")
+	}
+	own, err := netns.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := openNamespace(t.Context(), own.Inode, own.Inode)
+	if n.err != nil {
+		t.Fatal(n.err)
+	}
+	defer n.close()
+	start := time.Now()
+	now := start
+	r := &Resolver{spaces: map[uint32]*namespace{own.Inode: n}, memory: budget.New(budget.All, nil), now: func() time.Time { return now }}
+	read := func() {
+		t.Helper()
+		if err := r.readXT(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read()
+	if next := r.Rewatch(); !next.IsZero() {
+		t.Errorf("due at %v, nothing changed", next.Sub(start))
+	}
+	now = start.Add(rereadEvery / 4) // a drop shows that it changed
+	read()
+	if next := r.Rewatch(); !next.Equal(start.Add(rereadEvery)) {
+		t.Errorf("due after %v, want %v", next.Sub(start), rereadEvery)
+	}
+	if !n.xtRead.Equal(start) {
+		t.Error("it was read before that")
+	}
+	now = start.Add(rereadEvery)
+	if next := r.Rewatch(); !next.IsZero() || !n.xtRead.Equal(now) {
+		t.Errorf("read at %v, due at %v", n.xtRead.Sub(start), next.Sub(start))
+	}
+}

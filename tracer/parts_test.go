@@ -1,0 +1,227 @@
+package tracer
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/bpf"
+	"github.com/droptrace/droptrace/resolve/host/symbol"
+	"github.com/droptrace/droptrace/tracer/calibrate"
+	"github.com/droptrace/droptrace/tracer/event"
+	"github.com/droptrace/droptrace/tracer/filter"
+)
+
+// everyPart lists what the programs and the loader name, whatever that is by now.
+func everyPart(t *testing.T) []part {
+	coll, err := bpf.LoadKernel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := []part{{}, {kind: "modules' types"}, {kind: "room", name: "for functions"},
+		{kind: "attribution"}, {kind: "attaching", name: "fentry"}, {kind: "attaching", name: "kprobe"},
+		{kind: "symbol", name: "every"}, {kind: "symbol", name: "(text)"}, {kind: "symbol", name: "(modules)"}}
+	add := func(kind string, names []string) {
+		slices.Sort(names)
+		for _, name := range slices.Compact(names) {
+			out = append(out, part{kind: kind, name: name})
+		}
+	}
+	add("map", slices.Collect(maps.Keys(coll.Maps)))
+	add("program", slices.Collect(maps.Keys(coll.Programs)))
+	add("symbol", everySymbol())
+	types, members := everyType(t, coll)
+	add("type", types)
+	add("member", members)
+	helpers := make(map[asm.BuiltinFunc]bool)
+	for _, p := range coll.Programs {
+		for _, ins := range p.Instructions {
+			if ins.IsBuiltinCall() {
+				helpers[asm.BuiltinFunc(ins.Constant)] = true
+			}
+		}
+	}
+	for _, f := range slices.Sorted(maps.Keys(helpers)) {
+		out = append(out, part{kind: "helper", name: f.String(), helper: f})
+	}
+	return out
+}
+
+func everySymbol() (out []string) {
+	for _, f := range siteFunctions() {
+		out = append(out, f.name)
+	}
+	out = slices.AppendSeq(out, maps.Keys(hookFunctions()))
+	for _, p := range probes() {
+		out = append(out, p.function)
+	}
+	for _, p := range ctProbes() {
+		out = append(out, p.function)
+	}
+	return append(out, "tcp_conn_request")
+}
+
+func everyType(t *testing.T, coll *ebpf.CollectionSpec) (types, members []string) {
+	wanted, err := relocationsByType(coll.Programs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for local := range wanted {
+		name, _, _ := strings.Cut(local, "___")
+		types = append(types, name)
+		found, err := coll.Types.AnyTypesByName(local)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, typ := range found {
+			if s, ok := typ.(*btf.Struct); ok {
+				for _, m := range s.Members {
+					members = append(members, name+"."+m.Name)
+				}
+			}
+		}
+	}
+	return types, members
+}
+
+// essential reports whether nothing can be told without the part: then one line must
+// say so.
+func (p part) essential() bool {
+	switch p.kind {
+	case "map":
+		return slices.Contains(essentialMaps(), p.name)
+	case "type":
+		return p.name == "sk_buff"
+	case "helper":
+		_, can := dispensable()[p.helper]
+		return !can && p.helper != asm.FnLoop
+	}
+	return false
+}
+
+// blind reports whether a packet's port cannot be found without the part.
+func (p part) blind() bool {
+	return p.kind == "type" && p.name == "sk_buff" ||
+		p.kind == "member" && slices.Contains([]string{"sk_buff.head", "sk_buff.tail", "sk_buff.data"}, p.name)
+}
+
+const droppedPort = 4242
+
+// dropping makes a namespace that drops what is sent to droppedPort.
+func dropping(t *testing.T) *calibrate.Namespace {
+	n, err := calibrate.NewNamespace()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	err = n.Do(func() error {
+		c, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "parts"})
+		chain := c.AddChain(&nftables.Chain{Name: "out", Table: table, Type: nftables.ChainTypeFilter,
+			Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityFilter})
+		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{droppedPort >> 8, droppedPort & 0xff}},
+			&expr.Verdict{Kind: expr.VerdictDrop}}})
+		return c.Flush()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func sendTo(n *calibrate.Namespace, port int) error {
+	return n.Do(func() error {
+		s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(s)
+		err = unix.Sendto(s, []byte("parts"), 0, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
+		if !errors.Is(err, unix.EPERM) {
+			return fmt.Errorf("it was not dropped: %v", err)
+		}
+		return nil
+	})
+}
+
+// Whatever a kernel lacks, a drop is told with what is left, and a line says what it is
+// told without.
+func TestWithoutAPart(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("tracing needs root")
+	}
+	f, err := filter.Parse(filter.Spec{Port: []string{fmt.Sprint(droppedPort)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked, _ := f.Kernel()
+	table, err := symbol.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	n := dropping(t)
+	cache := btf.NewCache()
+	for _, p := range everyPart(t) {
+		t.Run(p.String(), func(t *testing.T) {
+			m := lessMachine{without: p}
+			if p.kind == "type" || p.kind == "member" {
+				m.kernel = without(t, p.name)
+			}
+			tr, err := Open(t.Context(), Options{BTF: cache, Symbols: lessSymbols{table.Table(), p}, Filter: asked,
+				Plan: Plan(os.Getenv("DROPTRACE_PROBES")), BufferSize: 1 << 20, machine: m})
+			if err != nil {
+				if !p.essential() || strings.Contains(err.Error(), "\n") {
+					t.Fatal(err)
+				}
+				t.Log(err)
+				return
+			}
+			defer tr.Close()
+			checkDrop(t, tr, n, p)
+		})
+	}
+}
+
+func checkDrop(t *testing.T, tr *Tracer, n *calibrate.Namespace, p part) {
+	if err := sendTo(n, droppedPort); err != nil {
+		t.Fatal(err)
+	}
+	tr.SetDeadline(time.Now().Add(20 * time.Second))
+	if p.blind() {
+		return // nothing to wait for
+	}
+	var e event.Event
+	if err := tr.Read(&e); err != nil {
+		t.Fatal(err)
+	}
+	const udpPort = 20 + 2
+	if h := e.Header[udpPort:]; int(h[0])<<8|int(h[1]) != droppedPort {
+		t.Errorf("another packet: % x", e.Header[:28])
+	}
+	notices := tr.Notices()
+	if _, costs := typeCosts()[p.name]; p.kind == "type" && costs && len(notices) == 0 {
+		t.Errorf("nothing says that type %s is missing", p.name)
+	}
+	if e.Rule.RuleHandle == 0 && len(notices) == 0 {
+		t.Errorf("nothing says why the rule is not told (kind %d, method %d, flags %#x)", e.Rule.Kind, e.Rule.Method, e.Flags)
+	}
+	t.Logf("rule %d by method %d; %q", e.Rule.RuleHandle, e.Rule.Method, notices)
+}
