@@ -68,6 +68,7 @@ const (
 	AcceptQueueFull        = "accept-queue-full"
 	ReceiveBufferFull      = "receive-buffer-full"
 	DeferredAccept         = "deferred-accept"
+	ExtensionHeader        = "extension-header"
 )
 
 // Case is a drop with all that is known around it. Zero fields are not known.
@@ -143,6 +144,19 @@ type Route struct {
 type Interface struct {
 	Bridge, Up, Carrier bool
 	MTU                 int // bytes
+	// Hardware is its link-layer address; nil for none.
+	Hardware []byte
+	// Kind is as ip link has it: veth, bridge, vlan; "" for hardware.
+	Kind string
+	// Below are what it stands on: ports of a bridge, bond or team, the parent of a
+	// VLAN and its like. Peer is true for one whose other end is an interface.
+	Below []Lower
+}
+
+// Lower is an interface that another one stands on.
+type Lower struct {
+	Name        string // "" where it is in another namespace
+	Up, Carrier bool
 }
 
 // Listener is a bound socket. Address is unspecified where it takes all.

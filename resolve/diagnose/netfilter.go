@@ -22,7 +22,7 @@ func (d *diagnosis) netfilter() []Why {
 		return nil
 	}
 	for _, cause := range []func() []Why{
-		d.blocked, d.listed, d.icmpBlocked, d.scanned, d.invalid, d.neighbours, d.untracked, d.established, d.strange, d.rateLimit, d.acceptBelow,
+		d.blocked, d.listed, d.icmpBlocked, d.scanned, d.invalid, d.extensionHeader, d.neighbours, d.untracked, d.established, d.strange, d.rateLimit, d.acceptBelow,
 		d.dropSet, d.dropMap, d.forged, d.excepted,
 	} {
 		if whys := cause(); len(whys) > 0 {

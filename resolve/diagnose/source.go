@@ -37,19 +37,6 @@ func (d *diagnosis) refusedByRoute() []Why {
 	return nil
 }
 
-// otherHost: the frame's address is that of another host, or none's.
-func (d *diagnosis) otherHost() []Why {
-	if d.c.Machine == nil {
-		return nil
-	}
-	if own, ok := d.c.Machine.Local(d.f.Destination); !ok || !own {
-		return nil // it was flooded, and is no loss of ours
-	}
-	return []Why{{Code: OtherHost, Message: fmt.Sprintf(
-		"%s is here, but the frame was sent to another hardware address than that of %s: its sender's ARP or neighbour entry is old, or two hosts have that address",
-		d.f.Destination, orNone(d.f.in))}}
-}
-
 func isBroadcast(a netip.Addr) bool { return a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) }
 
 // rpFilter is the larger of the interface's value and that of "all", which counts.

@@ -96,8 +96,24 @@ func TestUntracked(t *testing.T) {
 	m.rule("INPUT", "", state(ruleset.CTEstablished|ruleset.CTRelated), accept)
 	c := dropAt(web, base, nil, m.rulesets())
 	c.Packet.Conntrack.State = ruleset.CTUntracked
+	// Without a rule that says so, conntrack itself left it alone.
+	if w := Diagnose(c); len(w) != 1 || w[0].Code != PolicyDrop {
+		t.Errorf("no rule says notrack: %+v", w)
+	}
+	raw := newModel(ruleset.IPTablesNFT, "ip", "raw")
+	raw.base("PREROUTING", "prerouting", "accept")
+	raw.rule("PREROUTING", "", dport(443), &ruleset.NoTrack{})
+	c.Rulesets = m.rulesets(raw)
+	if w := Diagnose(c); len(w) != 1 || w[0].Code != PolicyDrop {
+		t.Errorf("notrack is for another port: %+v", w)
+	}
+	raw.rule("PREROUTING", "", dport(80), &ruleset.NoTrack{})
+	if w := Diagnose(c); len(w) != 1 || w[0].Code != PolicyDrop {
+		t.Errorf("a SYN is never established: %+v", w)
+	}
+	m.rule("INPUT", "", dport(80), state(ruleset.CTNew), accept)
 	check(t, c, Why{Code: Untracked,
-		Message: "conntrack leaves it alone (notrack), so that rule 1 of INPUT, which asks for its state, does not accept it"})
+		Message: "rule 2 of iptables-nft raw PREROUTING keeps conntrack from it (notrack), so rule 2 of INPUT, which matches the state, does not accept it"})
 }
 
 func TestNeighbourDiscovery(t *testing.T) {
