@@ -36,11 +36,11 @@ func (d *diagnosis) extensionHeader() []Why {
 // lookBehind replaces a rule by one that finds the protocol behind extension headers.
 func (d *diagnosis) lookBehind(r *ruleset.Rule) string {
 	return d.again(r, func([]string) string { return "" }, func(statement string) string {
-		if strings.Count(statement, "ip6 nexthdr ") != 1 {
-			return ""
+		replaced := strings.Replace(statement, "ip6 nexthdr ", "meta l4proto ", 1)
+		if replaced == statement { // nft hides what a later match implies
+			replaced = fmt.Sprintf("meta l4proto %s %s", d.f.Protocol, statement)
 		}
-		return nftCommand("replace rule", r.Chain, fmt.Sprintf("handle %d", r.Handle),
-			strings.Replace(statement, "ip6 nexthdr ", "meta l4proto ", 1))
+		return nftCommand("replace rule", r.Chain, fmt.Sprintf("handle %d", r.Handle), replaced)
 	})
 }
 

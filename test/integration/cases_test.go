@@ -53,7 +53,7 @@ func trackingCases() []aCase {
 				nft add rule ip6 f in icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept`,
 			by:   sendMLDQuery,
 			code: "extension-header", says: []string{"rule 2 of in", "ip6 nexthdr", "hop-by-hop", "meta l4proto"},
-			never: []string{"notrack"},
+			never: []string{"notrack"}, fix: "replace rule ip6 f in handle 3 meta l4proto icmpv6 icmpv6 type mld-listener-query accept",
 		},
 		{
 			name: "neighbour discovery beside an established rule",
