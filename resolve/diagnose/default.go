@@ -63,20 +63,27 @@ func (d *diagnosis) listening(w *Why) (wanted bool) {
 	if d.c.Machine == nil || !d.f.HasPorts {
 		return true
 	}
-	list, ok := d.c.Machine.Listeners(d.f.Protocol.String(), d.f.DestinationPort)
-	if !ok {
+	list, ok := d.sockets()
+	if !ok || d.proxied() {
 		return true
 	}
-	for _, l := range list {
-		if l.takes(d.f.Destination) {
+	list = waiting(list, d.f.HasTCP)
+	var refused []string
+	for i := range list {
+		why := d.refusal(&list[i])
+		if why == "" {
 			w.Code = ListeningNotAllowed
 			w.Message = fmt.Sprintf("%s listens on %s, but no rule of %s accepts it from %s: %s drops it",
-				l.who(), d.f.service(), d.c.Place.Base.Name, d.f.Source, d.placeName(d.c.Place))
+				list[i].who(), d.f.service(), d.c.Place.Base.Name, d.f.Source, d.placeName(d.c.Place))
 			return true
 		}
+		refused = append(refused, list[i].who()+" "+why)
 	}
-	if len(list) == 0 {
+	switch {
+	case len(list) == 0:
 		w.Message += "; nothing listens on " + d.f.service() + " here either"
+	case len(refused) > 0:
+		w.Message += "; no socket on " + d.f.service() + " would take it either: " + someOf(refused)
 	}
 	return len(list) > 0
 }
@@ -85,12 +92,14 @@ func (l *Listener) takes(to netip.Addr) bool {
 	return !l.Address.IsValid() || l.Address.IsUnspecified() || l.Address.Unmap() == to
 }
 
-func (l *Listener) who() string {
+func (l *Listener) who() string { return program(l.Command, l.PID) }
+
+func program(command string, pid int) string {
 	switch {
-	case l.Command != "" && l.PID != 0:
-		return l.Command + " (pid " + strconv.Itoa(l.PID) + ")"
-	case l.Command != "":
-		return l.Command
+	case command != "" && pid != 0:
+		return command + " (pid " + strconv.Itoa(pid) + ")"
+	case command != "":
+		return command
 	}
 	return "a program"
 }

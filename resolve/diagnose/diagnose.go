@@ -69,6 +69,7 @@ const (
 	ReceiveBufferFull      = "receive-buffer-full"
 	DeferredAccept         = "deferred-accept"
 	ExtensionHeader        = "extension-header"
+	Hairpin                = "hairpin"
 )
 
 // Case is a drop with all that is known around it. Zero fields are not known.
@@ -149,8 +150,9 @@ type Interface struct {
 	// Kind is as ip link has it: veth, bridge, vlan; "" for hardware.
 	Kind string
 	// Below are what it stands on: ports of a bridge, bond or team, the parent of a
-	// VLAN and its like. Peer is true for one whose other end is an interface.
+	// VLAN and its like, the other end of a veth.
 	Below []Lower
+	VRF   string // that it is a port of, "" for none
 }
 
 // Lower is an interface that another one stands on.

@@ -81,7 +81,7 @@ func (d *diagnosis) martian(reason string) []Why {
 	w := Why{Code: Martian, Message: symbol.Explain("", reason)}
 	switch reason {
 	case "IP_LOCAL_SOURCE":
-		w.Message = fmt.Sprintf("its source %s is one of this host's own addresses: it is forged, or two hosts have that address", d.f.Source)
+		return d.ownSource()
 	case "IP_INVALID_SOURCE":
 		w.Message = fmt.Sprintf("its source %s is not one that a packet can come from (martian)", d.f.Source)
 	case "IP_INVALID_DEST":

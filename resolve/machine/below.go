@@ -17,6 +17,11 @@ func below(i *diagnose.Interface, link netlink.Link) error {
 	if link.Type() != "device" {
 		i.Kind = link.Type()
 	}
+	if a.MasterIndex != 0 {
+		if master, err := netlink.LinkByIndex(a.MasterIndex); err == nil && master.Type() == "vrf" {
+			i.VRF = master.Attrs().Name
+		}
+	}
 	switch i.Kind {
 	case "bridge", "bond", "team":
 		links, err := netlink.LinkList()

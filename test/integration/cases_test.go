@@ -23,7 +23,7 @@ import "testing"
 // 2001:db8:1::2. See aCase for the other fields.
 func TestCases(t *testing.T) {
 	var all []aCase
-	for _, list := range [][]aCase{trackingCases(), linkCases()} {
+	for _, list := range [][]aCase{trackingCases(), linkCases(), socketCases()} {
 		all = append(all, list...)
 	}
 	runCases(t, all)
@@ -79,6 +79,65 @@ func linkCases() []aCase {
 			client: "ip neigh replace 192.0.2.1 lladdr 02:00:00:00:00:07 dev eth0",
 			send:   "client udp 192.0.2.1 7102",
 			code:   "other-host", says: []string{"another hardware address than that of eth0"}, never: []string{"promiscuous"},
+		},
+	}
+}
+
+// socketCases: who would have taken the packet, and why it did not.
+func socketCases() []aCase {
+	return []aCase{
+		{
+			name: "connected UDP socket", ready: socket("udp", "0.0.0.0:7201", "192.0.2.9:53", ""),
+			send: "client udp 192.0.2.1 7201", code: "no-listener",
+			says: []string{"is connected to 192.0.2.9:53 and takes only what comes from there"}, never: []string{"no program"},
+		},
+		{
+			name: "bound to another interface", ready: socket("udp", "0.0.0.0:7202", "", "eth1"),
+			send: "client udp 192.0.2.1 7202", code: "no-listener", says: []string{"is bound to eth1, and it came in by eth0"},
+		},
+		{
+			name: "TCP bound to another interface", ready: socket("tcp", "0.0.0.0:7203", "", "eth1"),
+			send: "client tcp 192.0.2.1 7203", code: "no-listener", says: []string{"is bound to eth1, and it came in by eth0"},
+		},
+		{
+			name: "IPv6 only", ready: socket("tcp6", "[::]:7204", "", ""),
+			send: "client tcp 192.0.2.1 7204", code: "no-listener", says: []string{"takes IPv6 only (IPV6_V6ONLY)"},
+		},
+		{
+			name: "IPv4 only", ready: socket("tcp", "0.0.0.0:7205", "", ""),
+			send: "client tcp 2001:db8::1 7205", code: "no-listener", says: []string{"takes IPv4 only"},
+		},
+		{
+			name: "another address", ready: socket("tcp", "127.0.0.1:7206", "", ""),
+			send: "client tcp 192.0.2.1 7206", code: "no-listener", says: []string{"listens only at 127.0.0.1, not at 192.0.2.1"},
+		},
+		{
+			name: "nobody", send: "client tcp 192.0.2.1 7207", code: "no-listener", says: []string{"no program takes tcp 7207 on 192.0.2.1"},
+		},
+		{
+			name: "VXLAN without an interface", send: "client udp 192.0.2.1 4789", code: "no-listener",
+			says: []string{"no program and no VXLAN interface takes udp 4789"},
+		},
+		{
+			name: "policy, and a socket for IPv6 only", ready: socket("udp6", "[::]:7208", "", ""),
+			host: "iptables-nft -P INPUT DROP", send: "client udp 192.0.2.1 7208", code: "policy-drop-no-accept",
+			says: []string{"takes IPv6 only"}, never: []string{"nothing listens"},
+		},
+		{
+			name: "policy, and TPROXY to another port",
+			host: `iptables-nft -t mangle -A PREROUTING -p tcp --dport 7209 -j TPROXY --on-port 3128 --tproxy-mark 1
+				iptables-nft -P INPUT DROP
+				ip rule add fwmark 1 lookup 100
+				ip route add local default dev lo table 100`,
+			ready: transparent(3128),
+			send:  "client tcp 198.51.100.2 7209", code: "policy-drop-no-accept", never: []string{"nothing listens"},
+		},
+		{
+			// The client's own SYN comes back to it.
+			name:  "DNAT without masquerading (hairpin)",
+			host:  "iptables-nft -t nat -A PREROUTING -p tcp --dport 7210 -j DNAT --to-destination 192.0.2.2:7211; sysctl -qw net.ipv4.conf.all.send_redirects=0",
+			drops: "client", by: connectAndWait("192.0.2.1:7210"), port: 7211,
+			code: "hairpin", says: []string{"sent from here to 192.0.2.1:7210", "made that 192.0.2.2:7211", "masquerade"}, never: []string{"forged"},
 		},
 	}
 }
