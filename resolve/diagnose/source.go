@@ -16,9 +16,9 @@ func (d *diagnosis) refusedByRoute() []Why {
 	}
 	from, to := d.f.Source, d.f.Destination
 	switch {
-	case from.IsMulticast(), isBroadcast(from), from.As4()[0] == 0 && !isBroadcast(to):
+	case from.IsMulticast(), isBroadcast(from), from.IsUnspecified() && !isBroadcast(to): // 0.0.0.0/8 is valid from 5.3 on
 		return d.martian("IP_INVALID_SOURCE")
-	case to.As4()[0] == 0:
+	case to.IsUnspecified():
 		return d.martian("IP_INVALID_DEST")
 	case from.IsLoopback(), to.IsLoopback():
 		return d.martian("IP_LOCALNET")

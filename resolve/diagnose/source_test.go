@@ -17,7 +17,8 @@ func TestSourcesRefusedWithoutReason(t *testing.T) {
 	}{
 		{"198.51.100.1", "10.0.0.2", machine{local: []string{"198.51.100.1"}}, Martian},
 		{"224.0.0.1", "10.0.0.2", machine{}, Martian},
-		{"0.1.2.3", "10.0.0.2", machine{}, Martian},
+		{"0.0.0.0", "10.0.0.2", machine{}, Martian},
+		{"0.1.2.3", "10.0.0.2", machine{sysctls: off}, ""},
 		{"0.0.0.0", "255.255.255.255", machine{sysctls: off}, ""}, // DHCP
 		{"127.0.0.1", "10.0.0.2", machine{}, Martian},
 		{"203.0.113.9", "127.0.0.1", machine{}, Martian},

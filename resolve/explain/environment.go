@@ -58,10 +58,20 @@ func (l *Live) Route(p *replay.Packet) replay.Route { return l.host.Route(p) }
 // refuses it, by the words of package route; empty where no cause is known for it.
 func Reason(refused string, arrived bool) string {
 	switch {
-	case strings.HasPrefix(refused, "reverse path filter"):
+	case strings.HasPrefix(refused, route.ReversePath):
 		return "IP_RPFILTER"
-	case strings.HasPrefix(refused, "martian"):
+	case strings.HasPrefix(refused, route.OwnSource):
+		return "IP_LOCAL_SOURCE"
+	case strings.HasPrefix(refused, route.Loopback):
+		return "IP_LOCALNET"
+	case strings.HasPrefix(refused, route.MartianSource):
 		return "IP_INVALID_SOURCE"
+	case strings.HasPrefix(refused, route.MartianDestination):
+		return "IP_INVALID_DEST"
+	case strings.HasPrefix(refused, route.NotJoined):
+		return ""
+	case refused == replay.TimeToLive:
+		return "IP_INHDR"
 	case !arrived:
 		return "IP_OUTNOROUTES"
 	}
