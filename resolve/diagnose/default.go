@@ -19,10 +19,10 @@ func (d *diagnosis) nothingAccepts() []Why {
 	if !ok {
 		return nil
 	}
-	place := d.c.Place
+	place, rest := d.c.Place, d.rest()
 	w, wanted := Why{Code: PolicyDrop}, true
-	then := fmt.Sprintf("no rule of %s accepts %s from %s, and %s drops the rest",
-		place.Base.Name, d.f.service(), d.f.Source, d.placeName(place))
+	then := fmt.Sprintf("no rule of %s accepts %s from %s, and %s",
+		place.Base.Name, d.f.service(), d.f.Source, rest)
 	switch d.c.Hook.Name {
 	case "forward":
 		w = d.forwarded(&s, then)
@@ -30,8 +30,8 @@ func (d *diagnosis) nothingAccepts() []Why {
 		w.Message = then
 		wanted = d.listening(&w)
 	case "output":
-		w.Message = fmt.Sprintf("no rule of %s accepts %s to %s, and %s drops the rest",
-			place.Base.Name, d.f.service(), d.f.Destination, d.placeName(place))
+		w.Message = fmt.Sprintf("no rule of %s accepts %s to %s, and %s",
+			place.Base.Name, d.f.service(), d.f.Destination, rest)
 		if len(d.discovery()) > 0 {
 			w.Message += "; it finds no IPv6 neighbour either"
 		}

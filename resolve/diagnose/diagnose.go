@@ -70,6 +70,8 @@ const (
 	DeferredAccept         = "deferred-accept"
 	ExtensionHeader        = "extension-header"
 	Hairpin                = "hairpin"
+	EchoToBroadcast        = "echo-to-broadcast"
+	RuleMatches            = "rule-matches"
 )
 
 // Case is a drop with all that is known around it. Zero fields are not known.

@@ -103,12 +103,12 @@ func TestPolicyDrop(t *testing.T) {
 	m.rule("INPUT", "", with(tcp(443), accept)...)
 	c := dropAt(web, base, nil, m.rulesets())
 	check(t, c, Why{PolicyDrop,
-		"no rule of INPUT accepts tcp 80 from 203.0.113.9, and the policy of INPUT drops the rest; nearest is rule 2 of INPUT, for port 443",
+		"no rule of INPUT accepts tcp 80 from 203.0.113.9, and the policy of INPUT drops everything else; nearest is rule 2 of INPUT, for port 443",
 		"iptables-nft -A INPUT -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
 
 	c.Machine = &machine{programs: "iptables"}
 	check(t, c, Why{PolicyDrop,
-		"no rule of INPUT accepts tcp 80 from 203.0.113.9, and the policy of INPUT drops the rest; nothing listens on tcp 80 here either; nearest is rule 2 of INPUT, for port 443",
+		"no rule of INPUT accepts tcp 80 from 203.0.113.9, and the policy of INPUT drops everything else; nothing listens on tcp 80 here either; nearest is rule 2 of INPUT, for port 443",
 		""})
 
 	c.Machine = &machine{programs: "iptables", listeners: map[string][]Listener{"tcp 80": {{PID: 1, Command: "web"}}}}
@@ -193,7 +193,7 @@ func TestForwardDropped(t *testing.T) {
 	p := web
 	p.dst, p.out = "172.17.0.2", "docker0"
 	check(t, dropAt(p, base, nil, m.rulesets()), Why{ForwardDropped,
-		"it is forwarded from eth0 to docker0, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and Docker's policy of FORWARD drops the rest",
+		"it is forwarded from eth0 to docker0, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and Docker's policy of FORWARD drops everything else",
 		"iptables-nft -A DOCKER-USER -s 203.0.113.9 -d 172.17.0.2 -p tcp --dport 80 -j ACCEPT"})
 }
 
@@ -205,7 +205,7 @@ func TestBridgeNetfilter(t *testing.T) {
 	c := dropAt(p, base, nil, m.rulesets())
 	c.Machine = &machine{bridges: "br0", sysctls: map[string]string{"net/bridge/bridge-nf-call-iptables": "1"}}
 	check(t, c, Why{BridgeNetfilter,
-		"it only crosses the bridge br0, but br_netfilter (net.bridge.bridge-nf-call-iptables=1) has bridged packets meet the firewall, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and the policy of FORWARD drops the rest",
+		"it only crosses the bridge br0, but br_netfilter (net.bridge.bridge-nf-call-iptables=1) has bridged packets meet the firewall, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and the policy of FORWARD drops everything else",
 		"iptables-nft -A FORWARD -i br0 -o br0 -s 203.0.113.9 -d 192.0.2.1 -p tcp --dport 80 -m physdev --physdev-is-bridged -j ACCEPT"})
 }
 
@@ -359,7 +359,7 @@ func TestUFW(t *testing.T) {
 	m.rule("INPUT", "", jump(m.chain("ufw-before-input")))
 	m.rule("ufw-before-input", "", jump(m.chain("ufw-user-input")))
 	check(t, dropAt(web, base, nil, m.rulesets()), Why{PolicyDrop,
-		"no rule of INPUT accepts tcp 80 from 203.0.113.9, and ufw's policy of INPUT drops the rest",
+		"no rule of INPUT accepts tcp 80 from 203.0.113.9, and ufw's policy of INPUT drops everything else",
 		"ufw allow proto tcp from 203.0.113.9 to any port 80"})
 }
 
@@ -377,7 +377,7 @@ func firewalld() (*model, *ruleset.Chain, *ruleset.Rule) {
 func TestFirewalld(t *testing.T) {
 	m, base, d := firewalld()
 	check(t, dropAt(web, base, d, m.rulesets()), Why{PolicyDrop,
-		"no rule of filter_INPUT accepts tcp 80 from 203.0.113.9, and firewalld's rule 2 of filter_INPUT (handle 2) drops the rest",
+		"no rule of filter_INPUT accepts tcp 80 from 203.0.113.9, and firewalld's rule 2 of filter_INPUT (handle 2) drops everything else",
 		`firewall-cmd --zone=public '--add-rich-rule=rule family="ipv4" source address="203.0.113.9" port port="80" protocol="tcp" accept'`})
 }
 

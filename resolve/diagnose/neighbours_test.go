@@ -12,7 +12,7 @@ func TestWayOutFindsItsNeighbour(t *testing.T) {
 	m.base("INPUT", "input", "drop")
 	web6 := traffic{src: "2001:db8::1", dst: "2001:db8::2", sport: 40000, dport: 80, out: "eth0"}
 	check(t, dropAt(web6, out, nil, m.rulesets()), Why{PolicyDrop,
-		"no rule of OUTPUT accepts tcp 80 to 2001:db8::2, and the policy of OUTPUT drops the rest; it finds no IPv6 neighbour either",
+		"no rule of OUTPUT accepts tcp 80 to 2001:db8::2, and the policy of OUTPUT drops everything else; it finds no IPv6 neighbour either",
 		"ip6tables-nft -A OUTPUT -d 2001:db8::2 -p tcp --dport 80 -j ACCEPT && " +
 			"ip6tables-nft -A OUTPUT -p icmpv6 --icmpv6-type 135 -j ACCEPT && " +
 			"ip6tables-nft -A INPUT -p icmpv6 --icmpv6-type 136 -j ACCEPT"})
@@ -21,6 +21,6 @@ func TestWayOutFindsItsNeighbour(t *testing.T) {
 	out = m.base("OUTPUT", "output", "drop")
 	m.rule("OUTPUT", "", equal([]byte{58}, ruleset.L4Protocol), accept)
 	check(t, dropAt(web6, out, nil, m.rulesets()), Why{PolicyDrop,
-		"no rule of OUTPUT accepts tcp 80 to 2001:db8::2, and the policy of OUTPUT drops the rest",
+		"no rule of OUTPUT accepts tcp 80 to 2001:db8::2, and the policy of OUTPUT drops everything else",
 		"ip6tables-nft -A OUTPUT -d 2001:db8::2 -p tcp --dport 80 -j ACCEPT"})
 }

@@ -23,7 +23,7 @@ func (d *diagnosis) netfilter() []Why {
 	}
 	for _, cause := range []func() []Why{
 		d.blocked, d.listed, d.icmpBlocked, d.scanned, d.invalid, d.extensionHeader, d.neighbours, d.untracked, d.established, d.strange, d.rateLimit, d.acceptBelow,
-		d.dropSet, d.dropMap, d.forged, d.excepted,
+		d.dropSet, d.dropMap, d.forged, d.excepted, d.proven, d.narrow,
 	} {
 		if whys := cause(); len(whys) > 0 {
 			return append(whys, d.managers()...)

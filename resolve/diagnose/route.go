@@ -20,6 +20,9 @@ func (d *diagnosis) notRouted() []Why {
 		return []Why{{Code: RouteRefuses, Message: fmt.Sprintf(
 			"the route to %s is of the type %s: somebody wants nothing to go there", d.f.Destination, route.Refused)}}
 	}
+	if w := d.ownReturned(); w != nil {
+		return w
+	}
 	if w := d.forwardingOff(); w != nil {
 		if ok && (route.Device == "" || route.Device == d.f.in) {
 			return d.notLocal() // there is nowhere to forward it to
@@ -41,6 +44,22 @@ func (d *diagnosis) notLocal() []Why {
 	return []Why{{Code: NotLocal, Message: fmt.Sprintf(
 		"it came in by %s for %s, which no interface of this host has: the address is missing here, or its sender took the wrong host",
 		d.f.in, d.f.Destination)}}
+}
+
+// ownReturned: a packet with a source of this host came in for an address that is not
+// here. Without forwarding it is dropped before its source is looked at
+// (ip_route_input_slow).
+func (d *diagnosis) ownReturned() []Why {
+	own, ok := d.c.Machine.Local(d.f.Source)
+	if d.f.in == "" || !ok || !own || !d.f.Destination.Is4() {
+		return nil
+	}
+	if n, ok := d.number("net/ipv4/conf/" + d.f.in + "/forwarding"); !ok || n != 0 {
+		return nil
+	}
+	return []Why{{Code: NotLocal, Message: fmt.Sprintf(
+		"it came in by %s with source %s, this host's own address, for %s, which is not here, and this host does not forward: it is its own packet come back (a loop, a wrong gateway), or forged",
+		d.f.in, d.f.Source, d.f.Destination)}}
 }
 
 func (d *diagnosis) forwardingOff() []Why {
@@ -91,7 +110,8 @@ func (d *diagnosis) linkDown(function string) []Why {
 		return []Why{{Code: LinkDown, Message: fmt.Sprintf("%s is down", d.f.in),
 			Fix: d.c.Namespace.in(shell("ip", "link", "set", d.f.in, "up"))}}
 	}
-	return []Why{{Code: LinkDown, Message: fmt.Sprintf("%s has no carrier: its cable is out, or its other end is down", d.f.in)}}
+	i, _ := d.c.Machine.Interface(d.f.in)
+	return []Why{d.carrier(d.f.in, &i)}
 }
 
 // neighbourSilent: nobody on the link says that it has the next hop's address.

@@ -56,7 +56,7 @@ func TestDropByAChainThatOnlyDrops(t *testing.T) {
 		Message: "rule 1 of INPUT names 203.0.113.9 itself as its source: the drop looks meant"})
 	check(t, build(tcp(80)...))
 	check(t, build(), Why{PolicyDrop,
-		"no rule of INPUT accepts tcp 80 from 203.0.113.9, and rule 2 of LOGDROP drops the rest",
+		"no rule of INPUT accepts tcp 80 from 203.0.113.9, and rule 2 of LOGDROP drops everything else",
 		"iptables-nft -I LOGDROP 2 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
 }
 

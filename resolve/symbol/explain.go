@@ -76,7 +76,7 @@ func explainPlace(symbol string) string {
 		return "the interface's send queue was emptied: it went down, or its queueing discipline was replaced"
 	case "skb_kill_datagram", "__first_packet_length":
 		return "checksum wrong, found while it was read"
-	case "ip_fragment":
+	case "ip_fragment", "ip6_fragment":
 		return "larger than the MTU and must not be fragmented"
 	}
 	return ""

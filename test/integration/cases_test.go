@@ -80,6 +80,41 @@ func linkCases() []aCase {
 			send:   "client udp 192.0.2.1 7102",
 			code:   "other-host", says: []string{"another hardware address than that of eth0"}, never: []string{"promiscuous"},
 		},
+		{
+			name: "bridge without ports",
+			host: "ip link add br0 type bridge && ip addr add 203.0.113.1/24 dev br0 && ip link set br0 up",
+			send: "host udp 203.0.113.2 7103",
+			code: "link-down", says: []string{"br0 has no carrier: the bridge has no ports"}, never: []string{"cable"},
+		},
+		{
+			name: "bridge whose port is down",
+			host: "ip link add br0 type bridge && ip link add p0 type veth peer name p1 && ip link set p0 master br0 && ip addr add 203.0.113.1/24 dev br0 && ip link set br0 up",
+			send: "host udp 203.0.113.2 7104",
+			code: "link-down", says: []string{"no port of the bridge can send (p0 down)"}, never: []string{"cable"}, fix: "ip link set p0 up",
+		},
+		{
+			name: "veth whose other end is down", server: "ip link set eth0 down",
+			send: "client udp 198.51.100.2 7105",
+			code: "link-down", says: []string{"eth1 (veth) has no carrier", "its other end"}, never: []string{"cable"},
+		},
+		{
+			name: "bridge filter for broadcasts only",
+			host: `nft add table bridge b
+				nft 'add chain bridge b in { type filter hook input priority 0; }'
+				nft add rule bridge b in meta pkttype broadcast ip protocol icmp drop
+				ip link add br0 type bridge && ip addr flush dev eth0 && ip link set eth0 master br0 && ip addr add 192.0.2.1/24 dev br0 && ip link set br0 up`,
+			send: "client ping 192.0.2.255", code: "meant-drop", says: []string{"rule 1 of in (handle 2) drops what matches meta pkttype broadcast ip protocol icmp"},
+			never: []string{"everything else", "the rest"},
+		},
+		{
+			name: "echo request to a broadcast address", send: "client ping 192.0.2.255",
+			code: "echo-to-broadcast", says: []string{"192.0.2.255", "net.ipv4.icmp_echo_ignore_broadcasts is 1"},
+		},
+		{
+			name: "own source, and no forwarding", host: "sysctl -qw net.ipv4.ip_forward=0",
+			by: sendFrom("198.51.100.1", packet{to: "203.0.113.9", port: 7106}), port: 7106,
+			code: "not-local", says: []string{"198.51.100.1", "this host's own", "does not forward"},
+		},
 	}
 }
 

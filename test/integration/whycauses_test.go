@@ -13,7 +13,7 @@ func TestWhyFilter(t *testing.T) {
 	proveAll(t, []proof{
 		{
 			name: "policy, and nobody listens", setup: deny, packet: packet{port: 6001},
-			code: "policy-drop-no-accept", message: "the policy of INPUT drops the rest; nothing listens on udp 6001 here either",
+			code: "policy-drop-no-accept", message: "the policy of INPUT drops everything else; nothing listens on udp 6001 here either",
 		},
 		{
 			name: "policy of OUTPUT", setup: "iptables-nft -P OUTPUT DROP", packet: packet{port: 6006, to: clientIP, local: true},
