@@ -70,6 +70,7 @@ const (
 	DeferredAccept         = "deferred-accept"
 	ExtensionHeader        = "extension-header"
 	Hairpin                = "hairpin"
+	OwnerMismatch          = "owner-mismatch"
 	EchoToBroadcast        = "echo-to-broadcast"
 	RuleMatches            = "rule-matches"
 )

@@ -193,8 +193,8 @@ func TestForwardDropped(t *testing.T) {
 	p := web
 	p.dst, p.out = "172.17.0.2", "docker0"
 	check(t, dropAt(p, base, nil, m.rulesets()), Why{ForwardDropped,
-		"it is forwarded from eth0 to docker0, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and Docker's policy of FORWARD drops everything else",
-		"iptables-nft -A DOCKER-USER -s 203.0.113.9 -d 172.17.0.2 -p tcp --dport 80 -j ACCEPT"})
+		"it is forwarded from eth0 to docker0, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and Docker's policy of FORWARD drops everything else; what follows in its connection needs a rule, too: Docker's policy of FORWARD drops it",
+		"iptables-nft -A DOCKER-USER -s 203.0.113.9 -d 172.17.0.2 -p tcp --dport 80 -j ACCEPT && iptables-nft -A DOCKER-USER -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"})
 }
 
 func TestBridgeNetfilter(t *testing.T) {
@@ -205,8 +205,8 @@ func TestBridgeNetfilter(t *testing.T) {
 	c := dropAt(p, base, nil, m.rulesets())
 	c.Machine = &machine{bridges: "br0", sysctls: map[string]string{"net/bridge/bridge-nf-call-iptables": "1"}}
 	check(t, c, Why{BridgeNetfilter,
-		"it only crosses the bridge br0, but br_netfilter (net.bridge.bridge-nf-call-iptables=1) has bridged packets meet the firewall, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and the policy of FORWARD drops everything else",
-		"iptables-nft -A FORWARD -i br0 -o br0 -s 203.0.113.9 -d 192.0.2.1 -p tcp --dport 80 -m physdev --physdev-is-bridged -j ACCEPT"})
+		"it only crosses the bridge br0, but br_netfilter (net.bridge.bridge-nf-call-iptables=1) has bridged packets meet the firewall, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and the policy of FORWARD drops everything else; what follows in its connection needs a rule, too: the policy of FORWARD drops it",
+		"iptables-nft -A FORWARD -i br0 -o br0 -s 203.0.113.9 -d 192.0.2.1 -p tcp --dport 80 -m physdev --physdev-is-bridged -j ACCEPT && iptables-nft -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"})
 }
 
 func translated(p *replay.Packet, old string, port uint16) {
@@ -226,8 +226,8 @@ func TestDNATBeforeForward(t *testing.T) {
 	c := dropAt(p, base, nil, m.rulesets())
 	translated(&c.Packet, "192.0.2.1", 80)
 	check(t, c, Why{DNATBeforeForward,
-		"rule 1 of FORWARD speaks of 192.0.2.1:80, but DNAT has made that 10.0.0.2:8080 before FORWARD is asked",
-		"iptables-nft -A FORWARD -d 10.0.0.2 -p tcp --dport 8080 -j ACCEPT"})
+		"rule 1 of FORWARD speaks of 192.0.2.1:80, but DNAT has made that 10.0.0.2:8080 before FORWARD is asked; what follows in its connection needs a rule, too: the policy of FORWARD drops it",
+		"iptables-nft -A FORWARD -d 10.0.0.2 -p tcp --dport 8080 -j ACCEPT && iptables-nft -I FORWARD 1 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"})
 }
 
 func TestNATNotMatched(t *testing.T) {

@@ -145,8 +145,12 @@ func (d *diagnosis) noListener() []Why {
 	var refused []string
 	for _, s := range waiting(list, d.f.HasTCP) {
 		why := d.refusal(&s)
-		if why == "" {
+		switch {
+		case why != "":
+		case s.Looked || s.Inode == "":
 			return nil // it was not so when the packet came, or no longer
+		default:
+			why = "has it, but did not take this: it is bound to another interface or takes IPv6 only, or came since"
 		}
 		refused = append(refused, s.who()+" "+why)
 	}

@@ -24,7 +24,10 @@ type diagnosis struct {
 	// the packet.
 	settled map[*ruleset.Rule]bool
 	near    []miss // see misses
-	asked   bool
+	// then are the rulesets with a copied rule in its new place, which may ask for more
+	// than the packet's own values: a state, flags.
+	then  []*ruleset.Ruleset
+	asked bool
 }
 
 // newDiagnosis replays the packet. Where the replay does not come to the place

@@ -22,6 +22,7 @@ type Live struct {
 var (
 	_ replay.Router    = (*Live)(nil)
 	_ replay.Addresses = (*Live)(nil)
+	_ replay.Tracker   = (*Live)(nil)
 )
 
 // NewLive answers as long as the handle is open. Close it.
@@ -49,6 +50,12 @@ func (l *Live) Link(i replay.Interface, f ruleset.Field) ([]byte, replay.Presenc
 // Address implements replay.Addresses.
 func (l *Live) Address(i replay.Interface, family string) ([]byte, replay.Presence) {
 	return l.host.Address(i, family)
+}
+
+// Tracks implements replay.Tracker: where conntrack has no entry, nobody uses it.
+func (l *Live) Tracks() (in, ok bool) {
+	count, ok := l.Sysctl("net/netfilter/nf_conntrack_count")
+	return count != "0" && ok, true
 }
 
 // Route implements replay.Router.

@@ -22,7 +22,7 @@ func (m *Machine) Sockets(protocol string, port uint16) (list []diagnose.Socket,
 	if protocol != "tcp" && protocol != "udp" {
 		return nil, false
 	}
-	deadline := time.Now().Add(searchLimit)
+	deadline := time.Now().Add(lookLimit)
 	err := m.ns.Do(func() error {
 		for _, name := range []string{protocol, protocol + "6"} {
 			f, err := os.Open("/proc/thread-self/net/" + name)
@@ -44,10 +44,13 @@ func (m *Machine) Sockets(protocol string, port uint16) (list []diagnose.Socket,
 		return nil, false
 	}
 	for i := range list {
-		look(&list[i], time.Now().Add(searchLimit))
+		look(&list[i], time.Now().Add(lookLimit))
 	}
 	return list, true
 }
+
+// lookLimit bounds the search for one socket's process: who it is bound to hangs on it.
+const lookLimit = 250 * time.Millisecond
 
 // readHeld appends the sockets of a file of /proc/net that have the port, whatever
 // their state.

@@ -23,7 +23,7 @@ import "testing"
 // 2001:db8:1::2. See aCase for the other fields.
 func TestCases(t *testing.T) {
 	var all []aCase
-	for _, list := range [][]aCase{trackingCases(), linkCases(), socketCases()} {
+	for _, list := range [][]aCase{trackingCases(), linkCases(), socketCases(), connectionCases()} {
 		all = append(all, list...)
 	}
 	runCases(t, all)
@@ -173,6 +173,74 @@ func socketCases() []aCase {
 			host:  "iptables-nft -t nat -A PREROUTING -p tcp --dport 7210 -j DNAT --to-destination 192.0.2.2:7211; sysctl -qw net.ipv4.conf.all.send_redirects=0",
 			drops: "client", by: connectAndWait("192.0.2.1:7210"), port: 7211,
 			code: "hairpin", says: []string{"sent from here to 192.0.2.1:7210", "made that 192.0.2.2:7211", "masquerade"}, never: []string{"forged"},
+		},
+	}
+}
+
+// connectionCases: a fix lets the connection through, not only its first packet.
+func connectionCases() []aCase {
+	const filter = `nft add table inet f
+		nft 'add chain inet f fw { type filter hook forward priority 0; policy drop; }'
+		nft 'add chain inet f in { type filter hook input priority 0; policy drop; }'
+		nft 'add chain inet f out { type filter hook output priority 0; policy drop; }'
+		nft add rule inet f in meta l4proto ipv6-icmp accept
+		nft add rule inet f out meta l4proto ipv6-icmp accept`
+	const answers = "what follows in its connection needs a rule, too"
+	return []aCase{
+		{
+			name: "forward policy", host: "iptables-nft -P FORWARD DROP",
+			send: "client tcp 198.51.100.2 7301", code: "forward-dropped", says: []string{answers}, works: true,
+		},
+		{
+			name: "forward policy, legacy, with rules before", host: `iptables-legacy -P FORWARD DROP
+				iptables-legacy -A FORWARD -p tcp --dport 22 -j ACCEPT
+				iptables-legacy -A FORWARD -p tcp -j REJECT`,
+			send: "client tcp 198.51.100.2 7302", code: "forward-dropped", says: []string{answers}, works: true,
+		},
+		{
+			name: "forward policy, nft, IPv6", host: filter,
+			send: "client udp 2001:db8:1::2 7303", code: "forward-dropped", says: []string{answers}, works: true,
+		},
+		{
+			name: "input, and output drops as well", host: filter,
+			send: "client tcp 192.0.2.1 7304", port: 7304, code: "policy-drop-no-accept", says: []string{answers}, works: true,
+		},
+		{
+			name: "output, and input drops as well", host: filter,
+			send: "host tcp 192.0.2.2 7305", code: "policy-drop-no-accept", says: []string{answers}, works: true,
+		},
+		{
+			name: "ping through", host: filter,
+			send: "client ping 198.51.100.2", code: "forward-dropped", works: true,
+		},
+		{
+			name: "a SYN alone would be let through",
+			host: `iptables-nft -P INPUT DROP
+				iptables-nft -A INPUT -p tcp --dport 7306 -j DROP
+				iptables-nft -A INPUT -p tcp --dport 7306 --syn -j ACCEPT`,
+			send: "client tcp 192.0.2.1 7306", code: "accept-below-drop", says: []string{answers}, works: true,
+		},
+		{
+			name: "an established rule is there", host: `iptables-nft -P FORWARD DROP
+				iptables-nft -A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT`,
+			send: "client tcp 198.51.100.2 7307", code: "forward-dropped", never: []string{answers}, works: true,
+		},
+		{
+			name: "owner match",
+			host: `iptables-nft -A OUTPUT -p tcp --dport 7308 -m owner --uid-owner 0 -j ACCEPT
+				iptables-nft -A OUTPUT -p tcp --dport 7308 -j REJECT`,
+			by: connectAs(33, "192.0.2.2:7308"), port: 7308,
+			code: "owner-mismatch", says: []string{"rule 1 of OUTPUT", "--uid-owner 0", "another user"},
+		},
+		{
+			name: "owner match, nft",
+			host: `nft add table ip o
+				nft 'add chain ip o out { type filter hook output priority 0; policy accept; }'
+				nft add rule ip o out meta skuid 0 tcp dport 7309 accept
+				nft add rule ip o out ip daddr 198.51.100.0/24 accept
+				nft add rule ip o out meta l4proto tcp drop`,
+			by: connectAs(33, "192.0.2.2:7309"), port: 7309,
+			code: "owner-mismatch", says: []string{"rule 1 of out", "skuid", "another user"},
 		},
 	}
 }

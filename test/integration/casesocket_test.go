@@ -87,3 +87,25 @@ func connectAndWait(to string) func(*testing.T, *lab) {
 		})
 	}
 }
+
+// connectAs has the host connect once, as a user.
+func connectAs(uid int, to string) func(*testing.T, *lab) {
+	return func(t *testing.T, l *lab) {
+		t.Helper()
+		at := netip.MustParseAddrPort(to)
+		domain, sa := address(at.Addr().String(), at.Port())
+		within(t, l.host, func() error {
+			// Rules look at who opened the socket; the thread ends with this.
+			if err := unix.Setfsuid(uid); err != nil {
+				return err
+			}
+			fd, err := unix.Socket(domain, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			_ = unix.Connect(fd, sa)
+			return nil
+		})
+	}
+}
