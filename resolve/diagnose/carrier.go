@@ -29,10 +29,25 @@ func (d *diagnosis) carrier(name string, i *Interface) Why {
 	return w
 }
 
+// cutOff reports whether all ports of a bridge and its like are down, or it has none.
+func (i *Interface) cutOff() bool {
+	switch i.Kind {
+	case "bridge", "bond", "team":
+	default:
+		return false
+	}
+	for _, p := range i.Below {
+		if p.Up {
+			return false
+		}
+	}
+	return true
+}
+
 // ports is for interfaces that have others as ports: one with a carrier is enough.
 func (d *diagnosis) ports(w *Why, name string, i *Interface) {
 	if len(i.Below) == 0 {
-		w.Message = fmt.Sprintf("%s has no carrier: the %s has no ports", name, i.Kind)
+		w.Message = fmt.Sprintf("the %s %s has no ports", i.Kind, name)
 		return
 	}
 	var down, silent []string
@@ -50,7 +65,7 @@ func (d *diagnosis) ports(w *Why, name string, i *Interface) {
 	if len(silent) > 0 {
 		parts = append(parts, someOf(silent)+" without carrier or blocked")
 	}
-	w.Message = fmt.Sprintf("%s has no carrier: no port of the %s can send (%s)", name, i.Kind, strings.Join(parts, "; "))
+	w.Message = fmt.Sprintf("no port of the %s %s can send (%s)", i.Kind, name, strings.Join(parts, "; "))
 	if len(silent) == 0 && len(down) == 1 {
 		w.Fix = d.c.Namespace.in(shell("ip", "link", "set", down[0], "up"))
 	}

@@ -123,6 +123,9 @@ func (d *diagnosis) neighbourSilent() []Why {
 	if !ok || r.Device == "" {
 		return nil
 	}
+	if i, ok := d.c.Machine.Interface(r.Device); ok && i.cutOff() {
+		return []Why{d.carrier(r.Device, &i)}
+	}
 	protocol, who := "ARP", fmt.Sprint(d.f.Destination)
 	if d.f.Destination.Is6() {
 		protocol = "neighbour discovery"

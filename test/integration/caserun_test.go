@@ -163,6 +163,7 @@ func (c *aCase) emit(t *testing.T, l *lab) {
 func (c *aCase) check(t *testing.T, l *lab, own []resolve.Drop) {
 	t.Helper()
 	whys := causesOf(own)
+	own = own[:min(len(own), 3)] // to show
 	switch {
 	case len(own) == 0:
 		t.Fatal("no drop")
