@@ -173,7 +173,7 @@ func (f *Failure) byCounters(e *event.Event, c Facts) {
 		f.Cause = NATInterfaceChanged
 	case e.Failure.Counted == 0 && e.CT.Present == event.CTAbsent:
 		f.Cause = Invalid
-		f.Note = "the kernel's reason needs a probe: --probes kprobe"
+		f.Note = "the kernel's reason needs a probe" + KprobeAdvice()
 	case e.Failure.Counted == 0:
 		f.unknown("this kernel's counters cannot be read")
 	case e.CT.Present == event.CTEntry && e.CT.Status&statusConfirmed == 0:

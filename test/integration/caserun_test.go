@@ -37,6 +37,8 @@ type aCase struct {
 	// fix is a part of the fix; works has it typed, and a connection made.
 	fix   string
 	works bool
+	// listens: somebody waits there from the beginning.
+	listens bool
 }
 
 // what is send, read.
@@ -136,6 +138,9 @@ func (c *aCase) set(t *testing.T, l *lab) {
 	if c.ready != nil {
 		c.ready(t, l)
 	}
+	if c.listens {
+		c.answer(t, l)
+	}
 }
 
 // shell runs lines in a namespace, which end at the first that fails.
@@ -205,14 +210,9 @@ func (c *aCase) check(t *testing.T, l *lab, own []resolve.Drop) {
 func (c *aCase) checkConnection(t *testing.T, l *lab, fix string) {
 	t.Helper()
 	w := c.what(t)
-	at := l.host
-	switch w.to.String() {
-	case serverIP, serverIP6:
-		at = l.server
-	case clientIP, clientIP6:
-		at = l.client
+	if !c.listens {
+		c.answer(t, l)
 	}
-	answerAt(t, at, w)
 	if err := answered(t, l.named(w.from), w); err == nil {
 		t.Fatal("it is answered before the fix: the case proves nothing")
 	}
@@ -226,16 +226,32 @@ func (c *aCase) checkConnection(t *testing.T, l *lab, fix string) {
 	t.Fatalf("no answer after %q: %v", fix, err)
 }
 
+// answer has the packet's destination answer.
+func (c *aCase) answer(t *testing.T, l *lab) {
+	t.Helper()
+	w, at := c.what(t), l.host
+	switch w.to.String() {
+	case serverIP, serverIP6:
+		at = l.server
+	case clientIP, clientIP6:
+		at = l.client
+	}
+	answerAt(t, at, w)
+}
+
 // answerAt answers on the port until the test ends.
 func answerAt(t *testing.T, ns string, w what) {
 	t.Helper()
 	if w.protocol == "ping" {
 		return
 	}
-	address := ":" + strconv.Itoa(int(w.port))
+	address, family := ":"+strconv.Itoa(int(w.port)), "4"
+	if w.to.Is6() {
+		family = "6"
+	}
 	within(t, ns, func() error {
 		if w.protocol == "udp" {
-			c, err := net.ListenPacket("udp", address)
+			c, err := net.ListenPacket("udp"+family, address)
 			if err != nil {
 				return err
 			}
@@ -252,7 +268,7 @@ func answerAt(t *testing.T, ns string, w what) {
 			}()
 			return nil
 		}
-		s, err := net.Listen("tcp", address)
+		s, err := net.Listen("tcp"+family, address)
 		if err != nil {
 			return err
 		}

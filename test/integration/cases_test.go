@@ -203,7 +203,7 @@ func connectionCases() []aCase {
 		},
 		{
 			name: "input, and output drops as well", host: filter,
-			send: "client tcp 192.0.2.1 7304", port: 7304, code: "policy-drop-no-accept", says: []string{answers}, works: true,
+			send: "client tcp 192.0.2.1 7304", listens: true, code: "listening-not-allowed", says: []string{answers}, works: true,
 		},
 		{
 			name: "output, and input drops as well", host: filter,
