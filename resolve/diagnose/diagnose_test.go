@@ -377,7 +377,7 @@ func firewalld() (*model, *ruleset.Chain, *ruleset.Rule) {
 func TestFirewalld(t *testing.T) {
 	m, base, d := firewalld()
 	check(t, dropAt(web, base, d, m.rulesets()), Why{PolicyDrop,
-		"no rule of filter_INPUT accepts tcp 80 from 203.0.113.9, and firewalld's rule 2 of filter_INPUT (handle 2) drops everything else",
+		"no rule of filter_INPUT accepts tcp 80 from 203.0.113.9, and firewalld's rule 2 of filter_INPUT (handle 2) drops everything else; the fix lasts until firewalld's next reload (firewall-cmd --runtime-to-permanent keeps it)",
 		`firewall-cmd --zone=public '--add-rich-rule=rule family="ipv4" source address="203.0.113.9" port port="80" protocol="tcp" accept'`})
 }
 

@@ -26,7 +26,7 @@ func (d *diagnosis) netfilter() []Why {
 		d.dropSet, d.dropMap, d.forged, d.excepted, d.proven, d.narrow,
 	} {
 		if whys := cause(); len(whys) > 0 {
-			return d.bothWays(append(whys, d.managers()...))
+			return d.survive(d.bothWays(append(whys, d.managers()...)))
 		}
 	}
 	if !d.byDefault() || !d.f.ip() {
@@ -40,7 +40,7 @@ func (d *diagnosis) netfilter() []Why {
 	} else if len(whys) == 0 {
 		whys = d.nothingAccepts()
 	}
-	return d.bothWays(append(whys, d.managers()...))
+	return d.survive(d.bothWays(append(whys, d.managers()...)))
 }
 
 // text is a rule as its own tool prints it, "" where that is not known.
