@@ -3,7 +3,6 @@ package diagnose
 import (
 	"fmt"
 
-	"github.com/droptrace/droptrace/resolve/replay"
 	"github.com/droptrace/droptrace/resolve/ruleset"
 )
 
@@ -15,21 +14,15 @@ func (d *diagnosis) excepted() []Why {
 	if drop.rule == nil || s.odd || len(s.doubts) > 0 || !d.f.ip() {
 		return nil
 	}
-	var not *ruleset.Match
-	for _, m := range s.matches {
-		if !m.Negate {
-			continue
-		}
-		if not != nil || d.match(m) != replay.Yes {
-			return nil // which of two it is for is not known
-		}
-		not = m
-	}
-	if not == nil {
+	exceptions := d.exceptions(s)
+	switch len(exceptions) {
+	case 0:
 		return nil
+	case 1:
+	default:
+		return d.several(drop, exceptions)
 	}
-	only := *not
-	only.Negate = false
+	only := *exceptions[0]
 	w, ok := d.exception(&only, d.ruleName(drop.rule))
 	if !ok {
 		return nil
