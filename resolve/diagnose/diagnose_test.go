@@ -248,7 +248,7 @@ func TestRateLimit(t *testing.T) {
 	limit := &ruleset.Opaque{Kind: "limit", Understood: true, MayFail: true, Text: "-m limit --limit 5/min"}
 	m.rule("INPUT", "-p tcp -m tcp --dport 80 -m limit --limit 5/min -j ACCEPT", with(tcp(80), limit, accept)...)
 	check(t, dropAt(web, base, nil, m.rulesets()), Why{RateLimit,
-		"rule 1 of INPUT lets it through only up to a limit, which was exceeded (-m limit --limit 5/min); choose a higher LIMIT",
+		"rule 1 of INPUT lets it through only up to a limit, which was exceeded (5 packets a minute: -m limit --limit 5/min); choose a higher LIMIT",
 		"iptables-nft -R INPUT 1 -p tcp -m tcp --dport 80 -m limit --limit LIMIT -j ACCEPT"})
 }
 

@@ -264,7 +264,7 @@ func TestDropBehindAReturnUpToALimit(t *testing.T) {
 		return dropAt(web, base, m.rule("FLOOD", "-j DROP", drop), m.rulesets())
 	}
 	check(t, build(&ruleset.Opaque{Kind: "limit", Understood: true, MayFail: true, Text: "-m limit --limit 9/sec"}), Why{RateLimit,
-		"rule 1 of FLOOD lets it through only up to a limit, which was exceeded (-m limit --limit 9/sec); choose a higher LIMIT",
+		"rule 1 of FLOOD lets it through only up to a limit, which was exceeded (9 packets a second: -m limit --limit 9/sec); choose a higher LIMIT",
 		"iptables-nft -R FLOOD 1 -m limit --limit LIMIT -j RETURN"})
 	check(t, build(&ruleset.Opaque{Kind: "recent", Understood: true, MayFail: true, Text: "-m recent ! --rcheck"}))
 }
