@@ -64,7 +64,8 @@ func (d *diagnosis) listening(w *Why) (wanted bool) {
 		return true
 	}
 	list, ok := d.sockets()
-	if !ok || d.proxied() {
+	// DHCP's programs may read from packet sockets.
+	if !ok || d.proxied() || len(list) == 0 && d.f.Source.IsUnspecified() {
 		return true
 	}
 	list = waiting(list, d.f.HasTCP)

@@ -363,6 +363,21 @@ func TestUFW(t *testing.T) {
 		"ufw allow proto tcp from 203.0.113.9 to any port 80"})
 }
 
+// A host that asks for an address has none to be let in by.
+func TestDHCP(t *testing.T) {
+	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+	base := m.base("INPUT", "input", "drop")
+	p := traffic{src: "0.0.0.0", dst: "255.255.255.255", proto: packet.ProtoUDP, sport: 68, dport: 67, in: "br0"}
+	const no = "no rule of INPUT accepts udp 67 from 0.0.0.0, and "
+	c := dropAt(p, base, nil, m.rulesets())
+	c.Machine = &machine{}
+	check(t, c, Why{PolicyDrop, no + "the policy of INPUT drops everything else", "iptables-nft -A INPUT -i br0 -p udp --dport 67 -j ACCEPT"})
+	m.rule("INPUT", "", jump(m.chain("ufw-before-input")))
+	m.rule("ufw-before-input", "", jump(m.chain("ufw-user-input")))
+	check(t, dropAt(p, base, nil, m.rulesets()), Why{PolicyDrop,
+		no + "ufw's policy of INPUT drops everything else", "ufw allow in on br0 proto udp from any to any port 67"})
+}
+
 func firewalld() (*model, *ruleset.Chain, *ruleset.Rule) {
 	m := newModel(ruleset.NFTables, "inet", "firewalld")
 	base := m.base("filter_INPUT", "input", "accept")

@@ -440,6 +440,25 @@ func sendTagged(id uint16, to string, port uint16) func(*testing.T, *lab) {
 	}
 }
 
+// sendDiscover sends a datagram as a host does that asks for an address by DHCP.
+func sendDiscover(t *testing.T, l *lab) {
+	t.Helper()
+	within(t, l.client, func() error {
+		own, err := net.InterfaceByName("eth0")
+		if err != nil {
+			return err
+		}
+		frame := append([]byte{255, 255, 255, 255, 255, 255}, own.HardwareAddr...)
+		frame = append(append(frame, 8, 0), datagram("0.0.0.0", "255.255.255.255", 67)...)
+		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: own.Index, Protocol: 0x0008})
+	})
+}
+
 // datagram is an IPv4 packet with 8 bytes in UDP, without a UDP checksum.
 func datagram(from, to string, port uint16) []byte {
 	b := make([]byte, 36)

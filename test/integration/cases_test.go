@@ -221,6 +221,20 @@ func connectionCases() []aCase {
 			send: "client tcp 192.0.2.1 7306", code: "accept-below-drop", says: []string{answers}, works: true,
 		},
 		{
+			name: "DHCP through ufw, whose chain returns by the kind of address",
+			host: `iptables-nft -P INPUT DROP
+				for c in ufw-before-input ufw-not-local ufw-user-input ufw-skip-to-policy-input; do iptables-nft -N $c; done
+				iptables-nft -A INPUT -j ufw-before-input
+				iptables-nft -A ufw-before-input -j ufw-not-local
+				iptables-nft -A ufw-before-input -j ufw-user-input
+				iptables-nft -A ufw-not-local -m addrtype --dst-type LOCAL -j RETURN
+				iptables-nft -A ufw-not-local -m addrtype --dst-type MULTICAST -j RETURN
+				iptables-nft -A ufw-not-local -m addrtype --dst-type BROADCAST -j RETURN
+				iptables-nft -A ufw-not-local -j DROP`,
+			by: sendDiscover, port: 67, code: "policy-drop-no-accept", says: []string{"udp 67"},
+			fix: "ufw allow in on eth0 proto udp from any to any port 67",
+		},
+		{
 			name: "an established rule is there", host: `iptables-nft -P FORWARD DROP
 				iptables-nft -A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT`,
 			send: "client tcp 198.51.100.2 7307", code: "forward-dropped", never: []string{answers}, works: true,
