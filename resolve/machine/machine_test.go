@@ -199,6 +199,14 @@ func TestEnvironmentOfReplay(t *testing.T) {
 			t.Errorf("fib %d: %x, %v", test.key, got, presence)
 		}
 	}
+	// No route leads to any of these, and none needs to.
+	for to, want := range map[[4]byte]byte{{255, 255, 255, 255}: 3, {224, 0, 0, 1}: 5, {203, 0, 113, 1}: 1, {192, 0, 2, 255}: 3} {
+		copy(p.Bytes[16:], to[:])
+		got, presence := m.FIB(&p, ruleset.FIBDest, ruleset.FIBType)
+		if presence != replay.Present || len(got) != 4 || got[3] != want {
+			t.Errorf("type of %v: %x, %v, want %d", to, got, presence, want)
+		}
+	}
 	if _, presence := m.FIB(&p, ruleset.FIBDest|ruleset.FIBIn, ruleset.FIBType); presence != replay.NotKnown {
 		t.Error("a lookup that depends on the interface is known")
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,9 +27,9 @@ type aCase struct {
 	// send is "FROM tcp|udp|ping TO [PORT]". by sends instead what takes more.
 	send string
 	by   func(t *testing.T, l *lab)
-	// port is that of the drop, where it is another one than sent; -1 for a drop
-	// of any packet.
+	// port is that of the drop, where it is another one than sent.
 	port int
+	icmp uint8 // the drop's type of ICMP, where others are about; 0 for any
 	// drops is where it is dropped: host, unless it is said, client or server.
 	drops string
 
@@ -119,6 +120,9 @@ func runCases(t *testing.T, cases []aCase) {
 func (c *aCase) own(t *testing.T, drops []resolve.Drop, l *lab) []resolve.Drop {
 	t.Helper()
 	own := of(drops, l.named(c.drops))
+	if c.icmp != 0 {
+		return slices.DeleteFunc(own, func(d resolve.Drop) bool { return d.Packet.ICMPType == nil || *d.Packet.ICMPType != c.icmp })
+	}
 	switch {
 	case c.port > 0:
 		return to(own, uint16(c.port))

@@ -51,7 +51,7 @@ func trackingCases() []aCase {
 				nft add rule ip6 f in ct state established,related accept
 				nft add rule ip6 f in ip6 nexthdr icmpv6 icmpv6 type mld-listener-query accept
 				nft add rule ip6 f in icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept`,
-			by:   sendMLDQuery,
+			by: sendMLDQuery, icmp: 130,
 			code: "extension-header", says: []string{"rule 2 of in", "ip6 nexthdr", "hop-by-hop", "meta l4proto"},
 			never: []string{"notrack"}, fix: "replace rule ip6 f in handle 3 meta l4proto icmpv6 icmpv6 type mld-listener-query accept",
 		},
@@ -60,7 +60,7 @@ func trackingCases() []aCase {
 			host: `nft add table ip6 f
 				nft 'add chain ip6 f in { type filter hook input priority 0; policy drop; }'
 				nft add rule ip6 f in ct state established,related accept`,
-			send: "client udp 2001:db8::1 7002", port: -1,
+			send: "client udp 2001:db8::1 7002", icmp: 135,
 			code: "policy-drop-no-accept", says: []string{"neighbour solicitation"}, never: []string{"notrack"},
 		},
 	}
