@@ -47,6 +47,9 @@ func replayPacket(e *event.Event, d *drop.Drop) replay.Packet {
 		if e.DevIndex != 0 {
 			p.In = replay.Interface{Known: true, Index: e.DevIndex, Name: event.Text(e.DevName[:])}
 		}
+		if n := int(e.Bytes.LinkLength); n <= len(e.Data) && e.Bytes.DeviceType == 1 { // ARPHRD_ETHER
+			p.Link = e.Data[:n:n]
+		}
 		return p
 	}
 	p.In, p.Out = replay.Interface{Known: true}, replay.Interface{Known: true}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/droptrace/droptrace/resolve/conntrack"
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 	"github.com/droptrace/droptrace/tracer/event"
@@ -169,7 +170,7 @@ func (r *Resolver) unknownNote(e *event.Event) string {
 	case e.Rule.Candidates > 1:
 		return fmt.Sprintf("%d iptables-legacy rules counted a packet at once", e.Rule.Candidates)
 	case e.Flags&event.NFTHere != 0 && e.Rule.ChainHandle != 0:
-		return "this kernel's nftables needs a probe to tell the rule: --probes kprobe"
+		return "this kernel's nftables needs a probe to tell the rule" + conntrack.KprobeAdvice()
 	case e.Flags&event.XTTracked != 0:
 		return "no watched iptables-legacy rule counted the packet"
 	}

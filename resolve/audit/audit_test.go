@@ -1,12 +1,15 @@
 package audit
 
 import (
+	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/diagnose"
+	"github.com/droptrace/droptrace/resolve/host/conntrack/table"
 	"github.com/droptrace/droptrace/resolve/rules/iptables"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
@@ -183,17 +186,35 @@ func TestCountersThatGrowAreToldWithTheirGrowth(t *testing.T) {
 }
 
 func TestConntrackStatistics(t *testing.T) {
-	const text = `entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop icmp_error  expect_new expect_create expect_delete search_restart
-00000003  00000000 00000000 00000000 0000000a 00000000 00000000 00000000 00000000 00000002 00000010 00000000 00000000  00000000 00000000 00000000 00000000
-00000003  00000000 00000000 00000000 00000001 00000000 00000000 00000000 00000000 00000003 00000001 00000004 00000000  00000000 00000000 00000000 00000000
-`
-	got, err := parseConntrackStats(text)
-	want := ConntrackStats{Known: true, Drop: 17, EarlyDrop: 4, InsertFailed: 5, Invalid: 11}
-	if err != nil || got != want {
-		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	got := summed(table.Stats{
+		{ID: 0, Drop: 16, InsertFailed: 2, Invalid: 10},
+		{ID: 1, Drop: 1, EarlyDrop: 4, InsertFailed: 3, Invalid: 1, ChainTooLong: 6},
+	})
+	want := ConntrackStats{Known: true, Drop: 17, EarlyDrop: 4, InsertFailed: 5, Invalid: 11, ChainTooLong: 6}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if _, err := parseConntrackStats("drop\nnonsense\n"); err == nil {
-		t.Error("nonsense was understood")
+	grown := conntrackGrowth(ConntrackStats{Known: true}, got, time.Second)
+	if !slices.ContainsFunc(grown, func(f Finding) bool { return strings.Contains(f.Message, "chaintoolong grows") }) {
+		t.Errorf("chaintoolong is not seen to grow: %+v", grown)
+	}
+}
+
+// The two ways to the kernel's counters agree, where both are open.
+func TestConntrackStatisticsByNetlink(t *testing.T) {
+	proc, err := statsBy(false)
+	if errors.Is(err, table.ErrNoConntrack) || !ctnetlink() {
+		t.Skip("this kernel has one of the two at the most")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked, err := statsBy(true)
+	if errors.Is(err, os.ErrPermission) {
+		t.Skip(err)
+	}
+	if err != nil || len(asked) == 0 || len(asked) > len(proc) {
+		t.Errorf("%d CPUs by netlink, %d in /proc: %v", len(asked), len(proc), err)
 	}
 }
 

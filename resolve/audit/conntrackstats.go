@@ -1,44 +1,66 @@
 package audit
 
 import (
+	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
+
+	"github.com/droptrace/droptrace/resolve/host/conntrack/table"
 )
 
-// readConntrackStats adds up /proc/net/stat/nf_conntrack: a heading, then a line
-// of hexadecimal columns for each CPU (ct_cpu_seq_show). It is there with
-// CONFIG_NF_CONNTRACK_PROCFS once conntrack is loaded. Netlink has the same
-// numbers, but asking there may load a module.
-func readConntrackStats(path string) (ConntrackStats, error) {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
+// here is the namespace of the calling thread.
+type here struct{}
+
+func (here) Do(fn func() error) error { return fn() }
+
+// readConntrackStats adds up conntrack's counters: from /proc, or where the kernel is
+// built without CONFIG_NF_CONNTRACK_PROCFS by netlink, if that loads no module.
+func readConntrackStats() (ConntrackStats, error) {
+	s, err := statsBy(false)
+	if errors.Is(err, table.ErrNoConntrack) && ctnetlink() {
+		s, err = statsBy(true)
+	}
+	if errors.Is(err, table.ErrNoConntrack) {
 		return ConntrackStats{}, nil
 	}
 	if err != nil {
 		return ConntrackStats{}, fmt.Errorf("read conntrack's statistics: %w", err)
 	}
-	return parseConntrackStats(string(b))
+	return summed(s), nil
 }
 
-func parseConntrackStats(text string) (ConntrackStats, error) {
-	heading, rest, _ := strings.Cut(text, "\n")
-	names := strings.Fields(heading)
-	sums := make(map[string]uint64)
-	for line := range strings.Lines(rest) {
-		for i, field := range strings.Fields(line) {
-			n, err := strconv.ParseUint(field, 16, 64)
-			if err != nil || i >= len(names) {
-				return ConntrackStats{}, fmt.Errorf("conntrack's statistics: line %q is not understood", line)
-			}
-			sums[names[i]] += n
+func statsBy(netlink bool) (table.Stats, error) {
+	r := table.New(here{}, netlink)
+	defer r.Close()
+	return r.Stats(context.Background())
+}
+
+func summed(s table.Stats) ConntrackStats {
+	c := s.Sum()
+	return ConntrackStats{
+		Known: len(s) > 0, Drop: c.Drop, EarlyDrop: c.EarlyDrop, InsertFailed: c.InsertFailed,
+		Invalid: c.Invalid, ChainTooLong: c.ChainTooLong,
+	}
+}
+
+// ctnetlink reports whether nf_conntrack_netlink is in the kernel, as a module or
+// built in.
+func ctnetlink() bool {
+	if _, err := os.Stat("/sys/module/nf_conntrack_netlink"); err == nil {
+		return true
+	}
+	f, err := os.Open("/proc/kallsyms")
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if strings.Contains(lines.Text(), " ctnetlink_stat_ct_cpu") {
+			return true
 		}
 	}
-	_, known := sums["insert_failed"]
-	return ConntrackStats{
-		Known: known, Drop: sums["drop"], EarlyDrop: sums["early_drop"], InsertFailed: sums["insert_failed"],
-		Invalid: sums["invalid"], ChainTooLong: sums["chaintoolong"], ICMPFail: sums["icmp_error"],
-	}, nil
+	return false
 }

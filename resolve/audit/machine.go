@@ -36,9 +36,9 @@ type Conntrack struct {
 // ConntrackStats are what `conntrack -S` shows, added up over the CPUs. Known is
 // false where the kernel does not show them.
 type ConntrackStats struct {
-	Known                           bool
-	Drop, EarlyDrop, InsertFailed   uint64
-	Invalid, ChainTooLong, ICMPFail uint64
+	Known                         bool
+	Drop, EarlyDrop, InsertFailed uint64
+	Invalid, ChainTooLong         uint64
 }
 
 // Interface is one network interface.
@@ -72,7 +72,7 @@ func ReadMachine() (*Machine, error) {
 		*to = n
 	}
 	var err error
-	if m.Conntrack.Stats, err = readConntrackStats("/proc/thread-self/net/stat/nf_conntrack"); err != nil {
+	if m.Conntrack.Stats, err = readConntrackStats(); err != nil {
 		errs = append(errs, err)
 	}
 	if m.Interfaces, err = readInterfaces(); err != nil {

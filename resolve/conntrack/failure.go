@@ -112,7 +112,7 @@ func (f *failure) byCounters(e *event.Event, c Facts) {
 		f.Cause = drop.CauseNATInterfaceChanged
 	case e.Failure.Counted == 0 && e.CT.Present == event.CTAbsent:
 		f.Cause = drop.CauseInvalid
-		f.Note = "the kernel's reason needs a probe: --probes kprobe"
+		f.Note = "the kernel's reason needs a probe" + KprobeAdvice()
 	case e.Failure.Counted == 0:
 		f.unknown("this kernel's counters cannot be read")
 	case e.CT.Present == event.CTEntry && e.CT.Status&netfilter.StatusConfirmed == 0:

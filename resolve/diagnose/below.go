@@ -82,9 +82,11 @@ func (d *diagnosis) moved(r *ruleset.Rule) string {
 		return d.fix(s)
 	}
 	copied := *r
-	if !d.accepts(d.inserted(d.c.Rulesets, r.Chain, index, &copied).rulesets, &d.c.Packet) {
+	e := d.inserted(d.c.Rulesets, r.Chain, index, &copied)
+	if !d.accepts(e.rulesets, &d.c.Packet) {
 		return ""
 	}
+	d.then = e.rulesets
 	return d.c.Namespace.in(d.again(r, func(args []string) string {
 		return d.iptablesInsert(r.Chain, index, args)
 	}, func(statement string) string {

@@ -20,10 +20,10 @@ func (d *diagnosis) nothingAccepts() []drop.Why {
 	if !ok {
 		return nil
 	}
-	place := d.c.Place
+	place, rest := d.c.Place, d.rest()
 	w, wanted := drop.Why{Code: drop.WhyPolicyDrop}, true
-	then := fmt.Sprintf("no rule of %s accepts %s from %s, and %s drops the rest",
-		place.Base.Name, d.f.service(), d.f.Source, d.placeName(place))
+	then := fmt.Sprintf("no rule of %s accepts %s from %s, and %s",
+		place.Base.Name, d.f.service(), d.f.Source, rest)
 	switch d.c.Hook.Name {
 	case "forward":
 		w = d.forwarded(&s, then)
@@ -31,8 +31,8 @@ func (d *diagnosis) nothingAccepts() []drop.Why {
 		w.Message = then
 		wanted = d.listening(&w)
 	case "output":
-		w.Message = fmt.Sprintf("no rule of %s accepts %s to %s, and %s drops the rest",
-			place.Base.Name, d.f.service(), d.f.Destination, d.placeName(place))
+		w.Message = fmt.Sprintf("no rule of %s accepts %s to %s, and %s",
+			place.Base.Name, d.f.service(), d.f.Destination, rest)
 		if len(d.discovery()) > 0 {
 			w.Message += "; it finds no IPv6 neighbour either"
 		}
@@ -64,20 +64,28 @@ func (d *diagnosis) listening(w *drop.Why) (wanted bool) {
 	if d.c.Machine == nil || !d.f.HasPorts {
 		return true
 	}
-	list, ok := d.c.Machine.Listeners(d.f.Protocol.String(), d.f.DestinationPort)
-	if !ok {
+	list, ok := d.sockets()
+	// DHCP's programs may read from packet sockets.
+	if !ok || d.proxied() || len(list) == 0 && d.f.Source.IsUnspecified() {
 		return true
 	}
-	for _, l := range list {
-		if l.takes(d.f.Destination) {
+	list = waiting(list, d.f.HasTCP)
+	var refused []string
+	for i := range list {
+		why := d.refusal(&list[i])
+		if why == "" {
 			w.Code = drop.WhyListeningNotAllowed
 			w.Message = fmt.Sprintf("%s listens on %s, but no rule of %s accepts it from %s: %s drops it",
-				l.who(), d.f.service(), d.c.Place.Base.Name, d.f.Source, d.placeName(d.c.Place))
+				list[i].who(), d.f.service(), d.c.Place.Base.Name, d.f.Source, d.placeName(d.c.Place))
 			return true
 		}
+		refused = append(refused, list[i].who()+" "+why)
 	}
-	if len(list) == 0 {
+	switch {
+	case len(list) == 0:
 		w.Message += "; nothing listens on " + d.f.service() + " here either"
+	case len(refused) > 0:
+		w.Message += "; no socket on " + d.f.service() + " would take it either: " + someOf(refused)
 	}
 	return len(list) > 0
 }
@@ -86,12 +94,14 @@ func (l *Listener) takes(to netip.Addr) bool {
 	return !l.Address.IsValid() || l.Address.IsUnspecified() || l.Address.Unmap() == to
 }
 
-func (l *Listener) who() string {
+func (l *Listener) who() string { return program(l.Command, l.PID) }
+
+func program(command string, pid int) string {
 	switch {
-	case l.Command != "" && l.PID != 0:
-		return l.Command + " (pid " + strconv.Itoa(l.PID) + ")"
-	case l.Command != "":
-		return l.Command
+	case command != "" && pid != 0:
+		return command + " (pid " + strconv.Itoa(pid) + ")"
+	case command != "":
+		return command
 	}
 	return "a program"
 }

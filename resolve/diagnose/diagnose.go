@@ -89,6 +89,20 @@ type Route struct {
 type Interface struct {
 	Bridge, Up, Carrier bool
 	MTU                 int // bytes
+	// Hardware is its link-layer address; nil for none.
+	Hardware []byte
+	// Kind is as ip link has it: veth, bridge, vlan; "" for hardware.
+	Kind string
+	// Below are what it stands on: ports of a bridge, bond or team, the parent of a
+	// VLAN and its like, the other end of a veth.
+	Below []Lower
+	VRF   string // that it is a port of, "" for none
+}
+
+// Lower is an interface that another one stands on.
+type Lower struct {
+	Name        string // "" where it is in another namespace
+	Up, Carrier bool
 }
 
 // Listener is a bound socket. Address is unspecified where it takes all.

@@ -104,12 +104,12 @@ func TestPolicyDrop(t *testing.T) {
 	m.rule("INPUT", "", with(tcp(443), accept)...)
 	c := dropAt(web, base, nil, m.rulesets())
 	check(t, c, drop.Why{Code: drop.WhyPolicyDrop,
-		Message: "no rule of INPUT accepts tcp 80 from 203.0.113.9, and the policy of INPUT drops the rest; nearest is rule 2 of INPUT, for port 443",
+		Message: "no rule of INPUT accepts tcp 80 from 203.0.113.9, and the policy of INPUT drops everything else; nearest is rule 2 of INPUT, for port 443",
 		Fix:     "iptables-nft -A INPUT -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
 
 	c.Machine = &machine{programs: "iptables"}
 	check(t, c, drop.Why{Code: drop.WhyPolicyDrop,
-		Message: "no rule of INPUT accepts tcp 80 from 203.0.113.9, and the policy of INPUT drops the rest; nothing listens on tcp 80 here either; nearest is rule 2 of INPUT, for port 443",
+		Message: "no rule of INPUT accepts tcp 80 from 203.0.113.9, and the policy of INPUT drops everything else; nothing listens on tcp 80 here either; nearest is rule 2 of INPUT, for port 443",
 		Fix:     ""})
 
 	c.Machine = &machine{programs: "iptables", listeners: map[string][]Listener{"tcp 80": {{PID: 1, Command: "web"}}}}
@@ -194,8 +194,8 @@ func TestForwardDropped(t *testing.T) {
 	p := web
 	p.dst, p.out = "172.17.0.2", "docker0"
 	check(t, dropAt(p, base, nil, m.rulesets()), drop.Why{Code: drop.WhyForwardDropped,
-		Message: "it is forwarded from eth0 to docker0, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and Docker's policy of FORWARD drops the rest",
-		Fix:     "iptables-nft -A DOCKER-USER -s 203.0.113.9 -d 172.17.0.2 -p tcp --dport 80 -j ACCEPT"})
+		Message: "it is forwarded from eth0 to docker0, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and Docker's policy of FORWARD drops everything else; what follows in its connection needs a rule, too: Docker's policy of FORWARD drops it",
+		Fix:     "iptables-nft -A DOCKER-USER -s 203.0.113.9 -d 172.17.0.2 -p tcp --dport 80 -j ACCEPT && iptables-nft -A DOCKER-USER -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"})
 }
 
 func TestBridgeNetfilter(t *testing.T) {
@@ -206,8 +206,8 @@ func TestBridgeNetfilter(t *testing.T) {
 	c := dropAt(p, base, nil, m.rulesets())
 	c.Machine = &machine{bridges: "br0", sysctls: map[string]string{"net/bridge/bridge-nf-call-iptables": "1"}}
 	check(t, c, drop.Why{Code: drop.WhyBridgeNetfilter,
-		Message: "it only crosses the bridge br0, but br_netfilter (net.bridge.bridge-nf-call-iptables=1) has bridged packets meet the firewall, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and the policy of FORWARD drops the rest",
-		Fix:     "iptables-nft -A FORWARD -i br0 -o br0 -s 203.0.113.9 -d 192.0.2.1 -p tcp --dport 80 -m physdev --physdev-is-bridged -j ACCEPT"})
+		Message: "it only crosses the bridge br0, but br_netfilter (net.bridge.bridge-nf-call-iptables=1) has bridged packets meet the firewall, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and the policy of FORWARD drops everything else; what follows in its connection needs a rule, too: the policy of FORWARD drops it",
+		Fix:     "iptables-nft -A FORWARD -i br0 -o br0 -s 203.0.113.9 -d 192.0.2.1 -p tcp --dport 80 -m physdev --physdev-is-bridged -j ACCEPT && iptables-nft -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"})
 }
 
 func translated(p *replay.Packet, old string, port uint16) {
@@ -227,8 +227,8 @@ func TestDNATBeforeForward(t *testing.T) {
 	c := dropAt(p, base, nil, m.rulesets())
 	translated(&c.Packet, "192.0.2.1", 80)
 	check(t, c, drop.Why{Code: drop.WhyDNATBeforeForward,
-		Message: "rule 1 of FORWARD speaks of 192.0.2.1:80, but DNAT has made that 10.0.0.2:8080 before FORWARD is asked",
-		Fix:     "iptables-nft -A FORWARD -d 10.0.0.2 -p tcp --dport 8080 -j ACCEPT"})
+		Message: "rule 1 of FORWARD speaks of 192.0.2.1:80, but DNAT has made that 10.0.0.2:8080 before FORWARD is asked; what follows in its connection needs a rule, too: the policy of FORWARD drops it",
+		Fix:     "iptables-nft -A FORWARD -d 10.0.0.2 -p tcp --dport 8080 -j ACCEPT && iptables-nft -I FORWARD 1 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"})
 }
 
 func TestNATNotMatched(t *testing.T) {
@@ -249,7 +249,7 @@ func TestRateLimit(t *testing.T) {
 	limit := &ruleset.Opaque{Kind: "limit", Understood: true, MayFail: true, Text: "-m limit --limit 5/min"}
 	m.rule("INPUT", "-p tcp -m tcp --dport 80 -m limit --limit 5/min -j ACCEPT", with(tcp(80), limit, accept)...)
 	check(t, dropAt(web, base, nil, m.rulesets()), drop.Why{Code: drop.WhyRateLimit,
-		Message: "rule 1 of INPUT lets it through only up to a limit, which was exceeded (-m limit --limit 5/min); choose a higher LIMIT",
+		Message: "rule 1 of INPUT lets it through only up to a limit, which was exceeded (5 packets a minute: -m limit --limit 5/min); choose a higher LIMIT",
 		Fix:     "iptables-nft -R INPUT 1 -p tcp -m tcp --dport 80 -m limit --limit LIMIT -j ACCEPT"})
 }
 
@@ -360,8 +360,23 @@ func TestUFW(t *testing.T) {
 	m.rule("INPUT", "", jump(m.chain("ufw-before-input")))
 	m.rule("ufw-before-input", "", jump(m.chain("ufw-user-input")))
 	check(t, dropAt(web, base, nil, m.rulesets()), drop.Why{Code: drop.WhyPolicyDrop,
-		Message: "no rule of INPUT accepts tcp 80 from 203.0.113.9, and ufw's policy of INPUT drops the rest",
+		Message: "no rule of INPUT accepts tcp 80 from 203.0.113.9, and ufw's policy of INPUT drops everything else",
 		Fix:     "ufw allow proto tcp from 203.0.113.9 to any port 80"})
+}
+
+// A host that asks for an address has none to be let in by.
+func TestDHCP(t *testing.T) {
+	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+	base := m.base("INPUT", "input", "drop")
+	p := traffic{src: "0.0.0.0", dst: "255.255.255.255", proto: packet.ProtoUDP, sport: 68, dport: 67, in: "br0"}
+	const no = "no rule of INPUT accepts udp 67 from 0.0.0.0, and "
+	c := dropAt(p, base, nil, m.rulesets())
+	c.Machine = &machine{}
+	check(t, c, drop.Why{Code: drop.WhyPolicyDrop, Message: no + "the policy of INPUT drops everything else", Fix: "iptables-nft -A INPUT -i br0 -p udp --dport 67 -j ACCEPT"})
+	m.rule("INPUT", "", jump(m.chain("ufw-before-input")))
+	m.rule("ufw-before-input", "", jump(m.chain("ufw-user-input")))
+	check(t, dropAt(p, base, nil, m.rulesets()), drop.Why{Code: drop.WhyPolicyDrop,
+		Message: no + "ufw's policy of INPUT drops everything else", Fix: "ufw allow in on br0 proto udp from any to any port 67"})
 }
 
 func firewalld() (*model, *ruleset.Chain, *ruleset.Rule) {
@@ -378,7 +393,7 @@ func firewalld() (*model, *ruleset.Chain, *ruleset.Rule) {
 func TestFirewalld(t *testing.T) {
 	m, base, d := firewalld()
 	check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhyPolicyDrop,
-		Message: "no rule of filter_INPUT accepts tcp 80 from 203.0.113.9, and firewalld's rule 2 of filter_INPUT (handle 2) drops the rest",
+		Message: "no rule of filter_INPUT accepts tcp 80 from 203.0.113.9, and firewalld's rule 2 of filter_INPUT (handle 2) drops everything else; the fix lasts until firewalld's next reload (firewall-cmd --runtime-to-permanent keeps it)",
 		Fix:     `firewall-cmd --zone=public '--add-rich-rule=rule family="ipv4" source address="203.0.113.9" port port="80" protocol="tcp" accept'`})
 }
 
@@ -391,13 +406,13 @@ func TestFirewalldPolicies(t *testing.T) {
 		zone, policies := m.chain("filter_FWD_public"), m.chain("filter_FORWARD_POLICIES_pre")
 		m.rule("filter_FORWARD", "", jump(zone))
 		m.rule("filter_FWD_public", "", jump(policies))
-		drop := m.rule("filter_FWD_public", "", reject)
+		drops := m.rule("filter_FWD_public", "", reject)
 		if at != "" {
 			policy := m.chain("filter_FWD_policy_allow-tcp-80")
 			m.rule(policy.Name, "", jump(m.chain(policy.Name+"_allow")))
 			m.rule(at, "", jump(policy))
 		}
-		c := dropAt(web, base, drop, m.rulesets())
+		c := dropAt(web, base, drops, m.rulesets())
 		want := map[string]string{
 			"filter_FORWARD_POLICIES_pre": "firewall-cmd --policy=allow-tcp-80 '--add-rich-rule=",
 			"elsewhere":                   "",

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/resolve/rules/replay"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
@@ -16,21 +15,15 @@ func (d *diagnosis) excepted() []drop.Why {
 	if by.rule == nil || s.odd || len(s.doubts) > 0 || !d.f.ip() {
 		return nil
 	}
-	var not *ruleset.Match
-	for _, m := range s.matches {
-		if !m.Negate {
-			continue
-		}
-		if not != nil || d.match(m) != replay.Yes {
-			return nil // which of two it is for is not known
-		}
-		not = m
-	}
-	if not == nil {
+	exceptions := d.exceptions(s)
+	switch len(exceptions) {
+	case 0:
 		return nil
+	case 1:
+	default:
+		return d.several(by, exceptions)
 	}
-	only := *not
-	only.Negate = false
+	only := *exceptions[0]
 	w, ok := d.exception(&only, d.ruleName(by.rule))
 	if !ok {
 		return nil

@@ -33,7 +33,17 @@ func TestWhitelistWrittenAsADrop(t *testing.T) {
 	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
 	base := m.base("INPUT", "input", "accept")
 	d := m.rule("INPUT", "", negated(src("10.0.0.0/8")), negated(in("eth9")), drops)
-	check(t, dropAt(web, base, d, m.rulesets())) // either may be what it is for
+	check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhySourceTooNarrow,
+		Message: "rule 1 of INPUT spares only what comes from 10.0.0.0/8 or comes in by eth9, and it came from 203.0.113.9, came in by eth0"})
+
+	// wg-quick's: answers of a local listener die, too.
+	m = newModel(ruleset.IPTablesNFT, "ip", "raw")
+	base = m.base("PREROUTING", "prerouting", "accept")
+	kind := negated(equal([]byte{0, 0, 0, 2}, ruleset.FIB(ruleset.FIBSource, ruleset.FIBType)))
+	kind.Text = "-m addrtype ! --src-type LOCAL"
+	d = m.rule("PREROUTING", "", negated(in("wg0")), dst("192.0.2.1/32"), kind, drops)
+	check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhyInterfaceMismatch,
+		Message: "rule 1 of PREROUTING spares only what comes in by wg0 or matches -m addrtype --src-type LOCAL, and it came in by eth0"})
 }
 
 func TestWhitelistOfASetWrittenAsADrop(t *testing.T) {

@@ -24,6 +24,11 @@ func (d *diagnosis) kernel() []drop.Why {
 	case d.c.Deferred:
 		return []drop.Why{{Code: drop.WhyDeferredAccept, Message: "nothing is lost: the socket takes the connection when data come (TCP_DEFER_ACCEPT)"}}
 	}
+	if function == "icmp_rcv" {
+		if w := d.toBroadcast(); w != nil {
+			return w
+		}
+	}
 	switch d.c.Reason {
 	case "TCP_LISTEN_OVERFLOW":
 		return d.acceptQueue()
@@ -60,7 +65,7 @@ func (d *diagnosis) kernel() []drop.Why {
 			return d.refusedByRoute()
 		case "neigh_invalidate", "arp_error_report", "ndisc_error_report":
 			return d.neighbourSilent()
-		case "ip_forward", "ip6_forward", "ip_fragment":
+		case "ip_forward", "ip6_forward", "ip_fragment", "ip6_fragment":
 			if w := d.tooBig(); w != nil {
 				return w
 			}

@@ -40,7 +40,7 @@ func (d *diagnosis) rateLimit() []drop.Why {
 		}
 		s := shapeOf(r)
 		if l := limitOf(&s); l != nil && !s.odd && d.holds(&s) && d.over(r, l) {
-			return d.exceeded(r, fmt.Sprintf("it is more than %s lets through (%s)", d.ruleName(r), d.limitText(r, l)))
+			return d.exceeded(r, fmt.Sprintf("it is more than %s lets through (%s)", d.ruleName(r), d.limitDescribed(r, l)))
 		}
 	}
 	for i := range d.result.Steps {
@@ -51,7 +51,7 @@ func (d *diagnosis) rateLimit() []drop.Why {
 		s := shapeOf(step.Rule)
 		if l := limitOf(&s); l != nil && passes(&s, step.Rule, d.c.Place.Rule) && !s.odd && d.holds(&s) && !d.over(step.Rule, l) {
 			return d.exceeded(step.Rule, fmt.Sprintf("%s lets it through only up to a limit, which was exceeded (%s)",
-				d.ruleName(step.Rule), d.limitText(step.Rule, l)))
+				d.ruleName(step.Rule), d.limitDescribed(step.Rule, l)))
 		}
 	}
 	return nil
@@ -61,6 +61,8 @@ func (d *diagnosis) exceeded(r *ruleset.Rule, message string) []drop.Why {
 	w := drop.Why{Code: drop.WhyRateLimit, Message: message, Fix: d.raised(r)}
 	if w.Fix != "" {
 		w.Message += "; choose a higher LIMIT"
+	} else if w.Fix = d.forget(r); w.Fix != "" {
+		w.Message += "; the fix forgets the address once"
 	}
 	return []drop.Why{w}
 }

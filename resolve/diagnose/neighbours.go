@@ -32,6 +32,10 @@ func (d *diagnosis) neighbours() []drop.Why {
 		what = "a neighbour solicitation, without which no IPv6 neighbour finds another"
 	case 136:
 		what = "a neighbour advertisement, without which no IPv6 neighbour finds another"
+	case 130:
+		what = "a multicast listener query (MLD), and hosts that do not hear it lose their multicast groups at snooping switches"
+	case 131, 132, 143:
+		what, wanted = "a multicast listener report (MLD), which only routers and snooping bridges use", false
 	default:
 		return nil
 	}

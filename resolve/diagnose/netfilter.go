@@ -23,11 +23,11 @@ func (d *diagnosis) netfilter() []drop.Why {
 		return nil
 	}
 	for _, cause := range []func() []drop.Why{
-		d.blocked, d.listed, d.icmpBlocked, d.scanned, d.invalid, d.neighbours, d.untracked, d.established, d.strange, d.rateLimit, d.acceptBelow,
-		d.dropSet, d.dropMap, d.forged, d.excepted,
+		d.blocked, d.listed, d.icmpBlocked, d.scanned, d.invalid, d.extensionHeader, d.neighbours, d.untracked, d.established, d.strange, d.otherSender, d.rateLimit, d.acceptBelow,
+		d.dropSet, d.dropMap, d.forged, d.excepted, d.proven, d.narrow,
 	} {
 		if whys := cause(); len(whys) > 0 {
-			return append(whys, d.managers()...)
+			return d.survive(d.bothWays(append(whys, d.managers()...)))
 		}
 	}
 	if !d.byDefault() || !d.f.ip() {
@@ -41,7 +41,7 @@ func (d *diagnosis) netfilter() []drop.Why {
 	} else if len(whys) == 0 {
 		whys = d.nothingAccepts()
 	}
-	return append(whys, d.managers()...)
+	return d.survive(d.bothWays(append(whys, d.managers()...)))
 }
 
 // text is a rule as its own tool prints it, "" where that is not known.

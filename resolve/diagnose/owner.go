@@ -28,6 +28,10 @@ const (
 	CSF        Owner = "CSF"
 	Shorewall  Owner = "Shorewall"
 	Tailscale  Owner = "Tailscale"
+	OpenWrt    Owner = "OpenWrt"
+	NixOS      Owner = "NixOS"
+	LXD        Owner = "LXD"
+	Incus      Owner = "Incus"
 )
 
 // chainOwner knows how programs name their chains. DOCKER-USER is not here: its
@@ -47,6 +51,7 @@ func chainOwner(name string) Owner {
 		{"ts-input", Tailscale}, {"ts-forward", Tailscale},
 		{"LOCALINPUT", CSF}, {"LOCALOUTPUT", CSF}, {"LOGDROPIN", CSF}, {"LOGDROPOUT", CSF},
 		{"DENYIN", CSF}, {"DENYOUT", CSF}, {"ALLOWIN", CSF}, {"ALLOWOUT", CSF},
+		{"nixos-fw", NixOS},
 		{"net2fw", Shorewall}, {"net-fw", Shorewall}, {"loc-fw", Shorewall},
 	} {
 		if strings.HasPrefix(name, m.prefix) {
@@ -104,6 +109,14 @@ func tableOwner(t *ruleset.Table) Owner {
 		return Libvirt
 	case name == "shorewall":
 		return Shorewall
+	case name == "fw4" && t.Family == "inet":
+		return OpenWrt
+	case name == "nixos-fw":
+		return NixOS
+	case name == "lxd":
+		return LXD
+	case name == "incus":
+		return Incus
 	}
 	return ""
 }
@@ -137,8 +150,8 @@ func policyOwner(base *ruleset.Chain) Owner {
 	for _, r := range base.Rules {
 		for _, t := range targets(r) {
 			switch o := chainOwner(t.Name); {
-			case o == UFW:
-				return UFW
+			case o == UFW, o == NixOS:
+				return o
 			case o == Docker && base.Hook == "forward":
 				return Docker
 			}

@@ -22,6 +22,9 @@ func (d *diagnosis) notRouted() []drop.Why {
 		return []drop.Why{{Code: drop.WhyRouteRefuses, Message: fmt.Sprintf(
 			"the route to %s is of the type %s: somebody wants nothing to go there", d.f.Destination, route.Refused)}}
 	}
+	if w := d.ownReturned(); w != nil {
+		return w
+	}
 	if w := d.forwardingOff(); w != nil {
 		if ok && (route.Device == "" || route.Device == d.f.in) {
 			return d.notLocal() // there is nowhere to forward it to
@@ -43,6 +46,22 @@ func (d *diagnosis) notLocal() []drop.Why {
 	return []drop.Why{{Code: drop.WhyNotLocal, Message: fmt.Sprintf(
 		"it came in by %s for %s, which no interface of this host has: the address is missing here, or its sender took the wrong host",
 		d.f.in, d.f.Destination)}}
+}
+
+// ownReturned: a packet with a source of this host came in for an address that is not
+// here. Without forwarding it is dropped before its source is looked at
+// (ip_route_input_slow).
+func (d *diagnosis) ownReturned() []drop.Why {
+	own, ok := d.c.Machine.Local(d.f.Source)
+	if d.f.in == "" || !ok || !own || !d.f.Destination.Is4() {
+		return nil
+	}
+	if n, ok := d.number("net/ipv4/conf/" + d.f.in + "/forwarding"); !ok || n != 0 {
+		return nil
+	}
+	return []drop.Why{{Code: drop.WhyNotLocal, Message: fmt.Sprintf(
+		"it came in by %s with source %s, this host's own address, for %s, which is not here, and this host does not forward: it is its own packet come back (a loop, a wrong gateway), or forged",
+		d.f.in, d.f.Source, d.f.Destination)}}
 }
 
 func (d *diagnosis) forwardingOff() []drop.Why {
@@ -92,7 +111,8 @@ func (d *diagnosis) linkDown(function string) []drop.Why {
 	case !i.Up:
 		return []drop.Why{{Code: drop.WhyLinkDown, Message: fmt.Sprintf("%s is down", d.f.in), Fix: d.linkUp()}}
 	}
-	return []drop.Why{{Code: drop.WhyLinkDown, Message: fmt.Sprintf("%s has no carrier: its cable is out, or its other end is down", d.f.in)}}
+	i, _ := d.c.Machine.Interface(d.f.in)
+	return []drop.Why{d.carrier(d.f.in, &i)}
 }
 
 func (d *diagnosis) linkUp() string {
@@ -111,6 +131,9 @@ func (d *diagnosis) neighbourSilent() []drop.Why {
 	r, ok := d.c.Machine.RouteTo(d.f.Destination)
 	if !ok || r.Device == "" {
 		return nil
+	}
+	if i, ok := d.c.Machine.Interface(r.Device); ok && i.cutOff() {
+		return []drop.Why{d.carrier(r.Device, &i)}
 	}
 	protocol, who := "ARP", fmt.Sprint(d.f.Destination)
 	if d.f.Destination.Is6() {

@@ -1,8 +1,9 @@
 package diagnose
 
 import (
-	"github.com/droptrace/droptrace/resolve/drop"
 	"testing"
+
+	"github.com/droptrace/droptrace/resolve/drop"
 )
 
 func TestCausesOfRoutes(t *testing.T) {

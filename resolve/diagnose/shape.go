@@ -132,7 +132,7 @@ func (s *shape) broad() bool {
 	for _, m := range s.matches {
 		for _, f := range m.Fields {
 			switch f {
-			case ruleset.L4Protocol, ruleset.IPProtocol, ruleset.NFProto, ruleset.EtherType, ruleset.PacketType,
+			case ruleset.L4Protocol, ruleset.IPProtocol, ruleset.NFProto, ruleset.EtherType,
 				ruleset.InName, ruleset.OutName, ruleset.InIndex, ruleset.OutIndex:
 			default:
 				return false

@@ -35,7 +35,7 @@ func (d *diagnosis) sites(p replay.Place) []site {
 			return []site{d.byHand(user, 0)}
 		}
 		return []site{d.byHand(p.Base, 0)}
-	case Kubernetes, Calico, Cilium, CSF, Shorewall, Fail2ban, CrowdSec:
+	case Kubernetes, Calico, Cilium, CSF, Shorewall, Fail2ban, CrowdSec, OpenWrt, NixOS, LXD, Incus:
 		// Their rules are written again from their own configuration.
 		return nil
 	case Libvirt, Podman, Tailscale, Flannel:

@@ -4,30 +4,7 @@ import (
 	"fmt"
 
 	"github.com/droptrace/droptrace/resolve/drop"
-	"github.com/droptrace/droptrace/tracer/packet"
 )
-
-// noListener: the packet came to where sockets are, and none took it.
-func (d *diagnosis) noListener() []drop.Why {
-	if !d.f.HasPorts {
-		return nil
-	}
-	w := drop.Why{Code: drop.WhyNoListener, Message: fmt.Sprintf("no program takes %s on %s", d.f.service(), d.f.Destination)}
-	if d.c.Machine != nil {
-		list, ok := d.c.Machine.Listeners(d.f.Protocol.String(), d.f.DestinationPort)
-		switch {
-		case ok && len(list) > 0 && !list[0].takes(d.f.Destination):
-			w.Message = fmt.Sprintf("%s listens on %s only at %s, not at %s",
-				list[0].who(), d.f.service(), list[0].Address, d.f.Destination)
-		case ok && len(list) > 0:
-			return nil // it was not so when the packet came, or no longer
-		}
-	}
-	if d.f.HasTCP && d.f.TCP.Flags&packet.SYN == 0 {
-		return nil // of a connection that is gone
-	}
-	return []drop.Why{w}
-}
 
 // acceptQueue: the packet ends a handshake, and the listening socket has no room for
 // the connection.

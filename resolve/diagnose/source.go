@@ -17,9 +17,9 @@ func (d *diagnosis) refusedByRoute() []drop.Why {
 	}
 	from, to := d.f.Source, d.f.Destination
 	switch {
-	case from.IsMulticast(), isBroadcast(from), from.As4()[0] == 0 && !isBroadcast(to):
+	case from.IsMulticast(), isBroadcast(from), from.IsUnspecified() && !isBroadcast(to): // 0.0.0.0/8 is valid from 5.3 on
 		return d.martian("IP_INVALID_SOURCE")
-	case to.As4()[0] == 0:
+	case to.IsUnspecified():
 		return d.martian("IP_INVALID_DEST")
 	case from.IsLoopback(), to.IsLoopback():
 		return d.martian("IP_LOCALNET")
@@ -36,19 +36,6 @@ func (d *diagnosis) refusedByRoute() []drop.Why {
 		return []drop.Why{{Code: drop.WhyNoListener, Message: fmt.Sprintf("no program here has joined %s on %s", to, d.f.in)}}
 	}
 	return nil
-}
-
-// otherHost: the frame's address is that of another host, or none's.
-func (d *diagnosis) otherHost() []drop.Why {
-	if d.c.Machine == nil {
-		return nil
-	}
-	if own, ok := d.c.Machine.Local(d.f.Destination); !ok || !own {
-		return nil // it was flooded, and is no loss of ours
-	}
-	return []drop.Why{{Code: drop.WhyOtherHost, Message: fmt.Sprintf(
-		"%s is here, but the frame was sent to another hardware address than that of %s: its sender's ARP or neighbour entry is old, or two hosts have that address",
-		d.f.Destination, orNone(d.f.in))}}
 }
 
 func isBroadcast(a netip.Addr) bool { return a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) }
@@ -95,7 +82,7 @@ func (d *diagnosis) martian(reason string) []drop.Why {
 	w := drop.Why{Code: drop.WhyMartian, Message: symbol.Explain("", reason)}
 	switch reason {
 	case "IP_LOCAL_SOURCE":
-		w.Message = fmt.Sprintf("its source %s is one of this host's own addresses: it is forged, or two hosts have that address", d.f.Source)
+		return d.ownSource()
 	case "IP_INVALID_SOURCE":
 		w.Message = fmt.Sprintf("its source %s is not one that a packet can come from (martian)", d.f.Source)
 	case "IP_INVALID_DEST":

@@ -18,7 +18,8 @@ func TestSourcesRefusedWithoutReason(t *testing.T) {
 	}{
 		{"198.51.100.1", "10.0.0.2", machine{local: []string{"198.51.100.1"}}, drop.WhyMartian},
 		{"224.0.0.1", "10.0.0.2", machine{}, drop.WhyMartian},
-		{"0.1.2.3", "10.0.0.2", machine{}, drop.WhyMartian},
+		{"0.0.0.0", "10.0.0.2", machine{}, drop.WhyMartian},
+		{"0.1.2.3", "10.0.0.2", machine{sysctls: off}, ""},
 		{"0.0.0.0", "255.255.255.255", machine{sysctls: off}, ""}, // DHCP
 		{"127.0.0.1", "10.0.0.2", machine{}, drop.WhyMartian},
 		{"203.0.113.9", "127.0.0.1", machine{}, drop.WhyMartian},

@@ -49,7 +49,13 @@ func specOf(f *facts, hook string) (spec, bool) {
 	if !portProtocol(s.proto) {
 		s.dport = 0
 	}
-	return s, s.proto != 0 && (s.src.IsValid() || s.dst.IsValid())
+	if s.src.IsValid() && s.src.IsUnspecified() { // DHCP: hosts without an address yet
+		if s.in = f.in; !interfaceNames.MatchString(s.in) {
+			return s, false
+		}
+		s.src = netip.Addr{}
+	}
+	return s, s.proto != 0 && (s.src.IsValid() || s.dst.IsValid() || s.in != "")
 }
 
 // portProtocol reports whether every tool knows ports of the protocol.

@@ -38,10 +38,17 @@ func (d *diagnosis) untracked() []drop.Why {
 	if d.state != ruleset.CTUntracked || !d.byDefault() {
 		return nil
 	}
-	for _, state := range []uint32{ruleset.CTEstablished, ruleset.CTNew} {
+	by := d.notracker()
+	if by == "" {
+		return nil
+	}
+	for _, state := range []uint32{ruleset.CTNew, ruleset.CTEstablished} {
+		if state == ruleset.CTEstablished && d.opens() {
+			continue
+		}
 		if r := d.acceptedIn(state); r != nil {
 			return []drop.Why{{Code: drop.WhyUntracked, Message: fmt.Sprintf(
-				"conntrack leaves it alone (notrack), so that %s, which asks for its state, does not accept it", d.ruleName(r))}}
+				"%s keeps conntrack from it (notrack), so %s, which matches the state, does not accept it", by, d.ruleName(r))}}
 		}
 	}
 	return nil

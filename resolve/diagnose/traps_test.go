@@ -14,7 +14,7 @@ import (
 // of it would undo that.
 func TestExceptionsAreNoMisplacedDrops(t *testing.T) {
 	recent := &ruleset.Opaque{Kind: "recent", Understood: true, MayFail: true}
-	for name, test := range map[string]struct{ drop, accept []ruleset.Statement }{
+	for name, test := range map[string]struct{ drops, accept []ruleset.Statement }{
 		"one service, accepted the rest":   {with(tcp(80), drops), []ruleset.Statement{accept}},
 		"one service of accepted networks": {with(tcp(80), drops), []ruleset.Statement{src("203.0.113.0/24"), accept}},
 		"a network, accepted a service":    {[]ruleset.Statement{src("203.0.113.0/24"), drops}, with(tcp(80), accept)},
@@ -24,7 +24,7 @@ func TestExceptionsAreNoMisplacedDrops(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newModel(ruleset.IPTablesNFT, "ip", "filter")
 			base := m.base("INPUT", "input", "accept")
-			d := m.rule("INPUT", "-j DROP", test.drop...)
+			d := m.rule("INPUT", "-j DROP", test.drops...)
 			m.rule("INPUT", "-j ACCEPT", test.accept...)
 			check(t, dropAt(web, base, d, m.rulesets()))
 		})
@@ -57,7 +57,7 @@ func TestDropByAChainThatOnlyDrops(t *testing.T) {
 		Message: "rule 1 of INPUT names 203.0.113.9 itself as its source: the drop looks meant"})
 	check(t, build(tcp(80)...))
 	check(t, build(), drop.Why{Code: drop.WhyPolicyDrop,
-		Message: "no rule of INPUT accepts tcp 80 from 203.0.113.9, and rule 2 of LOGDROP drops the rest",
+		Message: "no rule of INPUT accepts tcp 80 from 203.0.113.9, and rule 2 of LOGDROP drops everything else",
 		Fix:     "iptables-nft -I LOGDROP 2 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
 }
 
@@ -97,8 +97,24 @@ func TestUntracked(t *testing.T) {
 	m.rule("INPUT", "", state(ruleset.CTEstablished|ruleset.CTRelated), accept)
 	c := dropAt(web, base, nil, m.rulesets())
 	c.Packet.Conntrack.State = ruleset.CTUntracked
+	// Without a rule that says so, conntrack itself left it alone.
+	if w := Diagnose(c); len(w) != 1 || w[0].Code != drop.WhyPolicyDrop {
+		t.Errorf("no rule says notrack: %+v", w)
+	}
+	raw := newModel(ruleset.IPTablesNFT, "ip", "raw")
+	raw.base("PREROUTING", "prerouting", "accept")
+	raw.rule("PREROUTING", "", dport(443), &ruleset.NoTrack{})
+	c.Rulesets = m.rulesets(raw)
+	if w := Diagnose(c); len(w) != 1 || w[0].Code != drop.WhyPolicyDrop {
+		t.Errorf("notrack is for another port: %+v", w)
+	}
+	raw.rule("PREROUTING", "", dport(80), &ruleset.NoTrack{})
+	if w := Diagnose(c); len(w) != 1 || w[0].Code != drop.WhyPolicyDrop {
+		t.Errorf("a SYN is never established: %+v", w)
+	}
+	m.rule("INPUT", "", dport(80), state(ruleset.CTNew), accept)
 	check(t, c, drop.Why{Code: drop.WhyUntracked,
-		Message: "conntrack leaves it alone (notrack), so that rule 1 of INPUT, which asks for its state, does not accept it"})
+		Message: "rule 2 of iptables-nft raw PREROUTING keeps conntrack from it (notrack), so rule 2 of INPUT, which matches the state, does not accept it"})
 }
 
 func TestNeighbourDiscovery(t *testing.T) {
@@ -249,7 +265,7 @@ func TestDropBehindAReturnUpToALimit(t *testing.T) {
 		return dropAt(web, base, m.rule("FLOOD", "-j DROP", drops), m.rulesets())
 	}
 	check(t, build(&ruleset.Opaque{Kind: "limit", Understood: true, MayFail: true, Text: "-m limit --limit 9/sec"}), drop.Why{Code: drop.WhyRateLimit,
-		Message: "rule 1 of FLOOD lets it through only up to a limit, which was exceeded (-m limit --limit 9/sec); choose a higher LIMIT",
+		Message: "rule 1 of FLOOD lets it through only up to a limit, which was exceeded (9 packets a second: -m limit --limit 9/sec); choose a higher LIMIT",
 		Fix:     "iptables-nft -R FLOOD 1 -m limit --limit LIMIT -j RETURN"})
 	check(t, build(&ruleset.Opaque{Kind: "recent", Understood: true, MayFail: true, Text: "-m recent ! --rcheck"}))
 }

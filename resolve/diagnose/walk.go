@@ -26,7 +26,10 @@ type diagnosis struct {
 	near    []miss // see misses
 	// unnamed says that a command was left out for a name in it.
 	unnamed bool
-	asked   bool
+	// then are the rulesets with a copied rule in its new place, which may ask for more
+	// than the packet's own values: a state, flags.
+	then  []*ruleset.Ruleset
+	asked bool
 }
 
 // newDiagnosis replays the packet. Where the replay does not come to the place

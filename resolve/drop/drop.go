@@ -70,7 +70,7 @@ type Packet struct {
 	Mark            uint32     `json:"mark,omitempty"`
 	VLAN            *uint16    `json:"vlan,omitempty"`
 	Fragment        *Fragment  `json:"fragment,omitempty"`
-	Inner           *Packet    `json:"inner,omitempty"` // quoted in an ICMP error, or tunnelled
+	Inner           *Packet    `json:"inner,omitempty"` // quoted in an ICMP error
 	// ARP only.
 	ARPOperation string `json:"arp_operation,omitempty"` // request reply
 	ARPSource    string `json:"arp_source,omitempty"`    // hardware addresses

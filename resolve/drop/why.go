@@ -53,4 +53,9 @@ const (
 	WhyAcceptQueueFull        = "accept-queue-full"
 	WhyReceiveBufferFull      = "receive-buffer-full"
 	WhyDeferredAccept         = "deferred-accept"
+	WhyExtensionHeader        = "extension-header"
+	WhyHairpin                = "hairpin"
+	WhyOwnerMismatch          = "owner-mismatch"
+	WhyEchoToBroadcast        = "echo-to-broadcast"
+	WhyRuleMatches            = "rule-matches"
 )

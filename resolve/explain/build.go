@@ -194,7 +194,13 @@ func (d *Description) transport() []byte {
 		b = make([]byte, 16)
 		b[4] = 4
 	case protoICMP, protoICMPv6:
-		b = []byte{d.ICMPType, d.ICMPCode, 0, 0, byte(d.ICMPID >> 8), byte(d.ICMPID), 0, 1}
+		b = make([]byte, 8)
+		b[0], b[1] = d.ICMPType, d.ICMPCode
+		switch d.ICMPType {
+		case 0, 8, 13, 14, 128, 129: // those that have an ID: echo, timestamp
+			binary.BigEndian.PutUint16(b[4:], d.ICMPID)
+			b[7] = 1 // sequence
+		}
 		return b
 	default:
 		return nil

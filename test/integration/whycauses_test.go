@@ -13,7 +13,7 @@ func TestWhyFilter(t *testing.T) {
 	proveAll(t, []proof{
 		{
 			name: "policy, and nobody listens", setup: deny, packet: packet{port: 6001},
-			code: "policy-drop-no-accept", message: "the policy of INPUT drops the rest; nothing listens on udp 6001 here either",
+			code: "policy-drop-no-accept", message: "the policy of INPUT drops everything else; nothing listens on udp 6001 here either",
 		},
 		{
 			name: "policy of OUTPUT", setup: "iptables-nft -P OUTPUT DROP", packet: packet{port: 6006, to: clientIP, local: true},
@@ -172,7 +172,8 @@ func TestWhyFilter(t *testing.T) {
 			name: "too many", packet: packet{port: 6045}, prepare: packet{port: 6045}.send,
 			setup: "iptables-nft -N TOOMANY\niptables-nft -A TOOMANY -j DROP\niptables-nft -A INPUT -p udp --dport 6045 -m recent --set --name r\n" +
 				"iptables-nft -A INPUT -p udp --dport 6045 -m recent --update --seconds 3600 --hitcount 2 --name r -j TOOMANY",
-			code: "rate-limit", message: "it is more than rule 2 of INPUT lets through (--seconds 3600 --hitcount 2)",
+			code: "rate-limit", message: "it is more than rule 2 of INPUT lets through (2 packets in 3600 s from one address: --seconds 3600 --hitcount 2)",
+			fix: "sh -c 'echo -192.0.2.2 > /proc/net/xt_recent/r'",
 		},
 		{
 			name: "list of recent", packet: packet{port: 6046}, prepare: packet{port: 6046}.send,

@@ -99,7 +99,7 @@ func TestWhyPath(t *testing.T) {
 		{
 			name: "no listener", packet: packet{port: 6226},
 			prepare: func(t *testing.T, l *lab) { listenLocally(t, l.host, 6226) },
-			code:    "no-listener", message: "listens on udp 6226 only at 127.0.0.1, not at 192.0.2.1",
+			code:    "no-listener", message: "listens only at 127.0.0.1, not at 192.0.2.1",
 		},
 		{
 			name: "TTL", packet: through(6227), send: sendTTL(1, through(6227)),

@@ -29,7 +29,7 @@ func TestWhyRoute(t *testing.T) {
 		{
 			name: "no carrier", packet: through(6905),
 			prepare: func(t *testing.T, l *lab) { configure(t, l.server, "link set eth0 down\n") },
-			code:    "link-down", message: "eth1 has no carrier",
+			code:    "link-down", message: "eth1 (veth) has no carrier: its other end, in another network namespace, is down",
 		},
 		{
 			name: "another host's hardware address", packet: packet{port: 6908, to: hostIP},

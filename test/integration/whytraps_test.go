@@ -163,7 +163,7 @@ func TestWhyTrapsOfTheWay(t *testing.T) {
 			name: "not tracked", packet: packet{port: 6731}, send: reply, arrives: replied, code: "untracked",
 			setup: "iptables-nft -P INPUT DROP\niptables-nft -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n" +
 				"iptables-nft -t raw -A OUTPUT -p udp --dport 53 -j NOTRACK\niptables-nft -t raw -A PREROUTING -p udp --sport 53 -j NOTRACK",
-			message: "conntrack leaves it alone (notrack), so that rule 1 of INPUT",
+			message: "rule 1 of iptables-nft raw PREROUTING keeps conntrack from it (notrack), so rule 1 of INPUT",
 		},
 		{
 			name: "answer where nothing is tracked", packet: packet{port: 6732}, send: dial, arrives: connected,

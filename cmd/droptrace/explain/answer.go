@@ -227,6 +227,9 @@ func (a *asker) why(ctx context.Context, j *replay.Journey, last *replay.Stage) 
 	switch {
 	case j.Refused != "":
 		c.Cause, c.Verdict, c.Reason = "kernel", "drop", explain.Reason(j.Refused, last.Packet.In.Name != "")
+		if c.Reason == "IP_INHDR" { // the TTL
+			c.Symbol = "ip_forward"
+		}
 		if list := diagnose.Diagnose(c); len(list) > 0 {
 			return list
 		}

@@ -234,7 +234,7 @@ func explainPacket(ctx context.Context, s *subject, q *question, with []string, 
 	}
 	a := asker{subject: s, question: q, trace: trace}
 	e := &output.Explanation{Time: time.Now(), Packet: resolve.PacketOf(p), Files: s.files, With: with}
-	e.Packet.TCP, e.Packet.IPID = nil, nil // nobody said
+	e.Packet.TCP, e.Packet.IPID, e.Packet.ICMPMTU = nil, nil, nil // nobody said
 	if s.handle != nil {
 		e.Netns = &s.info
 	}
@@ -260,6 +260,7 @@ func explainPacket(ctx context.Context, s *subject, q *question, with []string, 
 	}
 	e.Assumed = looked
 	e.Notes = append(e.Notes, q.notes...)
+	e.Notes = append(e.Notes, s.unseen(j, p)...)
 	return e, nil
 }
 

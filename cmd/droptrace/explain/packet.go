@@ -174,15 +174,18 @@ func (q *question) readTCPFlags(v string) error {
 	return nil
 }
 
+// noType stands for a name that a family has no type for.
+const noType = -1
+
 // icmpNames are the types that people ask about by name, for ICMP and ICMPv6.
-func icmpNames() map[string][2]uint8 {
-	return map[string][2]uint8{
+func icmpNames() map[string][2]int {
+	return map[string][2]int{
 		"echo-request": {8, 128}, "ping": {8, 128}, "echo-reply": {0, 129}, "pong": {0, 129},
 		"destination-unreachable": {3, 1}, "time-exceeded": {11, 3}, "parameter-problem": {12, 4},
 		"redirect": {5, 137}, "router-advertisement": {9, 134}, "router-solicitation": {10, 133},
-		"packet-too-big": {3, 2}, "neighbour-solicitation": {0, 135}, "neighbour-advertisement": {0, 136},
-		"neighbor-solicitation": {0, 135}, "neighbor-advertisement": {0, 136},
-		"timestamp-request": {13, 0}, "timestamp-reply": {14, 0},
+		"packet-too-big": {noType, 2}, "neighbour-solicitation": {noType, 135}, "neighbour-advertisement": {noType, 136},
+		"neighbor-solicitation": {noType, 135}, "neighbor-advertisement": {noType, 136},
+		"timestamp-request": {13, noType}, "timestamp-reply": {14, noType},
 	}
 }
 
@@ -198,10 +201,18 @@ func (q *question) readICMP(c *cli.Context) error {
 	}
 	name, code, _ := strings.Cut(v, "/")
 	if both, ok := icmpNames()[name]; ok {
-		q.ICMPType = both[0]
+		n, family, other := both[0], "ICMP", "IPv6"
 		if six {
-			q.ICMPType = both[1]
+			n, family, other = both[1], "ICMPv6", "IPv4"
 		}
+		if n == noType {
+			hint := "give it " + other + " addresses, or a type of " + family
+			if name == "packet-too-big" {
+				hint = "in ICMP it is 3/4, or give it IPv6 addresses"
+			}
+			return console.BadUsage(fmt.Errorf("--icmp-type: %s has no type %s", family, name), hint)
+		}
+		q.ICMPType = uint8(n)
 	} else if n, err := strconv.ParseUint(name, 10, 8); err == nil {
 		q.ICMPType = uint8(n)
 	} else {

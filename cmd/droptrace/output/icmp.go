@@ -108,8 +108,10 @@ func appendUnreachable(dst []byte, p *drop.Packet, code uint8) []byte {
 	}
 	kind, why := unreachable(code)
 	dst = append(dst, kind...)
-	dst = appendAddr(dst, in.Destination)
-	dst = append(dst, " unreachable"...)
+	if p.Inner != nil {
+		dst = append(appendAddr(dst, in.Destination), ' ')
+	}
+	dst = append(dst, "unreachable"...)
 	if kind == "" && why == "" {
 		return strconv.AppendUint(append(dst, " - #"...), uint64(code), 10)
 	}

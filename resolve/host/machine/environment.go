@@ -2,9 +2,11 @@ package machine
 
 import (
 	"encoding/binary"
+	"errors"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/droptrace/droptrace/resolve/rules/replay"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
@@ -32,11 +34,27 @@ func (m *Machine) FIB(p *replay.Packet, key uint8, result ruleset.FIBResult) ([]
 	if !a.IsValid() {
 		return nil, replay.NotKnown
 	}
-	r, err := m.route(a)
-	if err != nil {
+	kind, ok := m.kind(a)
+	if !ok {
 		return nil, replay.NotKnown
 	}
-	return binary.BigEndian.AppendUint32(nil, uint32(r.Type)), replay.Present
+	return binary.BigEndian.AppendUint32(nil, uint32(kind)), replay.Present
+}
+
+// kind is the type of an address. For IPv4 the local table alone decides, whatever
+// routes there are (inet_addr_type).
+func (m *Machine) kind(a netip.Addr) (kind int, ok bool) {
+	switch {
+	case a.IsMulticast():
+		return unix.RTN_MULTICAST, true
+	case a.Is4() && (a.IsUnspecified() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255})):
+		return unix.RTN_BROADCAST, true
+	}
+	r, err := m.route(a)
+	if a.Is4() && errors.Is(err, errNoRoute) {
+		return unix.RTN_UNICAST, true
+	}
+	return r.Type, err == nil
 }
 
 // Link implements replay.Environment.

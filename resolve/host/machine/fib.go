@@ -65,7 +65,7 @@ func (h *Routes) kind(a netip.Addr, dev netlink.Link) ([]byte, replay.Presence) 
 		return typeOf(unix.RTN_MULTICAST)
 	}
 	if a.Is4() {
-		if a.As4()[0] == 0 || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+		if a.IsUnspecified() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
 			return typeOf(unix.RTN_BROADCAST)
 		}
 	}
@@ -104,7 +104,7 @@ func typeOf(kind uint8) ([]byte, replay.Presence) {
 func (h *Routes) outlet(p *replay.Packet, key uint8, a netip.Addr, dev netlink.Link, result ruleset.FIBResult) ([]byte, replay.Presence) {
 	switch {
 	case !h.plain, a.IsMulticast(), a.IsLinkLocalUnicast(), a.IsUnspecified(), a.IsLoopback(),
-		p.In.Name == "lo", p.PacketType > 0, a.Is4() && a.As4()[0] == 0:
+		p.In.Name == "lo", p.PacketType > 0:
 		return nil, replay.NotKnown
 	case key&(ruleset.FIBIn|ruleset.FIBOut) != 0 && dev == nil:
 		return nil, replay.NotKnown

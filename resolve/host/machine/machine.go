@@ -130,9 +130,9 @@ func (m *Machine) Interface(name string) (i diagnose.Interface, ok bool) {
 			return err
 		}
 		a := link.Attrs()
-		i = diagnose.Interface{Bridge: link.Type() == "bridge", MTU: a.MTU,
+		i = diagnose.Interface{Bridge: link.Type() == "bridge", MTU: a.MTU, Hardware: a.HardwareAddr,
 			Up: a.Flags&net.FlagUp != 0, Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0}
-		return nil
+		return below(&i, link)
 	})
 	return i, err == nil
 }

@@ -72,6 +72,13 @@ route add prohibit 2001:db8:3::/48
 
 func TestAnswersAreTheNamespaces(t *testing.T) {
 	m := New(newNamespace(t, links))
+	// The kernel takes up IPv6 addresses once it has seen that the link is up.
+	for range 200 {
+		if local, ok := m.Local(netip.MustParseAddr("2001:db8::1")); local || !ok {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 	for _, a := range []struct {
 		address string
 		local   bool
@@ -197,6 +204,14 @@ func TestEnvironmentOfReplay(t *testing.T) {
 		got, presence := m.FIB(&p, test.key, ruleset.FIBType)
 		if presence != replay.Present || len(got) != 4 || got[3] != test.want {
 			t.Errorf("fib %d: %x, %v", test.key, got, presence)
+		}
+	}
+	// No route leads to any of these, and none needs to.
+	for to, want := range map[[4]byte]byte{{255, 255, 255, 255}: 3, {224, 0, 0, 1}: 5, {203, 0, 113, 1}: 1, {192, 0, 2, 255}: 3} {
+		copy(p.Bytes[16:], to[:])
+		got, presence := m.FIB(&p, ruleset.FIBDest, ruleset.FIBType)
+		if presence != replay.Present || len(got) != 4 || got[3] != want {
+			t.Errorf("type of %v: %x, %v, want %d", to, got, presence, want)
 		}
 	}
 	if _, presence := m.FIB(&p, ruleset.FIBDest|ruleset.FIBIn, ruleset.FIBType); presence != replay.NotKnown {

@@ -1,8 +1,6 @@
 package machine
 
 import (
-	"errors"
-
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -35,6 +33,12 @@ func (h *Routes) Route(p *replay.Packet) replay.Route {
 			options.OifIndex = out.Attrs().Index
 		}
 	}
+	if why := martian6(src, dst); !here && p.In.Name != "lo" && why != "" {
+		return replay.Route{Refused: why}
+	}
+	if !here && dst.Is6() && dst.IsMulticast() {
+		return h.joined6(options.IifIndex, dst)
+	}
 	routes, err := h.handle.RouteGetWithOptions(dst.AsSlice(), options)
 	if err != nil {
 		return replay.Route{Refused: h.refused(p, err)}
@@ -49,7 +53,7 @@ func (h *Routes) Route(p *replay.Packet) replay.Route {
 	}
 	out := replay.Route{Type: uint8(r.Type)}
 	if out.Type == unix.RTN_UNICAST && !here && h.forwarding(p) == "0" {
-		return replay.Route{Refused: forwardingOff}
+		return replay.Route{Refused: ForwardingOff}
 	}
 	// A packet of this host to itself leaves by lo, and comes in again.
 	if l := h.byID[r.LinkIndex]; l != nil && (here || out.Type == unix.RTN_UNICAST) {
@@ -58,8 +62,6 @@ func (h *Routes) Route(p *replay.Packet) replay.Route {
 	return out
 }
 
-const forwardingOff = "forwarding is off"
-
 // forwarding is the sysctl that lets packets of this interface through.
 func (h *Routes) forwarding(p *replay.Packet) string {
 	if p.EtherType == unix.ETH_P_IPV6 {
@@ -67,25 +69,6 @@ func (h *Routes) forwarding(p *replay.Packet) string {
 	}
 	if l := h.link(p.In); l != nil {
 		return h.sysctl("ipv4/conf/" + l.Attrs().Name + "/forwarding")
-	}
-	return ""
-}
-
-// refused puts the kernel's answer to a look-up into words; empty where it is
-// not the packet's fault.
-func (h *Routes) refused(p *replay.Packet, err error) string {
-	switch {
-	case errors.Is(err, unix.EXDEV):
-		return "reverse path filter: the route back to its source is by another interface"
-	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETUNREACH):
-		if p.In.Name != "" && h.forwarding(p) == "0" {
-			return forwardingOff
-		}
-		return "no route to its destination"
-	case errors.Is(err, unix.EINVAL) && p.In.Name != "":
-		return "martian: its source or destination cannot come in by this interface"
-	case errors.Is(err, unix.EACCES):
-		return "the route to its destination refuses it"
 	}
 	return ""
 }

@@ -78,7 +78,10 @@ ip addr add 198.51.100.1/24 dev eth1
 ip -6 addr add 2001:db8::1/64 dev eth0 nodad
 ip route add 203.0.113.0/24 via 198.51.100.2
 ip route add blackhole 100.64.0.0/10
+ip route add blackhole 2001:db8:bad::/48
 echo 1 > /proc/sys/net/ipv4/ip_forward
+echo 1 > /proc/sys/net/ipv4/conf/eth1/rp_filter
+echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
 `
 
 func openRoutes(t *testing.T, script string) *Routes {
@@ -121,7 +124,26 @@ func TestRoute(t *testing.T) {
 		{"of this host", "", "198.51.100.1", "203.0.113.5", unix.RTN_UNICAST, "eth1", ""},
 		{"of this host to itself", "", "192.0.2.1", "192.0.2.1", unix.RTN_LOCAL, "lo", ""},
 		{"no route", "eth0", "192.0.2.9", "8.8.8.8", 0, "", "no route to its destination"},
-		{"martian", "eth0", "127.0.0.1", "192.0.2.1", 0, "", "martian"},
+		{"loopback source", "eth0", "127.0.0.1", "192.0.2.1", 0, "", Loopback},
+		{"loopback destination", "eth0", "192.0.2.9", "127.0.0.1", 0, "", Loopback},
+		{"multicast source", "eth0", "224.0.0.1", "192.0.2.1", 0, "", MartianSource},
+		{"zero source", "eth0", "0.0.0.0", "192.0.2.1", 0, "", MartianSource},
+		{"source of 0.0.0.0/8", "eth0", "0.1.2.3", "192.0.2.1", unix.RTN_LOCAL, "", ""},
+		{"broadcast source", "eth1", "198.51.100.255", "198.51.100.1", 0, "", MartianSource},
+		{"zero destination", "eth0", "192.0.2.9", "0.0.0.0", 0, "", MartianDestination},
+		{"own source", "eth0", "198.51.100.1", "192.0.2.1", 0, "", OwnSource},
+		{"blackhole", "eth0", "192.0.2.9", "100.64.0.5", 0, "", RouteRefuses},
+		{"blackhole, of this host", "", "192.0.2.1", "100.64.0.5", 0, "", RouteRefuses},
+		{"reverse path", "eth1", "192.0.2.9", "192.0.2.1", 0, "", ReversePath},
+		{"no reverse path", "eth1", "8.8.8.8", "192.0.2.1", 0, "", ReversePath},
+		{"multicast that nobody joined", "eth0", "192.0.2.9", "239.1.1.1", 0, "", NotJoined},
+		{"all hosts", "eth0", "192.0.2.9", "224.0.0.1", unix.RTN_MULTICAST, "", ""},
+		{"IPv6 blackhole", "eth0", "2001:db8::9", "2001:db8:bad::5", 0, "", RouteRefuses},
+		{"IPv6 all nodes", "eth0", "fe80::9", "ff02::1", unix.RTN_MULTICAST, "", ""},
+		{"IPv6 group of routers", "eth0", "fe80::9", "ff02::2", unix.RTN_MULTICAST, "", ""},
+		{"IPv6 group that nobody joined", "eth0", "fe80::9", "ff02::1234", 0, "", NotJoined},
+		{"IPv6 multicast source", "eth0", "ff02::1", "2001:db8::1", 0, "", MartianSource},
+		{"IPv6 loopback source", "eth0", "::1", "2001:db8::1", 0, "", Loopback},
 		{"IPv6 to this host", "eth0", "2001:db8::9", "2001:db8::1", unix.RTN_LOCAL, "", ""},
 	}
 	for _, tt := range tests {
@@ -136,7 +158,7 @@ func TestRoute(t *testing.T) {
 
 func TestForwardingThatIsOffIsTold(t *testing.T) {
 	h := openRoutes(t, strings.Replace(twoWays, "echo 1 >", "echo 0 >", 1))
-	if got := h.Route(from("eth0", "192.0.2.9", "203.0.113.5")); got.Refused != forwardingOff {
+	if got := h.Route(from("eth0", "192.0.2.9", "203.0.113.5")); got.Refused != ForwardingOff {
 		t.Errorf("route is %+v", got)
 	}
 }

@@ -138,15 +138,21 @@ const searchLimit = 20 * time.Millisecond
 // holder finds a process that has the socket open; 0 where none is found in
 // time, or may be looked at.
 func holder(inode string, deadline time.Time) (pid int, command string) {
+	pid, command, _ = holding(inode, deadline)
+	return pid, command
+}
+
+// holding is holder with the number of the descriptor.
+func holding(inode string, deadline time.Time) (pid int, command string, fd int) {
 	want := "socket:[" + inode + "]"
 	proc, err := os.Open("/proc")
 	if err != nil {
-		return 0, ""
+		return 0, "", 0
 	}
 	defer proc.Close()
 	names, err := proc.Readdirnames(-1)
 	if err != nil {
-		return 0, ""
+		return 0, "", 0
 	}
 	for _, name := range names {
 		n, err := strconv.Atoi(name)
@@ -154,30 +160,33 @@ func holder(inode string, deadline time.Time) (pid int, command string) {
 			continue
 		}
 		if time.Now().After(deadline) {
-			return 0, ""
+			return 0, "", 0
 		}
-		if holds("/proc/"+name+"/fd", want) {
+		if fd := holds("/proc/"+name+"/fd", want); fd >= 0 {
 			comm, _ := os.ReadFile("/proc/" + name + "/comm")
-			return n, strings.TrimSuffix(string(comm), "\n")
+			return n, strings.TrimSuffix(string(comm), "\n"), fd
 		}
 	}
-	return 0, ""
+	return 0, "", 0
 }
 
-func holds(dir, want string) bool {
+// holds is the number of the descriptor; -1 for none.
+func holds(dir, want string) int {
 	d, err := os.Open(dir)
 	if err != nil {
-		return false
+		return -1
 	}
 	defer d.Close()
 	names, err := d.Readdirnames(-1)
 	if err != nil {
-		return false
+		return -1
 	}
 	for _, name := range names {
 		if link, err := os.Readlink(dir + "/" + name); err == nil && link == want {
-			return true
+			if n, err := strconv.Atoi(name); err == nil {
+				return n
+			}
 		}
 	}
-	return false
+	return -1
 }

@@ -76,7 +76,7 @@ func explainPlace(symbol string) string {
 		return "the interface's send queue was emptied: it went down, or its queueing discipline was replaced"
 	case "skb_kill_datagram", "__first_packet_length":
 		return "checksum wrong, found while it was read"
-	case "ip_fragment":
+	case "ip_fragment", "ip6_fragment":
 		return "larger than the MTU and must not be fragmented"
 	}
 	return ""
@@ -129,7 +129,7 @@ func explainIP(reason string) string {
 	case "INVALID_PROTO":
 		return "the protocol forbids it here, as some ICMP to a broadcast address"
 	case "OTHERHOST":
-		return "the frame is addressed to another host: the interface is in promiscuous mode"
+		return "the frame is addressed to another host: a bridge or switch flooded it, or the interface is in promiscuous mode"
 	case "UNICAST_IN_L2_MULTICAST":
 		return "a unicast packet in a broadcast or multicast frame (drop_unicast_in_l2_multicast)"
 	case "IP_OUTNOROUTES", "IP_INNOROUTES":

@@ -144,6 +144,7 @@ func (r *reader) table(b *xtables.Blob) (*ruleset.Table, error) {
 		return nil, err
 	}
 	t := iptables.Copy(b.Table)
+	xtables.Count(b, t)
 	texts := make([][]string, len(t.Chains))
 	for i, c := range b.Table.Chains {
 		for _, rule := range c.Rules {

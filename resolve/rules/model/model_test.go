@@ -136,6 +136,9 @@ iptables-legacy -A old -m limit --limit 1/sec -j DROP`)
 	}
 	legacy := table(t, m, ruleset.IPTablesLegacy, "filter")
 	old := chainNamed(legacy, "old")
+	if !old.Rules[0].Counts {
+		t.Error("iptables-legacy: the rule has no counter")
+	}
 	last := chainNamed(legacy, "INPUT").Rules[0].Statements
 	if v := last[len(last)-1].(*ruleset.Verdict); v.Kind != ruleset.Goto || v.Target != old {
 		t.Errorf("the goto does not lead into the model: %+v", v)

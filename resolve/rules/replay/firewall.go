@@ -16,6 +16,7 @@ type Firewall struct {
 	// are found by number.
 	slots  map[ruleset.Field]int
 	fields []ruleset.Field
+	tracks bool // see tracks
 	// reads tells where a slot's value comes from.
 	reads []source
 }
@@ -24,7 +25,7 @@ type Firewall struct {
 // passed over.
 func New(rulesets ...*ruleset.Ruleset) *Firewall {
 	c := compiler{
-		f:       &Firewall{slots: make(map[ruleset.Field]int)},
+		f:       &Firewall{slots: make(map[ruleset.Field]int), tracks: tracks(rulesets)},
 		chains:  make(map[*ruleset.Chain]*chain),
 		indexes: make(map[setKey]*ruleset.Index),
 	}

@@ -158,12 +158,13 @@ func (r *run) natChains(chains []*chain, s *state) *state {
 
 func (r *run) meetsNAT(s *state) Truth {
 	c := &s.view.packet.Conntrack
+	used := r.inUse()
 	switch {
-	case s.ct&(ruleset.CTNew|ruleset.CTRelated) == 0:
+	case used == No, s.ct&(ruleset.CTNew|ruleset.CTRelated) == 0:
 		return No
 	case c.Entry && c.Status&netfilter.StatusConfirmed != 0:
 		return No
-	case s.ct == ruleset.CTNew:
+	case s.ct == ruleset.CTNew && used == Yes:
 		return Yes
 	}
 	return Unknown

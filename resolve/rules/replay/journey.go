@@ -192,7 +192,7 @@ func (j *journey) age() {
 		return
 	}
 	if j.now.Bytes[at] <= 1 {
-		j.refuse("its TTL ends here")
+		j.refuse(TimeToLive)
 		return
 	}
 	b := append([]byte(nil), j.now.Bytes...)
@@ -207,6 +207,9 @@ func (j *journey) age() {
 	}
 	j.now.Bytes = b
 }
+
+// TimeToLive is [Journey.Refused] of a packet that may go no further.
+const TimeToLive = "its TTL ends here"
 
 // refuse ends the way at routing.
 func (j *journey) refuse(why string) {

@@ -45,12 +45,13 @@ func modelOf(b *Blob, texts map[*ruleset.Rule]string, sets ipset.Sets) *ruleset.
 			}
 		}
 	}
-	count(b, t)
+	Count(b, t)
 	return t
 }
 
-// count gives the copy's rules the counters of their entries.
-func count(b *Blob, t *ruleset.Table) {
+// Count gives the rules of t, a copy of the blob's table, the counters of their
+// entries.
+func Count(b *Blob, t *ruleset.Table) {
 	copied := make(map[*ruleset.Chain]*ruleset.Chain, len(t.Chains))
 	for i, c := range b.Table.Chains {
 		copied[c] = t.Chains[i]

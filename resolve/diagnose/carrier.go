@@ -1,0 +1,92 @@
+package diagnose
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/droptrace/droptrace/resolve/drop"
+)
+
+// carrier says why an interface that is up cannot send, by what it stands on: only
+// hardware has a cable.
+func (d *diagnosis) carrier(name string, i *Interface) drop.Why {
+	w := drop.Why{Code: drop.WhyLinkDown}
+	switch i.Kind {
+	case "":
+		w.Message = fmt.Sprintf("%s has no carrier: its cable is out, or its other end is down", name)
+	case "bridge", "bond", "team":
+		d.ports(&w, name, i)
+	case "veth":
+		d.parent(&w, name, i, "its other end")
+	case "tun", "tap":
+		w.Message = fmt.Sprintf("%s has no carrier: no program has it open", name)
+	case "wireguard", "vxlan", "geneve", "gre", "gretap", "ip6gre", "ipip", "sit", "vti", "xfrm", "ip6tnl":
+		w.Message = fmt.Sprintf("%s (%s) has no carrier", name, i.Kind)
+		if len(i.Below) > 0 {
+			d.parent(&w, name, i, "its parent")
+		}
+	default: // vlan, macvlan, ipvlan, macsec, …
+		d.parent(&w, name, i, "its parent")
+	}
+	return w
+}
+
+// cutOff reports whether all ports of a bridge and its like are down, or it has none.
+func (i *Interface) cutOff() bool {
+	switch i.Kind {
+	case "bridge", "bond", "team":
+	default:
+		return false
+	}
+	for _, p := range i.Below {
+		if p.Up {
+			return false
+		}
+	}
+	return true
+}
+
+// ports is for interfaces that have others as ports: one with a carrier is enough.
+func (d *diagnosis) ports(w *drop.Why, name string, i *Interface) {
+	if len(i.Below) == 0 {
+		w.Message = fmt.Sprintf("the %s %s has no ports", i.Kind, name)
+		return
+	}
+	var down, silent []string
+	for _, p := range i.Below {
+		if !p.Up {
+			down = append(down, p.Name)
+		} else {
+			silent = append(silent, p.Name)
+		}
+	}
+	var parts []string
+	if len(down) > 0 {
+		parts = append(parts, someOf(down)+" down")
+	}
+	if len(silent) > 0 {
+		parts = append(parts, someOf(silent)+" without carrier or blocked")
+	}
+	w.Message = fmt.Sprintf("no port of the %s %s can send (%s)", i.Kind, name, strings.Join(parts, "; "))
+	if len(silent) == 0 && len(down) == 1 {
+		w.Fix = d.c.Namespace.in(shell("ip", "link", "set", down[0], "up"))
+	}
+}
+
+// parent is for interfaces that stand on one other.
+func (d *diagnosis) parent(w *drop.Why, name string, i *Interface, role string) {
+	if len(i.Below) == 0 || i.Below[0].Name == "" {
+		w.Message = fmt.Sprintf("%s (%s) has no carrier: %s, in another network namespace, is down", name, i.Kind, role)
+		if len(i.Below) == 0 {
+			w.Message = fmt.Sprintf("%s (%s) has no carrier: %s is down", name, i.Kind, role)
+		}
+		return
+	}
+	p := i.Below[0]
+	if !p.Up {
+		w.Message = fmt.Sprintf("%s (%s) has no carrier: %s %s is down", name, i.Kind, role, p.Name)
+		w.Fix = d.c.Namespace.in(shell("ip", "link", "set", p.Name, "up"))
+		return
+	}
+	w.Message = fmt.Sprintf("%s (%s) has no carrier, since %s %s has none", name, i.Kind, role, p.Name)
+}
