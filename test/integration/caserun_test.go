@@ -97,7 +97,7 @@ func runCases(t *testing.T, cases []aCase) {
 			if causesOf(own) != nil || c.code == "" && len(own) > 1 {
 				break
 			}
-			if len(own) > 0 || done.Sub(time.Now()) < limit-2*time.Second {
+			if len(own) > 0 || time.Until(done) < limit-2*time.Second {
 				c.emit(t, labs[i])
 			}
 			if len(own) > 20 {

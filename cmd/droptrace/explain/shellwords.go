@@ -46,12 +46,3 @@ func shellSplit(command string) ([]string, error) {
 	}
 	return words, nil
 }
-
-// shorten keeps a message short.
-func shorten(s string) string {
-	const most = 60
-	if len(s) > most {
-		return s[:most] + "…"
-	}
-	return s
-}
