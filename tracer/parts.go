@@ -144,6 +144,9 @@ func standIn(m *ebpf.MapSpec) *ebpf.MapSpec {
 func (p *parts) fill(coll *ebpf.Collection) error {
 	for name := range p.maps {
 		m := coll.Maps[name]
+		if m.Type() == ebpf.RingBuf {
+			continue // it is written to, and nobody reads it
+		}
 		key := slices.Repeat([]byte{0xff}, int(m.KeySize()))
 		if err := m.Put(key, make([]byte, m.ValueSize())); err != nil {
 			return fmt.Errorf("fill stand-in of map %s: %w", name, err)

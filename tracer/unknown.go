@@ -55,6 +55,9 @@ func (t *Tracer) tellUnknown(symbols Symbols) {
 	if hasNFT(symbols) && t.unknown.nft != nil {
 		t.notice("rules of nftables are told by evaluating them, never for certain: %v", t.unknown.nft)
 	}
+	if _, loaded := symbols.Entry("nft_immediate_eval"); loaded && !hasNFT(symbols) {
+		t.notice("rules of nftables may stay unknown: the kernel shows no symbol nft_do_chain")
+	}
 	if hasXT(symbols) && t.unknown.xt != nil {
 		t.notice("rules of iptables-legacy are told by evaluating them, never for certain: %v", t.unknown.xt)
 	}
