@@ -131,7 +131,7 @@ func listIPSets(ctx context.Context, ns Source) ([]*ipsetCopy, error) {
 		return nil, err
 	}
 	defer stop()
-	list, err := c.Execute(ipsetMessage(ipsetList, netlink.Request|netlink.Dump, nil, nil))
+	list, err := dump(ctx, c, ipsetMessage(ipsetList, netlink.Request|netlink.Dump, nil, nil))
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func (r *nftRules) readHandles(ctx context.Context, ns Source) (handles, error) 
 	}
 	defer stop()
 	loaded := make(map[chainKey][]uint64)
-	err = dumpNFT(c, unix.NFT_MSG_GETRULE, 0, nil, func(family uint8, attrs []byte) error {
+	err = dumpNFT(ctx, c, unix.NFT_MSG_GETRULE, 0, nil, func(family uint8, attrs []byte) error {
 		chain, handle := ruleOf(family, attrs)
 		loaded[chain] = append(loaded[chain], handle)
 		return nil
