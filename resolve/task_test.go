@@ -121,3 +121,26 @@ func TestRoomIsMadeByTheLongestUnused(t *testing.T) {
 		t.Errorf("%d MB are taken", got>>20)
 	}
 }
+
+// Namespaces come and go, some while they are read: what that took is all there again.
+func TestMemoryOfANamespaceThatGoesComesBack(t *testing.T) {
+	r := newTaskResolver(t)
+	n := &namespace{nftTask: &nftReading{memory: r.memoryOf(&namespace{})}, reading: &reading{memory: r.memoryOf(&namespace{})}}
+	taken := make(chan error, 2)
+	read := func(ctx context.Context) {
+		taken <- budget.From(ctx).Take(1 << 20)
+		<-ctx.Done()
+	}
+	n.nftTask.task = r.start(n, time.Hour, n.nftTask.memory, read)
+	n.reading.task = r.start(n, time.Hour, n.reading.memory, read)
+	if err := errors.Join(<-taken, <-taken); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.close(); err != nil {
+		t.Fatal(err)
+	}
+	n.running.Wait()
+	if got := r.memory.Taken(); got != 0 {
+		t.Errorf("%d bytes are taken", got)
+	}
+}
