@@ -14,6 +14,7 @@ import (
 func newTaskResolver(t *testing.T) *Resolver {
 	t.Helper()
 	r := &Resolver{tasks: newTasks(), memory: budget.New(budget.All, nil), spaces: make(map[uint32]*namespace)}
+	r.others = budget.New(budget.Others, r.memory)
 	t.Cleanup(r.Stop)
 	return r
 }
@@ -105,7 +106,7 @@ func TestLimitsAreTold(t *testing.T) {
 func TestRoomIsMadeByTheLongestUnused(t *testing.T) {
 	r := newTaskResolver(t)
 	begin := time.Now()
-	for i := range uint32(5) {
+	for i := range uint32(4) {
 		n := &namespace{nft: &nftables.Snapshot{}, used: begin.Add(time.Duration(i) * time.Second)}
 		n.nftMemory = r.memoryOf(n)
 		if err := n.nftMemory.Take(30 << 20); err != nil {
@@ -117,7 +118,7 @@ func TestRoomIsMadeByTheLongestUnused(t *testing.T) {
 	if r.spaces[0].nft != nil || r.spaces[1].nft == nil || r.spaces[2].nft == nil {
 		t.Errorf("kept: %v", r.spaces)
 	}
-	if got := r.memory.Taken(); got != 120<<20 {
+	if got := r.memory.Taken(); got != 90<<20 {
 		t.Errorf("%d MB are taken", got>>20)
 	}
 }
@@ -142,5 +143,21 @@ func TestMemoryOfANamespaceThatGoesComesBack(t *testing.T) {
 	n.running.Wait()
 	if got := r.memory.Taken(); got != 0 {
 		t.Errorf("%d bytes are taken", got)
+	}
+}
+
+// However much others take, and hold, our own rules are read.
+func TestOthersLeaveOurOwnItsShare(t *testing.T) {
+	r := newTaskResolver(t)
+	for range 8 {
+		_ = r.memoryOf(&namespace{}).Take(budget.Other)
+	}
+	if err := r.memoryOf(&namespace{}).Take(1); !errors.Is(err, budget.ErrLimit) {
+		t.Errorf("others: got %v, want %v", err, budget.ErrLimit)
+	}
+	own := &namespace{}
+	own.info.Own = true
+	if err := r.memoryOf(own).Take(20 << 20); err != nil {
+		t.Errorf("our own: %v", err)
 	}
 }
