@@ -101,10 +101,12 @@ func (n *namespace) close() error {
 	n.ct.close()
 	if n.reading != nil {
 		n.reading.stop()
+		n.reading.memory.Release() // nobody takes what it reads any more
 		n.reading = nil
 	}
 	if n.nftTask != nil {
 		n.nftTask.stop()
+		n.nftTask.memory.Release()
 		n.nftTask = nil
 	}
 	forget(n.xt)

@@ -74,6 +74,7 @@ type Resolver struct {
 
 	tasks  *tasks
 	memory *budget.Budget // of all namespaces
+	others *budget.Budget // of all but our own; memory is its whole
 	// until is how long the drop being resolved may wait, and pending says that it
 	// lacks something that is being read.
 	until   time.Time
@@ -88,10 +89,11 @@ func New(c Config) (*Resolver, error) {
 		return nil, err
 	}
 	hz, _ := conntrack.HZ() // without it timeouts stay absent
+	memory := budget.New(budget.All, nil)
 	return &Resolver{
 		hz: hz, Config: c, own: own.Inode, spaces: make(map[uint32]*namespace),
 		now: time.Now, told: make(map[string]bool),
-		tasks: newTasks(), memory: budget.New(budget.All, nil),
+		tasks: newTasks(), memory: memory, others: budget.New(budget.Others, memory),
 	}, nil
 }
 

@@ -128,15 +128,20 @@ func (r *Resolver) Finished() uint64 { return r.tasks.finished.Load() }
 func (r *Resolver) Stop() { r.tasks.end() }
 
 // memoryOf is a new budget for a reading of the namespace.
-func (r *Resolver) memoryOf(n *namespace) *budget.Budget { return budget.Of(n.info.Own, r.memory) }
+func (r *Resolver) memoryOf(n *namespace) *budget.Budget {
+	if n.info.Own {
+		return budget.Of(true, r.memory)
+	}
+	return budget.Of(false, r.others)
+}
 
-// makeRoom forgets rules of namespaces that had no drop for the longest, where all
-// together are near their limit.
+// makeRoom forgets rules of namespaces that had no drop for the longest, where those
+// that are not our own are together near their limit.
 func (r *Resolver) makeRoom(keep *namespace) {
-	for r.memory.Taken() > budget.All*3/4 {
+	for r.others.Taken() > budget.Others*3/4 {
 		var oldest *namespace
 		for _, n := range r.spaces {
-			if n != keep && n.nft != nil && n.nftMemory.Taken() > 0 && (oldest == nil || n.used.Before(oldest.used)) {
+			if n != keep && !n.info.Own && n.nft != nil && n.nftMemory.Taken() > 0 && (oldest == nil || n.used.Before(oldest.used)) {
 				oldest = n
 			}
 		}

@@ -14,6 +14,7 @@ import (
 func newTaskResolver(t *testing.T) *Resolver {
 	t.Helper()
 	r := &Resolver{tasks: newTasks(), memory: budget.New(budget.All, nil), spaces: make(map[uint32]*namespace)}
+	r.others = budget.New(budget.Others, r.memory)
 	t.Cleanup(r.Stop)
 	return r
 }
@@ -105,7 +106,7 @@ func TestLimitsAreTold(t *testing.T) {
 func TestRoomIsMadeByTheLongestUnused(t *testing.T) {
 	r := newTaskResolver(t)
 	begin := time.Now()
-	for i := range uint32(5) {
+	for i := range uint32(4) {
 		n := &namespace{nft: &nftables.Snapshot{}, used: begin.Add(time.Duration(i) * time.Second)}
 		n.nftMemory = r.memoryOf(n)
 		if err := n.nftMemory.Take(30 << 20); err != nil {
@@ -117,7 +118,46 @@ func TestRoomIsMadeByTheLongestUnused(t *testing.T) {
 	if r.spaces[0].nft != nil || r.spaces[1].nft == nil || r.spaces[2].nft == nil {
 		t.Errorf("kept: %v", r.spaces)
 	}
-	if got := r.memory.Taken(); got != 120<<20 {
+	if got := r.memory.Taken(); got != 90<<20 {
 		t.Errorf("%d MB are taken", got>>20)
+	}
+}
+
+// Namespaces come and go, some while they are read: what that took is all there again.
+func TestMemoryOfANamespaceThatGoesComesBack(t *testing.T) {
+	r := newTaskResolver(t)
+	n := &namespace{nftTask: &nftReading{memory: r.memoryOf(&namespace{})}, reading: &reading{memory: r.memoryOf(&namespace{})}}
+	taken := make(chan error, 2)
+	read := func(ctx context.Context) {
+		taken <- budget.From(ctx).Take(1 << 20)
+		<-ctx.Done()
+	}
+	n.nftTask.task = r.start(n, time.Hour, n.nftTask.memory, read)
+	n.reading.task = r.start(n, time.Hour, n.reading.memory, read)
+	if err := errors.Join(<-taken, <-taken); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.close(); err != nil {
+		t.Fatal(err)
+	}
+	n.running.Wait()
+	if got := r.memory.Taken(); got != 0 {
+		t.Errorf("%d bytes are taken", got)
+	}
+}
+
+// However much others take, and hold, our own rules are read.
+func TestOthersLeaveOurOwnItsShare(t *testing.T) {
+	r := newTaskResolver(t)
+	for range 8 {
+		_ = r.memoryOf(&namespace{}).Take(budget.Other)
+	}
+	if err := r.memoryOf(&namespace{}).Take(1); !errors.Is(err, budget.ErrLimit) {
+		t.Errorf("others: got %v, want %v", err, budget.ErrLimit)
+	}
+	own := &namespace{}
+	own.info.Own = true
+	if err := r.memoryOf(own).Take(20 << 20); err != nil {
+		t.Errorf("our own: %v", err)
 	}
 }

@@ -139,7 +139,9 @@ func (c *calibration) read(port uint16) (*bpf.KernelCalibration, bool, error) {
 
 // learn reports whether it has got to know a frame.
 func (t *Tracer) learn(found calibrated) (news bool) {
-	t.notices = append(t.notices, found.notices...)
+	for _, n := range found.notices {
+		t.notice("%s", n)
+	}
 	for key, site := range calibrate.Sites(found.samples) {
 		var before bpf.KernelFrameSite
 		if t.kernel.table("frame_sites").Lookup(&key, &before) != nil {

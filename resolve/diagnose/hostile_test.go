@@ -258,3 +258,14 @@ func (s *sandbox) run(t *testing.T, shell, command string) []string {
 	}
 	return strings.Split(strings.TrimSuffix(string(words), "\x00"), "\x00")
 }
+
+func TestNoWordOfAStatementIsAnOption(t *testing.T) {
+	chain := &ruleset.Chain{Name: "in", Table: &ruleset.Table{Engine: ruleset.NFTables, Family: "ip", Name: "fw"}}
+	words, ok := NFTRule("insert", chain, "handle 7", "ip saddr 192.0.2.1 jump -f /etc/x")
+	if !ok || slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, "-") }) {
+		t.Errorf("got %q, %v", words, ok)
+	}
+	if words, ok := NFTRule("insert", chain, "", "-f /etc/x"); ok {
+		t.Errorf("got %q", words)
+	}
+}

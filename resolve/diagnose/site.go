@@ -124,11 +124,14 @@ func (d *diagnosis) nftCommand(verb string, chain *ruleset.Chain, where, stateme
 // "handle 7". ok is false where nft would read a name or the statement as more.
 func NFTRule(verb string, chain *ruleset.Chain, where, statement string) (words []string, ok bool) {
 	words, ok = ruleset.NFTWords(verb, "rule", chain.Table, chain.Name)
-	if !ok || strings.ContainsAny(statement, ";\n") {
+	if !ok || strings.ContainsAny(statement, ";\n") || strings.HasPrefix(statement, "-") {
 		return nil, false
 	}
 	words = append(words, strings.Fields(where)...)
-	if strings.ContainsFunc(statement, func(r rune) bool { return r != ' ' && special(r) }) {
+	// getopt_long takes options from anywhere, which only newer nft keeps it from: a
+	// chain that a rule jumps to may be called -f.
+	option := strings.Contains(statement, " -")
+	if option || strings.ContainsFunc(statement, func(r rune) bool { return r != ' ' && special(r) }) {
 		words = append(words, statement)
 	} else {
 		words = append(words, strings.Fields(statement)...)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/droptrace/droptrace/resolve/rules"
+	"github.com/droptrace/droptrace/resolve/rules/budget"
 	"github.com/droptrace/droptrace/resolve/rules/scratch"
 )
 
@@ -12,6 +13,10 @@ import (
 func (s *subject) load(ctx context.Context, n *scratch.Namespace) error {
 	if s.handle == nil {
 		return loadFiles(ctx, n, s.files)
+	}
+	if !s.info.Own {
+		// Reading the rules kept none of the large sets; a copy has all of them.
+		ctx = budget.With(ctx, budget.Of(false, nil))
 	}
 	return n.Copy(ctx, s.handle, s.rules.List)
 }

@@ -32,6 +32,9 @@ func newCage(c Command) (*cage, error) {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("set no_new_privs: %w", err)
 	}
+	if err := refuseUnixSockets(); err != nil {
+		return nil, err
+	}
 	held, err := effective()
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -272,6 +273,37 @@ while (<L>) { print join("-", split(/ /, lc $1)), " $2\n" if /^Max (\w+(?: \w+)*
 		if got[name] != want {
 			t.Errorf("%s is %q, want %q", name, got[name], want)
 		}
+	}
+}
+
+// Where tracing is forbidden, and the limits of nobody's processes cannot be set.
+func TestAProgramThatCannotBeLimitedEnds(t *testing.T) {
+	needRoot(t)
+	r := helper(t, "#!/bin/sh\nexec sleep 60\n")
+	path, err := r.Find("nft")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go onThread(func() {
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var sets [2]unix.CapUserData
+		if err := unix.Capget(&header, &sets[0]); err != nil {
+			ended <- err
+			return
+		}
+		sets[0].Effective &^= 1 << unix.CAP_SYS_RESOURCE
+		if err := unix.Capset(&header, &sets[0]); err != nil {
+			ended <- err
+			return
+		}
+		g := &cage{user: &syscall.Credential{Uid: nobody, Gid: rootGroup}}
+		c := Command{Path: path, Input: strings.NewReader("input")}
+		_, err := new(process).exec(t.Context(), c, time.Minute, nil, g)
+		ended <- err
+	})
+	if err := <-ended; !errors.Is(err, unix.EPERM) {
+		t.Errorf("got %v, want %v", err, unix.EPERM)
 	}
 }
 

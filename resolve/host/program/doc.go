@@ -38,7 +38,8 @@
 // else with none; with no_new_privs; in a session of its own, without a descriptor but
 // its pipes and /dev/null; with no environment but a PATH and the C locale; from a
 // fixed list of directories. It writes no file (RLIMIT_FSIZE is 0), starts no process,
-// and is bounded in memory, descriptors, processor time and time. Landlock, where the
+// connects to no service of the machine (seccomp refuses AF_UNIX sockets), and is
+// bounded in memory, descriptors, processor time and time. Landlock, where the
 // kernel has it, leaves it the system's programs and libraries, /proc, and the files in
 // /etc that name protocols, marks and hosts. It ends with droptrace, whatever ends that.
 //
@@ -47,7 +48,7 @@
 // host's own namespace it reads what root of the host wrote.
 //
 // Less is done, and [Missing] says so, without CAP_SETUID, CAP_SETGID and CAP_KILL, in
-// a user namespace that has no nobody, and without Landlock. A program that only root
+// a user namespace that has no nobody, and without Landlock or seccomp. A program that only root
 // may read runs as root's user, with the same capabilities.
 //
 // # How

@@ -15,5 +15,8 @@ func Missing() (parts []string) {
 	if landlockVersion() == 0 {
 		parts = append(parts, "programs may read what their user may: the kernel has no Landlock (5.13), or it is not among its lsm=")
 	}
+	if !filtersCalls() {
+		parts = append(parts, "programs may connect to services of this machine that root's group may: the kernel has no seccomp filters, or this architecture none here")
+	}
 	return parts
 }

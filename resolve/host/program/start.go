@@ -150,10 +150,13 @@ func (p *process) exec(ctx context.Context, c Command, timeout time.Duration, st
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	defer close(limited)
 	p.stdout = stdout
-	if err := g.limit(cmd.Process.Pid, timeout); err != nil {
+	err = g.limit(cmd.Process.Pid, timeout)
+	if err != nil {
 		_ = cmd.Process.Kill()
+	}
+	close(limited) // Wait waits for the input, too
+	if err != nil {
 		_ = cmd.Wait()
 		return nil, err
 	}

@@ -20,6 +20,8 @@ const (
 	Own   = 96 << 20
 	Other = 32 << 20
 	All   = 160 << 20
+	// Others is for all but our own, whose share the others must not take.
+	Others = All - 32<<20
 
 	RulesTime = 2 * time.Second
 	OtherTime = 10 * time.Second // what the rules do, and their texts
@@ -112,16 +114,18 @@ func (b *Budget) Release() {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.whole != nil {
-		b.whole.give(b.taken)
-	}
+	b.whole.give(b.taken)
 	b.taken, b.ended = 0, true
 }
 
 func (b *Budget) give(n int64) {
+	if b == nil {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.taken -= n
+	b.whole.give(n)
 }
 
 // Taken is what has been taken, in bytes.

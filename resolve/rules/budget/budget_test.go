@@ -33,6 +33,17 @@ func TestTake(t *testing.T) {
 	}
 }
 
+func TestReleaseGivesBackToTheWholeOfTheWhole(t *testing.T) {
+	all := New(3, nil)
+	b := New(1, New(2, all))
+	if err := b.Take(1); err != nil || all.Taken() != 1 {
+		t.Errorf("%d taken: %v", all.Taken(), err)
+	}
+	if b.Release(); all.Taken() != 0 {
+		t.Errorf("%d taken after Release", all.Taken())
+	}
+}
+
 func TestContextWithoutBudgetHasNoBound(t *testing.T) {
 	b := From(context.Background())
 	if err := b.Take(1 << 40); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/droptrace/droptrace/resolve/rules/budget"
 	"github.com/droptrace/droptrace/resolve/rules/nftables"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 	"github.com/droptrace/droptrace/resolve/rules/xtables"
@@ -34,7 +35,8 @@ type Source interface {
 // line break is a command. The kernel's own messages go back to the kernel.
 //
 // Interfaces keep their indexes. The error is [ErrChanging] where the source changed
-// again and again meanwhile.
+// again and again meanwhile, ErrLimit of package budget where the context's does not
+// suffice.
 func (n *Namespace) Copy(ctx context.Context, from Source, rules []*ruleset.Ruleset) error {
 	if err := n.copyDevices(from, rules); err != nil {
 		return err
@@ -230,6 +232,28 @@ func dialNetfilter(ctx context.Context, ns Source) (c *netlink.Conn, stop func()
 	// A deadline in the past ends a receive that is under way.
 	end := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
 	return c, func() { end(); c.Close() }, nil
+}
+
+// listed is what a listing takes by its size: itself, and the attributes of it that
+// are kept.
+const listed = 2
+
+// dump returns the messages of a listing, which are taken of the context's budget.
+func dump(ctx context.Context, c *netlink.Conn, request netlink.Message) (list []netlink.Message, err error) {
+	if _, err := c.Send(request); err != nil {
+		return nil, err
+	}
+	memory := budget.From(ctx)
+	for m, err := range c.ReceiveIter() {
+		if err == nil {
+			err = memory.Take(listed * len(m.Data))
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, m)
+	}
+	return list, nil
 }
 
 // header is struct nfgenmsg: family, version, resource.

@@ -100,10 +100,10 @@ func readNFT(ctx context.Context, from Source, tables []*ruleset.Table) (*nftRul
 		{unix.NFT_MSG_GETCHAIN, r.addChain},
 		{unix.NFT_MSG_GETOBJ, r.addObject},
 		{unix.NFT_MSG_GETFLOWTABLE, r.addFlowtable},
-		{unix.NFT_MSG_GETSET, func(family uint8, attrs []byte) error { return r.addSet(c, family, attrs) }},
+		{unix.NFT_MSG_GETSET, func(family uint8, attrs []byte) error { return r.addSet(ctx, c, family, attrs) }},
 		{unix.NFT_MSG_GETRULE, r.addRule},
 	} {
-		if err := dumpNFT(c, kind.get, 0, nil, kind.add); err != nil {
+		if err := dumpNFT(ctx, c, kind.get, 0, nil, kind.add); err != nil {
 			return nil, errors.Join(ctx.Err(), err)
 		}
 	}
@@ -111,8 +111,8 @@ func readNFT(ctx context.Context, from Source, tables []*ruleset.Table) (*nftRul
 }
 
 // dumpNFT lists all objects of a kind.
-func dumpNFT(c *netlink.Conn, typ int, family uint8, attrs []byte, add func(uint8, []byte) error) error {
-	list, err := c.Execute(netlink.Message{
+func dumpNFT(ctx context.Context, c *netlink.Conn, typ int, family uint8, attrs []byte, add func(uint8, []byte) error) error {
+	list, err := dump(ctx, c, netlink.Message{
 		Header: netlink.Header{
 			Type:  netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | typ),
 			Flags: netlink.Request | netlink.Dump,
@@ -213,7 +213,7 @@ func (r *nftRules) addFlowtable(family uint8, attrs []byte) error {
 }
 
 // addSet lists the set's elements, too.
-func (r *nftRules) addSet(c *netlink.Conn, family uint8, attrs []byte) error {
+func (r *nftRules) addSet(ctx context.Context, c *netlink.Conn, family uint8, attrs []byte) error {
 	name := find(attrs, unix.NFTA_SET_NAME)
 	if !r.wanted(family, attrs) || name == nil {
 		return nil
@@ -230,7 +230,7 @@ func (r *nftRules) addSet(c *netlink.Conn, family uint8, attrs []byte) error {
 	s := &nftSet{message: nftMessage{unix.NFT_MSG_NEWSET, family, kept}}
 	which := only(attrs, unix.NFTA_SET_TABLE)
 	which = appendAttribute(which, unix.NFTA_SET_ELEM_LIST_SET, name.data())
-	if err := dumpNFT(c, unix.NFT_MSG_GETSETELEM, family, which, s.addElements); err != nil {
+	if err := dumpNFT(ctx, c, unix.NFT_MSG_GETSETELEM, family, which, s.addElements); err != nil {
 		return err
 	}
 	s.sort()

@@ -42,6 +42,7 @@ type ipsetCopy struct {
 	name     []byte
 	index    uint16
 	create   []byte   // the attributes that made it
+	small    []byte   // those of a set of its type that takes little memory
 	elements [][]byte // attributes of an element each
 }
 
@@ -66,7 +67,7 @@ func (n *Namespace) copyIPSets(ctx context.Context, from Source) error {
 		for ; next < int(s.index); next++ {
 			filler := fmt.Appendf(nil, "droptrace-%d\x00", next)
 			fillers = append(fillers, filler)
-			if err := ipsetDo(c, ipsetCreate, filler, s.create); err != nil {
+			if err := ipsetDo(c, ipsetCreate, filler, s.small); err != nil {
 				return fmt.Errorf("skip an index: %w", err)
 			}
 		}
@@ -130,7 +131,7 @@ func listIPSets(ctx context.Context, ns Source) ([]*ipsetCopy, error) {
 		return nil, err
 	}
 	defer stop()
-	list, err := c.Execute(ipsetMessage(ipsetList, netlink.Request|netlink.Dump, nil, nil))
+	list, err := dump(ctx, c, ipsetMessage(ipsetList, netlink.Request|netlink.Dump, nil, nil))
 	if err != nil {
 		return nil, err
 	}
@@ -179,8 +180,24 @@ func newIPSetCopy(attrs []byte, name attribute) (*ipsetCopy, error) {
 	// markmask 11, bitmask 12, initval 17, hashsize 18, maxelem 19, netmask 20,
 	// bucketsize 21, size 23. The rest tells how full the set is.
 	options := only(data.data(), 1, 2, 3, 4, 5, 6, 8, 11, 12, 17, 18, 19, 20, 21, 23)
-	s.create = appendAttribute(s.create, ipsetAttrData|flagNested, addresses(options))
+	kind := s.create[:len(s.create):len(s.create)]
+	s.create = appendAttribute(kind, ipsetAttrData|flagNested, addresses(options))
+	s.small = appendAttribute(kind, ipsetAttrData|flagNested, addresses(smallest(data.data())))
 	return s, nil
+}
+
+// smallest are the options for a set that is to be empty: a bitmap of one element, a
+// table of the default size. Else whoever has one large set behind a gap in the indexes
+// has the kernel hold a thousand of them.
+func smallest(options []byte) (out []byte) {
+	for a := range attributes(options) {
+		switch typ := int(binary.NativeEndian.Uint16(a[2:])); a.typ() {
+		case 1, 4: // IPSET_ATTR_IP, _PORT
+			out = appendAttribute(out, typ, a.data())
+			out = appendAttribute(out, typ+1, a.data()) // up to the same
+		}
+	}
+	return out
 }
 
 // addresses marks those among the attributes as being in network byte order: the kernel

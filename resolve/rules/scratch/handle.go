@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,7 +35,7 @@ func (r *nftRules) readHandles(ctx context.Context, ns Source) (handles, error) 
 	}
 	defer stop()
 	loaded := make(map[chainKey][]uint64)
-	err = dumpNFT(c, unix.NFT_MSG_GETRULE, 0, nil, func(family uint8, attrs []byte) error {
+	err = dumpNFT(ctx, c, unix.NFT_MSG_GETRULE, 0, nil, func(family uint8, attrs []byte) error {
 		chain, handle := ruleOf(family, attrs)
 		loaded[chain] = append(loaded[chain], handle)
 		return nil
@@ -73,23 +75,23 @@ func ruleOf(family uint8, attrs []byte) (chain chainKey, handle uint64) {
 	return chain, handle
 }
 
-var (
-	ruleHandle = regexp.MustCompile(`^(\s*\w+\s+rule\s+)((?:ip|ip6|inet|arp|bridge|netdev)\s+)?(\S+)(\s+\S+\s+(?:handle|position)\s+)(\d+)\b`)
-	thatHandle = regexp.MustCompile(`^\s*\w+\s+\w+\s+(?:(?:ip|ip6|inet|arp|bridge|netdev)\s+)?(?:\S+\s+)?handle\s`)
-)
+// ruleHandle is a command about a rule, up to its handle. nft reads 010 and 0x10 as
+// other numbers.
+var ruleHandle = regexp.MustCompile(`^(\s*\w+\s+rule\s+)((?:ip|ip6|inet|arp|bridge|netdev)\s+)?(\S+)(\s+\S+\s+(?:handle|position)\s+)([1-9]\d*)\b`)
 
 // translate gives a command of nft the handles that the copy has.
 func (h handles) translate(argv []string) ([]string, error) {
-	if h == nil || len(argv) == 0 || !strings.HasSuffix(argv[0], "nft") {
+	if h == nil || len(argv) == 0 || filepath.Base(argv[0]) != "nft" {
 		return argv, nil
 	}
 	text := strings.Join(argv[1:], " ")
 	m := ruleHandle.FindStringSubmatchIndex(text)
 	if m == nil {
-		if thatHandle.MatchString(text) {
-			return nil, fmt.Errorf("%w: name what is meant", errHandle)
+		tokens, err := nftTokens(text)
+		if err == nil && (slices.Contains(tokens, "handle") || slices.Contains(tokens, "position")) {
+			err = fmt.Errorf("%w: name what is meant, a rule as FAMILY TABLE CHAIN handle NUMBER", errHandle)
 		}
-		return argv, nil
+		return argv, err
 	}
 	family := "ip"
 	if m[4] >= 0 {

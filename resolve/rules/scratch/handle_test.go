@@ -42,9 +42,14 @@ func TestHandlesAreThoseOfTheOriginal(t *testing.T) {
 	if want := `tcp dport 2 drop accept comment "a b" tcp dport 4 drop`; !strings.Contains(got, want) {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	for _, command := range []string{"delete rule inet f c handle 9999", "delete rule ip f c handle " + third, "delete chain inet f handle 1"} {
+	for _, command := range []string{"delete rule inet f c handle 9999", "delete rule ip f c handle " + third, "delete chain inet f handle 1",
+		// nft reads these as numbers, too: 4, and 8.
+		"delete rule inet f c handle 0x4", "delete rule inet f c handle 010", "replace rule inet f c handle 0x4 accept"} {
 		if _, err := to.Run(t.Context(), []string{"nft", command}); !errors.Is(err, errHandle) {
 			t.Errorf("%q: %v", command, err)
 		}
+	}
+	if _, err := to.handles.translate([]string{"iptables-nft", "-A", "INPUT", "-m", "comment", "--comment", "handle"}); err != nil {
+		t.Error(err)
 	}
 }
