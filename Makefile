@@ -3,7 +3,7 @@
 
 GO       ?= go
 LDFLAGS   = -s -w
-KERNELS  ?= 5.10,6.1,6.12
+KERNELS  ?= 5.10,6.12
 N        ?= 1500
 SEED     ?= 11
 RECORDS  ?= 100000
