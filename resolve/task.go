@@ -18,7 +18,7 @@ const (
 	maxTasks = 4
 
 	// maxHold is how long a drop waits for rules and texts.
-	maxHold = 5 * time.Second
+	maxHold = 10 * time.Second
 )
 
 // errReading is why a drop lacks what has not been read yet.

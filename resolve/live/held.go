@@ -14,7 +14,7 @@ const (
 	// their packets.
 	maxHeld = 256
 	// heldLong is how long a drop waits. It goes without what is not read by then.
-	heldLong = 5 * time.Second
+	heldLong = 10 * time.Second
 	heldLook = 10 * time.Millisecond
 	heldTry  = 20 * time.Millisecond
 	// drainGrace is what drops that wait are given when droptrace is told to end.
