@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// interruptGrace is what work that ends by itself is given when droptrace is told to end.
+// interruptGrace is how long work may take to end by itself after a signal.
 const interruptGrace = 500 * time.Millisecond
 
 // OrInterrupted is what do returns, or where ctx ends first and do goes on regardless

@@ -89,7 +89,7 @@ func printError(w io.Writer, style output.Style, err error) {
 	PrintMessage(w, style, err.Error(), hints)
 }
 
-// PrintNotice tells people something that is no error.
+// PrintNotice prints a message that is not an error.
 func PrintNotice(w io.Writer, style output.Style, n drop.Notice) {
 	PrintMessage(w, style, "note: "+n.Message, n.Hints)
 }
