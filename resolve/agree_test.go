@@ -47,7 +47,7 @@ func TestACountOfAnotherPacketIsNotCertain(t *testing.T) {
 			g.n.xt[filterTable].since = 0
 			g.n.guards.agreed.cost = whys{}
 			for range 2 { // the second is remembered
-				g.Resolve(context.Background(), e, g.now(), d)
+				g.Resolve(context.Background(), e, g.now(), d, MaxHold)
 				if d.Attribution.Certainty != tt.want {
 					t.Errorf("%+v of %+v", d.Attribution, d.Rule)
 				}
@@ -63,7 +63,7 @@ func TestAKretprobeOfARealtimeKernelNeedsTheRules(t *testing.T) {
 	for rule, want := range map[int]drop.Certainty{1: drop.Certain, 2: drop.Probable} { // 2 is contradicted
 		e, d := g.event(t, 7001), &drop.Drop{}
 		g.nft(t, e, "in", rule, event.MethodNFTExpression)
-		g.Resolve(context.Background(), e, g.now(), d)
+		g.Resolve(context.Background(), e, g.now(), d, MaxHold)
 		if d.Attribution.Certainty != want || d.Rule == nil || d.Rule.Number != 1 || g.Contradicted() != 0 {
 			t.Errorf("rule %d: %+v of %+v", rule, d.Attribution, d.Rule)
 		}

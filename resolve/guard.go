@@ -111,9 +111,13 @@ func guardPacket(e *event.Event, d *drop.Drop) replay.Packet {
 }
 
 // ownModel is the model of the rules that the drop was named by; nil where they are
-// not read, or are others by now.
+// not read, or are others by now. An answer that is certain only by it waits for it.
 func (n *namespace) ownModel(r *Resolver, e *event.Event) *model.Model {
-	m := r.readModel(n)
+	patience := modelWait
+	if r.mayMove(e) {
+		patience = MaxHold
+	}
+	m := r.readModel(n, patience)
 	if m == nil {
 		return nil
 	}

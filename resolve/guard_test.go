@@ -111,7 +111,7 @@ func (g *guarded) wait(t testing.TB) {
 	t.Helper()
 	for range 10 { // a legacy table may be replaced meanwhile
 		g.n.modelPause, g.n.nftPause = 0, 0
-		if g.readModel(g.n) != nil {
+		if g.readModel(g.n, MaxHold) != nil {
 			return
 		}
 		if g.n.reading != nil {
@@ -210,7 +210,7 @@ func TestNoMethodNamesARuleThatItsPacketContradicts(t *testing.T) {
 			tt.set(t, e)
 			g.n.xt[filterTable].since = 0
 			g.wait(t)
-			g.Resolve(context.Background(), e, g.now(), d)
+			g.Resolve(context.Background(), e, g.now(), d, MaxHold)
 			if got := d.Attribution.Certainty == drop.Certain; got != tt.certain {
 				t.Errorf("%s, %+v", d.Attribution.Certainty, d.Rule)
 			}
@@ -237,7 +237,7 @@ func TestReplayAnswersForAContradictedRule(t *testing.T) {
 	g.wait(t)
 	e, d := g.event(t, 7001), &drop.Drop{}
 	g.nft(t, e, "in", 2, event.MethodNFTFrame)
-	g.Resolve(context.Background(), e, g.now(), d)
+	g.Resolve(context.Background(), e, g.now(), d, MaxHold)
 	if d.Attribution.Certainty != drop.Probable || d.Attribution.Method != "replay" || d.Rule == nil || d.Rule.Number != 1 {
 		t.Errorf("%+v of %+v", d.Attribution, d.Rule)
 	}
@@ -258,7 +258,7 @@ func TestOnlyBytesContradict(t *testing.T) {
 		e, d := g.event(t, 7001), &drop.Drop{}
 		g.nft(t, e, "in", 2, event.MethodNFTFrame)
 		change(e)
-		g.Resolve(context.Background(), e, g.now(), d)
+		g.Resolve(context.Background(), e, g.now(), d, MaxHold)
 		if d.Attribution.Certainty != drop.Certain || g.Contradicted() != 0 {
 			t.Errorf("%s: %+v", name, d.Attribution)
 		}
@@ -276,7 +276,7 @@ func TestASearchedHookContradictsNothing(t *testing.T) {
 		e, d := g.event(t, tt.port), &drop.Drop{}
 		g.nft(t, e, "in", tt.rule, event.MethodNFTFrame)
 		e.Hook, e.Flags = 3, event.HookFrame|event.Uncalibrated
-		g.Resolve(context.Background(), e, g.now(), d)
+		g.Resolve(context.Background(), e, g.now(), d, MaxHold)
 		if got := d.Attribution.Certainty == drop.Certain; got != tt.certain {
 			t.Errorf("port %d, rule %d: %+v", tt.port, tt.rule, d.Attribution)
 		}
@@ -312,7 +312,7 @@ func BenchmarkResolveSeen(b *testing.B) {
 				e.Flags = flags
 				b.ReportAllocs()
 				for b.Loop() {
-					g.Resolve(context.Background(), e, g.now(), d)
+					g.Resolve(context.Background(), e, g.now(), d, MaxHold)
 				}
 				if d.Attribution.Certainty != drop.Certain {
 					b.Errorf("%+v", d.Attribution)

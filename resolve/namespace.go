@@ -146,7 +146,7 @@ func (r *Resolver) readNFT(n *namespace) (ok, changing bool) {
 		r.startNFT(n)
 	}
 	t := n.nftTask
-	if !r.await(t.task, maxHold) {
+	if !r.await(t.task, MaxHold) {
 		if n.nftErr == nil {
 			n.nftErr = errReading
 		}

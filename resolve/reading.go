@@ -11,9 +11,9 @@ import (
 	"github.com/droptrace/droptrace/resolve/rules/xtables"
 )
 
-// modelWait is how long a drop waits for the model of its namespace; what takes
-// longer goes on without it.
-const modelWait = 300 * time.Millisecond
+// modelWait is how long a drop waits for the model of its namespace, where it is only
+// for the cause; what takes longer goes on without it.
+const modelWait = 2 * time.Second
 
 // reading is a model that is being read.
 type reading struct {
@@ -26,8 +26,9 @@ type reading struct {
 }
 
 // readModel returns what the namespace's rules do; nil where they are not read
-// yet, or cannot be. Like readNFT it gets no more than a fifth of the time.
-func (r *Resolver) readModel(n *namespace) *model.Model {
+// yet, or cannot be. Like readNFT it gets no more than a fifth of the time. Patience
+// is as for await.
+func (r *Resolver) readModel(n *namespace, patience time.Duration) *model.Model {
 	if n.model != nil && n.model.Snapshot() == n.nft && n.modelXT.Equal(n.xtRead) {
 		return n.model
 	}
@@ -37,7 +38,7 @@ func (r *Resolver) readModel(n *namespace) *model.Model {
 		}
 	}
 	t := n.reading
-	if !r.await(t.task, modelWait) {
+	if !r.await(t.task, patience) {
 		return nil
 	}
 	n.reading = nil

@@ -81,7 +81,7 @@ func (r *Resolver) replay(ctx context.Context, n *namespace, e *event.Event, d *
 	if !r.current(ctx, n) || !d.Time.After(n.replays.changed) || len(n.xt) > 0 && !d.Time.After(n.xtRead) {
 		return nil, false
 	}
-	m := r.readModel(n)
+	m := r.readModel(n, MaxHold)
 	if m == nil {
 		return nil, false
 	}

@@ -79,7 +79,8 @@ type Resolver struct {
 	// lacks something that is being read.
 	until   time.Time
 	pending bool
-	last    bool // it is not to be tried again
+	final   bool // it is not tried again
+	last    bool // the same, or what was read for it cannot be read twice
 }
 
 // New returns a Resolver that has looked at nothing yet.
@@ -116,9 +117,9 @@ func (r *Resolver) notify(message string) {
 }
 
 // Resolve fills d with what an event holds. The time is the drop's wall clock. It
-// waits some seconds at the most for what has to be read: see [Resolver.Try].
-func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d *drop.Drop) {
-	r.until = time.Now().Add(maxHold)
+// waits no longer than wait for what has to be read, and goes on without it.
+func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d *drop.Drop, wait time.Duration) {
+	r.until, r.final = time.Now().Add(wait), true
 	r.resolve(ctx, e, at, d)
 }
 
@@ -126,7 +127,7 @@ func (r *Resolver) resolve(ctx context.Context, e *event.Event, at time.Time, d 
 	n := r.spaceOf(ctx, e)
 	n.used = time.Now()
 	r.at, r.named, r.denied = replay.Place{}, place{}, nil
-	r.fault, r.pending, r.last = "", false, false
+	r.fault, r.pending, r.last = "", false, r.final
 	defer r.reportFault()
 	location := r.location(e.Location)
 	*d = drop.Drop{

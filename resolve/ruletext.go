@@ -35,7 +35,7 @@ func (r *Resolver) textOf(n *namespace, s *nftables.Snapshot, rule *ruleset.Rule
 		}
 		n.texts[chain] = t
 	}
-	if !r.await(t.task, maxHold) {
+	if !r.await(t.task, MaxHold) {
 		return "", errReading
 	}
 	delete(n.texts, rule.Chain)
@@ -71,7 +71,7 @@ func (r *Resolver) xtText(n *namespace, t *xtTable, rule *ruleset.Rule) (string,
 			t.err = limited(ctx, t.err)
 		})
 	}
-	if !r.await(t.reading, maxHold) {
+	if !r.await(t.reading, MaxHold) {
 		return "", errReading
 	}
 	t.read, t.reading = true, nil

@@ -17,8 +17,8 @@ const (
 	// maxTasks is how many namespaces are read at once, beside our own.
 	maxTasks = 4
 
-	// maxHold is how long a drop waits for rules and texts.
-	maxHold = 10 * time.Second
+	// MaxHold is how long a drop waits for rules, texts and what the rules do.
+	MaxHold = 10 * time.Second
 )
 
 // errReading is why a drop lacks what has not been read yet.
@@ -41,17 +41,26 @@ func newTasks() *tasks {
 
 // task is one reading.
 type task struct {
-	begin time.Time
-	took  time.Duration // once done is closed
+	begun atomic.Pointer[time.Time] // nil while it has no slot
+	took  time.Duration             // once done is closed
 	done  chan struct{}
 	stop  context.CancelFunc
+}
+
+// spent is how long it has been running, not counting its wait for a slot.
+func (t *task) spent() time.Duration {
+	begun := t.begun.Load()
+	if begun == nil {
+		return 0
+	}
+	return time.Since(*begun)
 }
 
 // start runs a reading of the namespace. It gets a context with the limits; what it
 // writes may be read once the task is done.
 func (r *Resolver) start(n *namespace, limit time.Duration, memory *budget.Budget, run func(context.Context)) *task {
 	life, stop := context.WithCancel(r.tasks.life)
-	t := &task{begin: time.Now(), done: make(chan struct{}), stop: stop}
+	t := &task{done: make(chan struct{}), stop: stop}
 	n.running.Add(1)
 	go func() {
 		defer n.running.Done()
@@ -66,6 +75,7 @@ func (r *Resolver) start(n *namespace, limit time.Duration, memory *budget.Budge
 			}
 		}
 		begin := time.Now()
+		t.begun.Store(&begin)
 		ctx, cancel := budget.WithTime(budget.With(life, memory), limit)
 		defer cancel()
 		run(ctx)
@@ -84,14 +94,14 @@ func limited(ctx context.Context, err error) error {
 }
 
 // await reports whether the task is done. A drop that it is not done for is to be
-// tried again, unless the task began longer ago than patience.
+// tried again, unless the task has been running for longer than patience.
 func (r *Resolver) await(t *task, patience time.Duration) bool {
 	select {
 	case <-t.done:
 		return true
 	default:
 	}
-	left := patience - time.Since(t.begin)
+	left := patience - t.spent()
 	if left <= 0 {
 		return false
 	}
@@ -115,7 +125,7 @@ func (r *Resolver) await(t *task, patience time.Duration) bool {
 // what is known without. The same event may be tried again; Finished tells when that
 // may lead to more.
 func (r *Resolver) Try(ctx context.Context, e *event.Event, at time.Time, d *drop.Drop, wait time.Duration) (done bool) {
-	r.until = time.Now().Add(wait)
+	r.until, r.final = time.Now().Add(wait), false
 	r.resolve(ctx, e, at, d)
 	return !r.pending
 }

@@ -209,7 +209,7 @@ func (r *Resolver) place(ctx context.Context, n *namespace, c *diagnose.Case) bo
 	if r.at.Base == nil {
 		return true
 	}
-	m := r.readModel(n)
+	m := r.readModel(n, modelWait)
 	if m == nil {
 		return false
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/droptrace/droptrace/resolve"
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/tracer/event"
 )
@@ -12,13 +13,11 @@ import (
 const (
 	// maxHeld bounds the drops that wait, of all namespaces: about 1 KB each, and
 	// their packets.
-	maxHeld = 256
-	// heldLong is how long a drop waits. It goes without what is not read by then.
-	heldLong = 10 * time.Second
+	maxHeld  = 256
 	heldLook = 10 * time.Millisecond
 	heldTry  = 20 * time.Millisecond
 	// drainGrace is what drops that wait are given when droptrace is told to end.
-	drainGrace = 500 * time.Millisecond
+	drainGrace = time.Second
 )
 
 // outlasting is a context that ends some time after ctx.
@@ -56,13 +55,18 @@ func (t *Trace) resolveOrHold() (d *drop.Drop, ok bool) {
 		return nil, false
 	}
 	t.release(0)
-	t.try(0)
+	t.resolveWithin(0)
 	return &t.drop, true
 }
 
 // try resolves the event, and reports whether nothing of it is still being read.
 func (t *Trace) try(wait time.Duration) bool {
 	return t.resolver.Try(t.drained, &t.event, t.tracer.Time(&t.event), &t.drop, wait)
+}
+
+// resolveWithin resolves the event with what is known by then.
+func (t *Trace) resolveWithin(wait time.Duration) {
+	t.resolver.Resolve(t.drained, &t.event, t.tracer.Time(&t.event), &t.drop, wait)
 }
 
 // release makes a drop that was held the current event.
@@ -93,16 +97,19 @@ func (t *Trace) unhold(now time.Time) *drop.Drop {
 		if slices.Contains(looked, h.event.Netns) {
 			continue // behind the one before it
 		}
-		due := t.flushed || now.Sub(h.since) >= heldLong
+		due := t.flushed || now.Sub(h.since) >= resolve.MaxHold
 		looked = append(looked, h.event.Netns)
 		if !due && finished == t.held.finished {
 			continue
 		}
 		current := t.event
 		t.event = *h.event
-		if t.flushed {
-			t.resolver.Resolve(t.drained, &t.event, t.tracer.Time(&t.event), &t.drop)
-		} else if !t.try(0) && !due {
+		switch {
+		case t.flushed:
+			t.resolveWithin(resolve.MaxHold) // or until drained ends
+		case due:
+			t.resolveWithin(0)
+		case !t.try(0):
 			t.event = current
 			continue
 		}

@@ -62,7 +62,7 @@ func (t *Trace) lostKind(e *event.Event) *lostKind {
 		return &lostKind{notLost: true}
 	}
 	d := new(drop.Drop)
-	t.resolver.Try(t.drained, e, t.tracer.Time(e), d, heldTry)
+	t.resolver.Resolve(t.drained, e, t.tracer.Time(e), d, heldTry)
 	if !t.matchResolved(d) {
 		return &lostKind{}
 	}
