@@ -7,9 +7,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,6 +22,7 @@ import (
 type tracing struct {
 	cmd      *exec.Cmd
 	stdout   buffer
+	messages buffer      // on standard error, so far
 	stderr   chan string // all of it, once it has ended
 	summary  string      // the same, after the end
 	plan     string
@@ -89,8 +92,7 @@ func startWith(t *testing.T, change func(*exec.Cmd), by []string, labs []*lab, a
 
 	heading := make(chan string, 1)
 	go func() {
-		var all strings.Builder
-		lines := bufio.NewReader(io.TeeReader(pipe, &all))
+		lines := bufio.NewReader(io.TeeReader(pipe, &r.messages))
 		for {
 			line, err := lines.ReadString('\n')
 			if strings.HasPrefix(line, "tracing drops") {
@@ -102,7 +104,7 @@ func startWith(t *testing.T, change func(*exec.Cmd), by []string, labs []*lab, a
 		}
 		close(heading)
 		pipe.Close()
-		r.stderr <- all.String()
+		r.stderr <- string(r.messages.bytes())
 	}()
 	select {
 	case line, ok := <-heading:
@@ -125,11 +127,38 @@ func (r *tracing) signal(t *testing.T, s os.Signal) {
 	}
 }
 
-// stop interrupts droptrace and returns what it has told.
+// stop interrupts droptrace once no drop waits any more, and returns what it has told.
 func (r *tracing) stop(t *testing.T) []drop.Drop {
 	t.Helper()
+	r.settle(t)
 	r.end(t)
 	return r.told(t)
+}
+
+// settle waits until every drop so far has got what it waits for: at its end droptrace
+// gives them no more than a second.
+func (r *tracing) settle(t *testing.T) {
+	t.Helper()
+	eventually(t, "no drop waits", func() bool {
+		before := waitingCounts(r.messages.bytes())
+		r.signal(t, syscall.SIGUSR1)
+		var after []string
+		eventually(t, "droptrace says how many drops wait", func() bool {
+			after = waitingCounts(r.messages.bytes())
+			return len(after) > len(before)
+		})
+		return after[len(after)-1] == "0"
+	})
+}
+
+var waitingCount = regexp.MustCompile(`(?m)^droptrace: .*, ([0-9]+) waiting for their rules$`)
+
+func waitingCounts(messages []byte) []string {
+	var counts []string
+	for _, m := range waitingCount.FindAllSubmatch(messages, -1) {
+		counts = append(counts, string(m[1]))
+	}
+	return counts
 }
 
 // told returns the drops told so far.

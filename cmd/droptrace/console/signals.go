@@ -63,3 +63,24 @@ func Signals(parent context.Context) (ctx context.Context, stop func()) {
 		signal.Stop(pipe)
 	}
 }
+
+// OnRequest calls do each time SIGUSR1 comes: as with tcpdump it asks for the counts
+// so far.
+func OnRequest(do func()) (stop func()) {
+	requests, stopped := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(requests, syscall.SIGUSR1)
+	go func() {
+		for {
+			select {
+			case <-requests:
+				do()
+			case <-stopped:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(requests)
+		close(stopped)
+	}
+}

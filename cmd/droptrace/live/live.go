@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -40,8 +41,9 @@ type session struct {
 	start  time.Time
 
 	// The reader's.
-	tally    output.Tally
-	received uint64
+	tally output.Tally
+
+	received atomic.Uint64
 }
 
 // Reader shows recordings, as the read command does; text is an expression.
@@ -124,6 +126,7 @@ func (s *session) run(ctx context.Context) error {
 	s.heading()
 	written := make(chan error, 1)
 	go func() { written <- s.w.run() }()
+	defer console.OnRequest(s.q.ask)()
 	readErr := s.read(ctx)
 	s.q.close()
 	writeErr := s.await(written)
@@ -157,7 +160,7 @@ func (s *session) read(ctx context.Context) error {
 		}
 		s.rec.put(s, d)
 		s.tally.Add(d)
-		s.received += 1 + d.Repeats
+		s.received.Add(1 + d.Repeats)
 		if s.rec.Silent() {
 			continue
 		}
@@ -212,11 +215,11 @@ func (s *session) summary() {
 		Elapsed: time.Since(s.start),
 		Tally:   &s.tally,
 	}
-	m.Recording = s.rec.Summary(s.received)
+	m.Recording = s.rec.Summary(s.received.Load())
 	if !s.rec.Silent() {
-		m.Unshown = s.received - m.Shown - m.Folded
+		m.Unshown = s.received.Load() - m.Shown - m.Folded
 	}
-	if s.received == 0 {
+	if s.received.Load() == 0 {
 		m.Hidden = s.src.Hidden()
 	}
 	m.Arrivals = s.src.Arrivals()

@@ -34,6 +34,7 @@ type queue struct {
 	notices []drop.Notice // told once each, so few
 	fold    output.Folder
 	pace    *pace // nil for none
+	asked   bool  // for the counts so far
 	closed  bool
 }
 
@@ -42,6 +43,7 @@ type batch struct {
 	notices []drop.Notice
 	drops   []drop.Drop
 	folded  []output.Folded
+	asked   bool      // the counts so far are to be printed
 	last    bool      // nothing will follow
 	due     time.Time // when folded drops want to be taken; zero for none
 }
@@ -101,6 +103,14 @@ func (q *queue) notify(n drop.Notice) {
 	q.signal()
 }
 
+// ask has the writer print the counts so far.
+func (q *queue) ask() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.asked = true
+	q.signal()
+}
+
 // close says that nothing will follow.
 func (q *queue) close() {
 	q.mu.Lock()
@@ -132,6 +142,7 @@ func (q *queue) take(b *batch, now time.Time) {
 			q.pace.spend(float64(len(b.folded)))
 		}
 	}
+	b.asked, q.asked = q.asked, false
 	b.last = q.closed
 	b.due = time.Time{}
 	if due, ok := q.fold.Deadline(); ok {

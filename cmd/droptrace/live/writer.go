@@ -80,6 +80,9 @@ func (w *writer) run() error {
 	for {
 		w.s.q.take(&b, time.Now())
 		done, err := w.print(&b)
+		if b.asked {
+			w.count()
+		}
 		if err == nil && (b.last || done) {
 			err = errors.Join(w.losses(), w.arrivals())
 		}
