@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"runtime"
 
 	"github.com/cilium/ebpf"
@@ -120,20 +119,12 @@ func (t *Tracer) tryHook(symbols Symbols) (fentry, kprobe error) {
 
 // try attaches a probe and takes it away.
 func (t *Tracer) try(plan Plan, p probe) (Plan, error) {
-	before := len(t.links)
-	how, err := t.attachProbe(plan, p)
-	for _, l := range t.links[before:] {
-		err = errors.Join(err, closeLink(l))
-	}
-	t.links = t.links[:before]
+	var how Plan
+	err := t.links.undo(func() (err error) {
+		how, err = t.attachProbe(plan, p)
+		return err
+	})
 	return how, err
-}
-
-func closeLink(l io.Closer) error {
-	if err := l.Close(); err != nil {
-		return fmt.Errorf("detach: %w", err)
-	}
-	return nil
 }
 
 // tryXT asks for a table that no namespace has: what counts is that the kernel

@@ -181,10 +181,10 @@ func (t *Tracer) attachKprobe(p probe) error {
 
 // keep holds on to a link; the program lives as long as it.
 func (t *Tracer) keep(l io.Closer, err error) error {
-	if err == nil {
-		t.links = append(t.links, l)
+	if err != nil {
+		return err
 	}
-	return err
+	return t.links.keep(l)
 }
 
 // loadKprobe is loadProbe for kprobes, which share a program.

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"sync"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -25,7 +23,7 @@ type Tracer struct {
 	expressionRefused error
 	reader            *ringbuf.Reader
 	record            ringbuf.Record
-	links             []io.Closer // the first is that of the tracepoint
+	links             links
 	config            bpf.KernelConfig
 	notices           []string // taken by Notices
 	noticed           []string // all there ever were
@@ -92,7 +90,9 @@ func (t *Tracer) start(ctx context.Context, o *Options) error {
 	if err != nil {
 		return fmt.Errorf("attach to tracepoint skb:kfree_skb: %w", err)
 	}
-	t.links = append(t.links, l)
+	if err := t.links.keep(l); err != nil {
+		return err
+	}
 	if t.plan, err = t.prepareNFT(ctx, o); err != nil {
 		return err
 	}
@@ -218,25 +218,7 @@ func (t *Tracer) SetDeadline(at time.Time) { t.reader.SetDeadline(at) }
 // Detach stops new records; those in the ring can still be read, after which
 // Read returns ringbuf.ErrFlushed. It may be called beside Read.
 func (t *Tracer) Detach() error {
-	return errors.Join(t.closeLinks(), t.reader.Flush())
-}
-
-// closeLinks detaches what tells drops first: without the probes it would take a
-// rule's drop for a policy's. Then the others at once, since for each the kernel
-// waits until no CPU uses it any more.
-func (t *Tracer) closeLinks() error {
-	if len(t.links) == 0 {
-		return nil
-	}
-	errs := make([]error, len(t.links))
-	errs[0] = t.links[0].Close()
-	var closing sync.WaitGroup
-	for i, l := range t.links[1:] {
-		closing.Go(func() { errs[i+1] = l.Close() })
-	}
-	closing.Wait()
-	t.links = nil
-	return errors.Join(errs...)
+	return errors.Join(t.links.close(), t.reader.Flush())
 }
 
 // SetClock takes the wall clock as it is now: it is set, and the events' clock
@@ -274,7 +256,7 @@ func (t *Tracer) Notices() []string {
 // Close detaches everything and frees it.
 func (t *Tracer) Close() error {
 	t.again.stop()
-	err := t.closeLinks()
+	err := t.links.close()
 	if t.reader != nil {
 		err = errors.Join(err, t.reader.Close())
 	}
