@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
@@ -118,6 +119,20 @@ func (n *Namespace) backend(ctx context.Context, path string) (ruleset.Engine, e
 	return ruleset.IPTablesLegacy, nil
 }
 
+// extensionOption is an option of iptables that names an extension, with the name: short
+// ones may stand together and end in it, and getopt_long takes any beginning of a long
+// one.
+var extensionOption = regexp.MustCompile(`(?:^|\s)(?:-[0-9A-Za-z]*?[mjg]\s*|--(?:m[a-z]*|j[a-z]*|g[a-z]*)(?:=|\s+))["']?([0-9A-Za-z_-]+)`)
+
+// namedExtensions are the extensions, or chains, that iptables' words name.
+func namedExtensions(input string) []string {
+	var names []string
+	for _, m := range extensionOption.FindAllStringSubmatch(input, -1) {
+		names = append(names, m[1])
+	}
+	return names
+}
+
 // missing are the modules that the program would load for the input.
 func (n *Namespace) missing(ctx context.Context, path, input string) ([]string, error) {
 	if filepath.Base(path) == "ipset" {
@@ -133,6 +148,11 @@ func (n *Namespace) missing(ctx context.Context, path, input string) ([]string, 
 // allowed is nil where running the program on the input changes nothing but the
 // namespace.
 func (n *Namespace) allowed(ctx context.Context, path, input string) error {
+	if strings.Contains(filepath.Base(path), "tables") {
+		if err := allowedExtensions(namedExtensions(input)); err != nil {
+			return fmt.Errorf("run %s: %w", filepath.Base(path), err)
+		}
+	}
 	missing, err := n.missing(ctx, path, input)
 	if err != nil {
 		return err
