@@ -16,7 +16,8 @@ func (r *Resolver) ResolveFailure(ctx context.Context, e *event.Event, at time.T
 	if e.Flags&event.HasFailure == 0 {
 		return nil
 	}
-	n := r.spaceOf(ctx, e)
+	r.until, r.pending, r.last = time.Now().Add(MaxHold), false, true
+	n := r.spaceOf(e)
 	out := &drop.ConntrackFailure{
 		Type: "conntrack_failure", Schema: drop.Schema, Time: at,
 		Packet: drop.EventPacket(e), Netns: n.info, Lost: e.Type == event.Drop,

@@ -91,7 +91,7 @@ func newGuarded(t testing.TB, rules string) *guarded {
 	t.Cleanup(func() { g.Close(); symbols.Close() })
 	for _, n := range all {
 		if n.Name == name {
-			g.inode, g.n = n.Inode, g.space(t.Context(), n.Inode)
+			g.inode, g.n = n.Inode, g.spaceAt(n)
 		}
 	}
 	if g.n == nil {

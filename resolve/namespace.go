@@ -73,11 +73,10 @@ type namespace struct {
 	guards  guards
 }
 
-// openNamespace finds and opens the namespace. A failure is kept: it is told
-// with each drop, not tried with each.
-func openNamespace(ctx context.Context, inode, own uint32) *namespace {
+// openNamespace opens the namespace that was found, or not. A failure is kept: it is
+// told with each drop, not tried with each.
+func openNamespace(found netns.Namespace, err error, inode, own uint32) *namespace {
 	n := &namespace{info: drop.Netns{Inode: inode, Own: inode == own}}
-	found, err := netns.Find(ctx, inode)
 	if err != nil {
 		if errors.Is(err, netns.ErrNotFound) {
 			err = errGone

@@ -72,9 +72,10 @@ type Resolver struct {
 	fault        string // the method that named a contradicted rule for certain
 	names        names
 
-	tasks  *tasks
-	memory *budget.Budget // of all namespaces
-	others *budget.Budget // of all but our own; memory is its whole
+	tasks   *tasks
+	lookups lookups
+	memory  *budget.Budget // of all namespaces
+	others  *budget.Budget // of all but our own; memory is its whole
 	// until is how long the drop being resolved may wait, and pending says that it
 	// lacks something that is being read.
 	until   time.Time
@@ -124,10 +125,10 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event, at time.Time, d 
 }
 
 func (r *Resolver) resolve(ctx context.Context, e *event.Event, at time.Time, d *drop.Drop) {
-	n := r.spaceOf(ctx, e)
-	n.used = time.Now()
 	r.at, r.named, r.denied = replay.Place{}, place{}, nil
 	r.fault, r.pending, r.last = "", false, r.final
+	n := r.spaceOf(e)
+	n.used = time.Now()
 	defer r.reportFault()
 	location := r.location(e.Location)
 	*d = drop.Drop{

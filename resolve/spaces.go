@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"context"
+	"errors"
 
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/netns"
@@ -31,7 +32,7 @@ func (r *Resolver) Prepare(ctx context.Context) error {
 		if err != nil || r.watched(n.Inode, ids) {
 			continue
 		}
-		if err := r.readXT(r.space(ctx, n.Inode)); err != nil {
+		if err := r.readXT(r.spaceAt(n)); err != nil {
 			r.notify(err.Error())
 		}
 	}
@@ -69,27 +70,44 @@ func (r *Resolver) watched(inode uint32, ids []xtables.TableID) bool {
 	return true
 }
 
-// space returns what is known of a namespace, looking it up the first time.
-func (r *Resolver) space(ctx context.Context, inode uint32) *namespace {
+// space returns what is known of a namespace, looking it up the first time. One that
+// was not found yet is looked up again.
+func (r *Resolver) space(inode uint32) *namespace {
 	if n, ok := r.spaces[inode]; ok {
 		return n
 	}
+	found, err := r.lookup(inode)
+	if errors.Is(err, errLooking) {
+		return &namespace{info: drop.Netns{Inode: inode}, err: err}
+	}
+	return r.keep(openNamespace(found, err, inode, r.own))
+}
+
+// spaceAt is space for a namespace that was just found.
+func (r *Resolver) spaceAt(found netns.Namespace) *namespace {
+	if n, ok := r.spaces[found.Inode]; ok {
+		return n
+	}
+	return r.keep(openNamespace(found, nil, found.Inode, r.own))
+}
+
+// keep makes room for the namespace.
+func (r *Resolver) keep(n *namespace) *namespace {
 	if len(r.spaces) >= netns.OpenAtMost() {
-		for old, n := range r.spaces {
-			n.close()
-			delete(r.spaces, old)
+		for inode, old := range r.spaces {
+			old.close()
+			delete(r.spaces, inode)
 			break
 		}
 	}
-	n := openNamespace(ctx, inode, r.own)
-	r.spaces[inode] = n
+	r.spaces[n.info.Inode] = n
 	return n
 }
 
 // spaceOf is the namespace that an event is from. Its inode may have been given out
 // again since: that of a cookie is never another.
-func (r *Resolver) spaceOf(ctx context.Context, e *event.Event) *namespace {
-	n := r.space(ctx, e.Netns)
+func (r *Resolver) spaceOf(e *event.Event) *namespace {
+	n := r.space(e.Netns)
 	if n.cookie != 0 && e.NetnsCookie != 0 && n.cookie != e.NetnsCookie {
 		return &namespace{info: drop.Netns{Inode: e.Netns}, err: errGone}
 	}

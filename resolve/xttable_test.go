@@ -18,7 +18,7 @@ func TestATableThatChangedTooSoonIsReadAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := openNamespace(t.Context(), own.Inode, own.Inode)
+	n := openNamespace(own, nil, own.Inode, own.Inode)
 	if n.err != nil {
 		t.Fatal(n.err)
 	}

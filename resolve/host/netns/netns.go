@@ -10,11 +10,13 @@
 package netns
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -122,10 +124,14 @@ func Find(ctx context.Context, inode uint32) (Namespace, error) {
 	if err != nil {
 		return Namespace{}, fmt.Errorf("find network namespace %d: %w", inode, err)
 	}
-	for _, n := range l.Namespaces {
-		if n.Inode == inode {
-			return n, nil
-		}
+	return l.Find(inode)
+}
+
+// Find is the function of that name for what was found before.
+func (l *Listing) Find(inode uint32) (Namespace, error) {
+	i, ok := slices.BinarySearchFunc(l.Namespaces, inode, func(n Namespace, inode uint32) int { return cmp.Compare(n.Inode, inode) })
+	if ok {
+		return l.Namespaces[i], nil
 	}
 	if l.Refused > 0 {
 		return Namespace{}, fmt.Errorf("inode %d: %w (%d processes may not be looked at without CAP_SYS_PTRACE)",
