@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/droptrace/droptrace/test/nstest"
 	"golang.org/x/sys/unix"
 )
 
@@ -184,6 +185,7 @@ func TestDoInTheOwnNamespace(t *testing.T) {
 
 // The own namespace is all that can be had without privileges, and it is had.
 func TestDoWithoutPrivilege(t *testing.T) {
+	nstest.SkipUnprivileged(t)
 	nobody := exec.Command("/proc/self/exe", "-test.run=^TestDoInTheOwnNamespace$", "-test.v")
 	nobody.Dir = "/"
 	nobody.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}

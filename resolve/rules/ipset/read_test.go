@@ -5,87 +5,35 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/mdlayher/netlink"
 	"go.uber.org/goleak"
-	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// namespace is held by its descriptor alone.
-type namespace struct{ f *os.File }
+// namespace is one with sets.
+type namespace struct{ *nstest.Namespace }
 
 func newNamespace(t testing.TB) *namespace {
 	t.Helper()
-	var f *os.File
-	err := onThread(func() (err error) {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return err
-		}
-		f, err = os.Open("/proc/thread-self/ns/net")
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	return &namespace{f}
-}
-
-func (n *namespace) Do(fn func() error) error {
-	return onThread(func() error {
-		if err := unix.Setns(int(n.f.Fd()), unix.CLONE_NEWNET); err != nil {
-			return err
-		}
-		return fn()
-	})
-}
-
-// onThread runs fn on a thread that ends with it.
-func onThread(fn func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlock
-		done <- fn()
-	}()
-	return <-done
+	return &namespace{nstest.New(t)}
 }
 
 // restore loads sets with the real program.
 func (n *namespace) restore(t testing.TB, input string) {
 	t.Helper()
-	cmd := exec.Command("ipset", "restore")
-	var out strings.Builder
-	cmd.Stdin, cmd.Stderr = strings.NewReader(input), &out
-	err := n.Do(cmd.Start)
-	if err == nil {
-		err = cmd.Wait()
-	}
-	if err != nil {
-		t.Fatalf("ipset restore: %v: %s", err, out.String())
-	}
+	n.Run(t, input, "ipset", "restore")
 }
 
 // save is what the real program saves.
 func (n *namespace) save(t testing.TB) string {
 	t.Helper()
-	cmd := exec.Command("ipset", "save")
-	var out strings.Builder
-	cmd.Stdout = &out
-	err := n.Do(cmd.Start)
-	if err == nil {
-		err = cmd.Wait()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out.String()
+	return n.Run(t, "", "ipset", "save")
 }
 
 // describe lists a set's elements as ranges of hexadecimal.

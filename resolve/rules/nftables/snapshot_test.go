@@ -73,7 +73,7 @@ table ip idle {
 
 func TestCandidatesAndPolicies(t *testing.T) {
 	ns := newNamespace(t)
-	ns.run(t, "", "ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1")
+	ns.Run(t, "", "ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1")
 	ns.nft(t, twins)
 	s := ns.read(t)
 	for _, tb := range s.Ruleset().Tables {

@@ -13,6 +13,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/host/netns"
 	"github.com/droptrace/droptrace/resolve/rules/nftables"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 func TestMain(m *testing.M) {
@@ -24,6 +25,7 @@ func TestMain(m *testing.M) {
 
 func newScratch(t *testing.T) *Namespace {
 	t.Helper()
+	nstest.SkipUnprivileged(t)
 	n, err := New(t.Context())
 	if err != nil {
 		t.Fatal(err)

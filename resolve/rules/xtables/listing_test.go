@@ -25,7 +25,7 @@ func (n testNamespace) truth(t *testing.T, id TableID) []line {
 	t.Helper()
 	var lines []line
 	chain := ""
-	out := n.run(t, "", legacyProgram(id.Family, ""), "-t", id.Name, "-L", "-n", "-v", "-x", "--line-numbers")
+	out := n.Run(t, "", legacyProgram(id.Family, ""), "-t", id.Name, "-L", "-n", "-v", "-x", "--line-numbers")
 	for text := range strings.Lines(out) {
 		f := strings.Fields(text)
 		switch {
@@ -173,7 +173,7 @@ func TestRandomTablesAreAsIptablesListsThem(t *testing.T) {
 		b := n.check(t, TableID{"ip", "filter"})
 		n.checkTexts(t, b)
 		if t.Failed() {
-			t.Fatalf("seed %d\n%s", seed, n.run(t, "", "iptables-legacy-save"))
+			t.Fatalf("seed %d\n%s", seed, n.Run(t, "", "iptables-legacy-save"))
 		}
 	}
 }

@@ -12,8 +12,8 @@ import (
 
 func TestModelOfARealTable(t *testing.T) {
 	n := newNamespace(t)
-	n.run(t, "create s hash:ip,port\nadd s 10.0.0.1,80\n", "ipset", "restore")
-	n.run(t, `*filter
+	n.Run(t, "create s hash:ip,port\nadd s 10.0.0.1,80\n", "ipset", "restore")
+	n.Run(t, `*filter
 :INPUT DROP [0:0]
 :OUTPUT ACCEPT [0:0]
 :mine - [0:0]

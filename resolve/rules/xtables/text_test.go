@@ -32,7 +32,7 @@ func (n testNamespace) checkTexts(t *testing.T, b *Blob) {
 			got = append(got, texts[r])
 		}
 	}
-	for text := range strings.Lines(n.run(t, "", legacyProgram(b.ID.Family, "-save"), "-t", b.ID.Name)) {
+	for text := range strings.Lines(n.Run(t, "", legacyProgram(b.ID.Family, "-save"), "-t", b.ID.Name)) {
 		if strings.HasPrefix(text, "-A ") {
 			want = append(want, strings.TrimSuffix(text, "\n"))
 		}
