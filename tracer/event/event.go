@@ -330,19 +330,6 @@ func (e *Event) raw() []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(e)), size)
 }
 
-// AppendRaw appends e as Decode reads it.
-func (e *Event) AppendRaw(dst []byte) []byte {
-	n := shortSize
-	switch {
-	case e.Flags&HasStack != 0:
-		n = size
-	case e.Flags&HasFailure != 0:
-		n = noStackSize
-	}
-	e.Bytes.Front = uint16(n)
-	return append(append(dst, e.raw()[:n]...), e.Data...)
-}
-
 // Packet returns the packet's bytes from its network header on.
 func (e *Event) Packet() []byte {
 	return e.Header[:min(int(e.HeaderLen), len(e.Header))]

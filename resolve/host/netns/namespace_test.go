@@ -59,7 +59,7 @@ func bind(h *Handle, path string) error {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		return err
 	}
-	return unix.Mount(fmt.Sprintf("/proc/self/fd/%d", h.FD()), path, "", unix.MS_BIND, "")
+	return unix.Mount(fmt.Sprintf("/proc/self/fd/%d", int(h.file.Fd())), path, "", unix.MS_BIND, "")
 }
 
 // startIn starts a program inside and returns its process number. It waits for a

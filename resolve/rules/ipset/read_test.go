@@ -3,7 +3,6 @@ package ipset
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -28,12 +27,6 @@ func newNamespace(t testing.TB) *namespace {
 func (n *namespace) restore(t testing.TB, input string) {
 	t.Helper()
 	n.Run(t, input, "ipset", "restore")
-}
-
-// save is what the real program saves.
-func (n *namespace) save(t testing.TB) string {
-	t.Helper()
-	return n.Run(t, "", "ipset", "save")
 }
 
 // describe lists a set's elements as ranges of hexadecimal.
@@ -87,13 +80,6 @@ func TestElementsOfEveryType(t *testing.T) {
 			}
 			if got := describe(sets["s"]); got != tt.want || !sets["s"].Complete {
 				t.Errorf("got  %s (complete: %v)\nwant %s", got, sets["s"].Complete, tt.want)
-			}
-			// The same from what the real program saves.
-			if sets, err = Parse(strings.NewReader(n.save(t))); err != nil {
-				t.Fatal(err)
-			}
-			if got := describe(sets["s"]); got != tt.want || !sets["s"].Complete {
-				t.Errorf("saved: got  %s (complete: %v)\nwant %s", got, sets["s"].Complete, tt.want)
 			}
 		})
 	}
@@ -168,59 +154,6 @@ func FuzzMessage(f *testing.F) {
 		if d.message(m) == nil {
 			d.message(m)
 			d.finish()
-		}
-	})
-}
-
-func TestParseOfAFile(t *testing.T) {
-	sets, err := Parse(strings.NewReader(`create s hash:net family inet comment timeout 600
-add s 10.0.0.0/8 timeout 300 comment "a \b nomatch"
-create l list:set size 8
-add l s
-add l gone
-create odd hash:ip,port family inet
-add odd 10.0.0.1,icmp:host-unreachable
-`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := sets["s"].Elements
-	if len(e) != 1 || e[0].Expires.Seconds() != 300 || e[0].Comment != `a \b nomatch` {
-		t.Errorf("elements are %+v", e)
-	}
-	if l := sets["l"]; len(l.Members) != 1 || l.Complete {
-		t.Errorf("list is %+v", l)
-	}
-	if sets["odd"].Complete {
-		t.Error("what is not understood passed for complete")
-	}
-}
-
-func TestParseErrorsNameTheLine(t *testing.T) {
-	for _, input := range []string{
-		"nonsense\n", "create s\n", "add s 10.0.0.1\n", "create s hash:ip\ncreate s hash:ip\n",
-		"create s hash:ip\nadd s x\n", "create s hash:ip,port\nadd s 10.0.0.1\n", "create s hash:net\nadd s 10.0.0.0/99\n",
-		"create s hash:ip netmask x\n", "drop s all\n",
-	} {
-		line := strings.Count(input, "\n")
-		if _, err := Parse(strings.NewReader(input)); !errors.Is(err, ErrSyntax) ||
-			!strings.HasPrefix(err.Error(), fmt.Sprintf("line %d: ", line)) {
-			t.Errorf("%q: %v", input, err)
-		}
-	}
-}
-
-func FuzzParse(f *testing.F) {
-	f.Add("create s hash:net,port family inet6\nadd s 2001:db8::/32,tcp:80 nomatch\ncreate l list:set\nadd l s\n")
-	f.Add("create s hash:net,iface\nadd s 0.0.0.0/0,eth0 wildcard timeout 5 comment \"x\"\n")
-	f.Fuzz(func(t *testing.T, input string) {
-		sets, err := Parse(strings.NewReader(input))
-		for _, s := range sets {
-			for _, e := range s.Elements {
-				if err == nil && (len(e.From) != len(e.To) || e.NoMatch) {
-					t.Errorf("%q: element %+v", input, e)
-				}
-			}
 		}
 	})
 }

@@ -48,8 +48,3 @@ func (r *Reader) Read(rule *ruleset.Rule, text string, compat func(match string)
 func NamesSet(text string) bool {
 	return strings.Contains(text, " --match-set ") || strings.Contains(text, " --set ")
 }
-
-// NotUnderstood is the statement of a rule of which nothing is known.
-func NotUnderstood(rule *ruleset.Rule, text string) *ruleset.Opaque {
-	return &ruleset.Opaque{Kind: "rule", MayFail: true, MayDrop: rule.CanDrop, MayAccept: true, Text: text}
-}

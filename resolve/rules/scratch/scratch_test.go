@@ -173,8 +173,9 @@ func TestNothingReachesOurOwnNamespace(t *testing.T) {
 	if err := n.LoadNFT(t.Context(), saved); err != nil {
 		t.Fatal(err)
 	}
-	if n.Inode() == before.Inode {
-		t.Fatal("the scratch namespace is our own")
+	var inside netns.Namespace
+	if err := n.Do(func() (err error) { inside, err = netns.Current(); return err }); err != nil || inside.Inode == before.Inode {
+		t.Fatalf("the scratch namespace is %v, our own %v: %v", inside, before, err)
 	}
 	if after, err := netns.Current(); err != nil || after.Inode != before.Inode {
 		t.Errorf("we are in %v now, were in %v: %v", after, before, err)

@@ -140,7 +140,10 @@ func TestEveryTableIsAsIptablesListsIt(t *testing.T) {
 			n.send(t, address, 7001, 7002, 7002, 7003, 7004, 7005, 7005, 7005, 7006, 7007, 7008, 9)
 			moved := make(map[string]bool)
 			for table := range everyTable() {
-				for _, e := range n.check(t, TableID{family, table}).DropEntries() {
+				for _, e := range n.check(t, TableID{family, table}).Entries {
+					if !e.Drops() || e.Hooks == 0 {
+						continue // it drops nothing, or no packet reaches it
+					}
 					name := "policy"
 					if e.Rule != nil {
 						name = strconv.Itoa(e.Rule.Number)

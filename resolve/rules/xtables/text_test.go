@@ -124,21 +124,6 @@ func TestTextsCreateNoTable(t *testing.T) {
 	}
 }
 
-func TestPolicyText(t *testing.T) {
-	for _, tt := range []struct {
-		chain ruleset.Chain
-		want  string
-	}{
-		{ruleset.Chain{Name: "INPUT", Hook: "input", Policy: "drop"}, "-P INPUT DROP"},
-		{ruleset.Chain{Name: "OUTPUT", Hook: "output", Policy: "accept"}, "-P OUTPUT ACCEPT"},
-		{ruleset.Chain{Name: "mine"}, ""},
-	} {
-		if got := PolicyText(&tt.chain); got != tt.want {
-			t.Errorf("got %q, want %q", got, tt.want)
-		}
-	}
-}
-
 // link makes a directory with links of these names to installed programs.
 func link(t *testing.T, links map[string]string) string {
 	t.Helper()
