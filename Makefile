@@ -24,12 +24,11 @@ test: build
 	$(MAKE) lint unit integration hostile oracle vm N=300
 
 unit:
-	$(GO) test -skip '^TestWithoutAPart' ./bpf/... ./cmd/... ./resolve/... ./tracer/... ./test/adversary ./test/vm/...
+	$(GO) test -skip '^TestWithoutAPart' ./bpf/... ./cmd/... ./resolve/... ./tracer/... ./test/adversary ./test/nstest ./test/vm/...
 
-# The running kernel, in namespaces of the tests' own. What changes settings of the
-# whole machine is for the guests of make vm.
+# The running kernel, in namespaces of the tests' own.
 integration: build
-	DROPTRACE=$(CURDIR)/droptrace $(GO) test -count=1 -timeout 30m -skip '^TestGuest' ./test/integration
+	DROPTRACE=$(CURDIR)/droptrace $(GO) test -count=1 -timeout 30m ./test/integration
 	$(GO) test -count=1 -timeout 30m -run '^TestWithoutAPart' ./tracer
 
 # Root of a container against the host: names, comments and prefixes by raw netlink.

@@ -3,8 +3,6 @@ package resolve
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
-	"math/rand/v2"
 	"os/exec"
 	"slices"
 	"strings"
@@ -17,6 +15,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 	"github.com/droptrace/droptrace/resolve/rules/xtables"
+	"github.com/droptrace/droptrace/test/nstest"
 	"github.com/droptrace/droptrace/tracer/event"
 	"github.com/droptrace/droptrace/tracer/ktime"
 )
@@ -61,14 +60,13 @@ type guarded struct {
 
 func newGuarded(t testing.TB, rules string) *guarded {
 	t.Helper()
-	name := fmt.Sprintf("dt-guard-%08x", rand.Uint32())
+	name := nstest.Name("dt-guard-")
 	sh := func(command string) {
 		if out, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", command, err, out)
 		}
 	}
-	sh("ip netns add " + name)
-	t.Cleanup(func() { sh("ip netns del " + name) })
+	nstest.Named(t, name)
 	for line := range strings.Lines(rules) {
 		if line = strings.TrimSpace(line); line != "" {
 			sh("ip netns exec " + name + " " + line)

@@ -160,8 +160,7 @@ func joinWhys(diagnosed, told []drop.Why) []drop.Why {
 }
 
 func (r *Resolver) whyKey(n *namespace, e *event.Event, d *drop.Drop) whyKey {
-	var p packet.Packet
-	packet.Parse(packet.EtherType(e.Protocol), e.Packet(), &p)
+	p := e.Headers()
 	k := whyKey{
 		rule: r.at.Rule, base: r.at.Base, cause: d.Cause, verdict: d.Verdict, pf: e.PF, hook: e.Hook,
 		reason: e.Reason, function: d.Function, location: e.Location, ctInfo: e.CT.CTInfo,

@@ -1,19 +1,17 @@
 package resolve
 
 import (
-	"os"
 	"testing"
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/host/netns"
 	"github.com/droptrace/droptrace/resolve/rules/budget"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // A table that changed just after it was read is read again without a drop.
 func TestATableThatChangedTooSoonIsReadAgain(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("entering a namespace needs root")
-	}
+	nstest.SkipUnprivileged(t)
 	own, err := netns.Current()
 	if err != nil {
 		t.Fatal(err)

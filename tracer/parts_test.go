@@ -19,6 +19,7 @@ import (
 
 	"github.com/droptrace/droptrace/bpf"
 	"github.com/droptrace/droptrace/resolve/host/symbol"
+	"github.com/droptrace/droptrace/test/nstest"
 	"github.com/droptrace/droptrace/tracer/calibrate"
 	"github.com/droptrace/droptrace/tracer/event"
 	"github.com/droptrace/droptrace/tracer/filter"
@@ -164,9 +165,7 @@ func sendTo(n *calibrate.Namespace, port int) error {
 // Whatever a kernel lacks, a drop is told with what is left, and a line says what it is
 // told without.
 func TestWithoutAPart(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("tracing needs root")
-	}
+	nstest.SkipUnprivileged(t)
 	f, err := filter.Parse(filter.Spec{Port: []string{fmt.Sprint(droppedPort)}})
 	if err != nil {
 		t.Fatal(err)

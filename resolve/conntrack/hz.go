@@ -20,7 +20,7 @@ var ErrNoHZ = errors.New("tick rate (CONFIG_HZ) not known: no kernel configurati
 // HZ returns the running kernel's CONFIG_HZ, from its configuration in
 // /proc/config.gz, /boot or /lib/modules. It is in no system call and in neither
 // BTF nor kallsyms: sysconf(_SC_CLK_TCK) is USER_HZ, always 100. The error is
-// ErrNoHZ where there is no such file; MeasureHZ may still tell.
+// ErrNoHZ where there is no such file.
 func HZ() (int, error) {
 	release, err := release()
 	if err != nil {
@@ -91,29 +91,3 @@ func parseConfig(r io.Reader) (int, error) {
 // plausible holds the bounds of kernel/Kconfig.hz and the architectures: 24
 // (alpha) to 1200.
 func plausible(hz int) bool { return hz >= 24 && hz <= 1200 }
-
-// MeasureHZ tells the tick rate by two records: their times (CLOCK_MONOTONIC, in
-// nanoseconds) and the low 32 bits of jiffies. ok is false where they lie too
-// close together, or too far apart, or fit no rate that kernels are built with.
-//
-// Jiffies may be a few ticks late on a CPU that was idle, hence the second at
-// least between the two.
-func MeasureHZ(time1, time2 uint64, jiffies1, jiffies2 uint32) (hz int, ok bool) {
-	const (
-		second  = 1e9
-		nearest = 1 * second
-		// At 1200 Hz jiffies wrap after 41 days.
-		farthest = 24 * 3600 * second
-	)
-	elapsed := time2 - time1
-	if time2 < time1 || elapsed < nearest || elapsed > farthest {
-		return 0, false
-	}
-	measured := float64(jiffies2-jiffies1) / (float64(elapsed) / second)
-	for _, hz := range []int{100, 250, 300, 1000} { // kernel/Kconfig.hz
-		if off := measured/float64(hz) - 1; off > -0.03 && off < 0.03 {
-			return hz, true
-		}
-	}
-	return 0, false
-}

@@ -46,30 +46,3 @@ func TestHZOfThisKernel(t *testing.T) {
 		t.Errorf("HZ() = %d, %v", hz, err)
 	}
 }
-
-func TestMeasureHZ(t *testing.T) {
-	const second = 1_000_000_000
-	tests := []struct {
-		name   string
-		t1, t2 uint64
-		j1, j2 uint32
-		want   int
-	}{
-		{"250", 5 * second, 7 * second, 1000, 1500, 250},
-		{"250, two ticks late", 5 * second, 6 * second, 1000, 1248, 250},
-		{"300 is not 250", 0, 2 * second, 0, 600, 300},
-		{"1000 across the wrap", 0, 3 * second, 0xffffff00, 0xffffff00 + 3000 - 1<<32, 1000},
-		{"100 over an hour", 0, 3600 * second, 7, 7 + 360000, 100},
-		{"too close", 0, second / 2, 0, 125, 0},
-		{"too far", 0, 30 * 24 * 3600 * second, 0, 1, 0},
-		{"the other way round", 2 * second, 1 * second, 250, 0, 0},
-		{"no known rate", 0, 2 * second, 0, 400, 0},
-		{"stands still", 0, 2 * second, 9, 9, 0},
-	}
-	for _, tt := range tests {
-		hz, ok := MeasureHZ(tt.t1, tt.t2, tt.j1, tt.j2)
-		if hz != tt.want || ok != (tt.want != 0) {
-			t.Errorf("%s: %d, %v, want %d", tt.name, hz, ok, tt.want)
-		}
-	}
-}

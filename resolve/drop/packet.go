@@ -14,7 +14,7 @@ const tagLength = 4 // of a VLAN tag in the bytes
 
 // EventPacket reads the packet's own bytes.
 func EventPacket(e *event.Event) Packet {
-	out := ReadPacket(e.Protocol, e.Packet())
+	out := readPacket(e.Headers(), e.Packet())
 	if e.Flags&event.TupleOnly != 0 {
 		return tupleOnly(out)
 	}
@@ -35,6 +35,11 @@ func EventPacket(e *event.Event) Packet {
 func ReadPacket(etherType uint16, b []byte) Packet {
 	var p packet.Packet
 	packet.Parse(packet.EtherType(etherType), b, &p)
+	return readPacket(&p, b)
+}
+
+// readPacket has the bytes of what was parsed, for what parsing leaves out.
+func readPacket(p *packet.Packet, b []byte) Packet {
 	out := HeaderPacket(&p.Header)
 	if p.Tagged > 0 {
 		out.VLAN = new(p.Tags[0] & 0xfff)
@@ -43,7 +48,7 @@ func ReadPacket(etherType uint16, b []byte) Packet {
 		out.PayloadLength = new(len(b) - tagLength*p.Tagged) // padding and all, as tcpdump counts
 	}
 	if p.HasTCP {
-		out.TCP.Options = tcpOptions(optionBytes(&p, b))
+		out.TCP.Options = tcpOptions(optionBytes(p, b))
 	}
 	if p.HasInner {
 		inner := HeaderPacket(&p.Inner)

@@ -5,7 +5,6 @@ import (
 	"github.com/droptrace/droptrace/resolve/host/symbol"
 	"github.com/droptrace/droptrace/tracer/event"
 	"github.com/droptrace/droptrace/tracer/filter/expression"
-	"github.com/droptrace/droptrace/tracer/packet"
 )
 
 // resolve returns nil for what nobody asked for, and for what has to wait.
@@ -70,8 +69,7 @@ func (t *Trace) class(e *event.Event) symbol.Class {
 	if e.Hook != event.NoHook {
 		return symbol.Lost
 	}
-	var p packet.Packet
-	packet.Parse(packet.EtherType(e.Protocol), e.Packet(), &p)
+	p := e.Headers()
 	free := symbol.Free{Reason: t.reasons.Name(e.Reason), Protocol: uint8(p.Protocol),
 		Deferred: e.Flags&event.Deferred != 0, Overflow: e.Flags&event.Overflow != 0}
 	free.Symbol, _, _ = t.symbols.Lookup(e.Location)

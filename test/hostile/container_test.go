@@ -19,11 +19,13 @@ import (
 	"github.com/google/nftables/xt"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // container is a network namespace with a process in it, which has a hostile name.
 type container struct {
-	file    *os.File
+	*nstest.Namespace
 	pid     int
 	refuses bool // droptrace may say that it cannot read the rules
 }
@@ -43,69 +45,25 @@ func newContainer(t *testing.T, comm string) *container {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &container{}
+	c := &container{Namespace: nstest.New(t)}
 	cmd := exec.Command(program, "600")
-	err = onThread(func() error {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("unshare network namespace: %w", err)
-		}
-		if c.file, err = os.Open("/proc/thread-self/ns/net"); err != nil {
-			return err
-		}
-		return cmd.Start()
-	})
-	if err != nil {
+	if err := c.Do(cmd.Start); err != nil {
 		t.Fatal(err)
 	}
 	c.pid = cmd.Process.Pid
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		c.file.Close()
 	})
 	return c
-}
-
-// onThread runs fn on a thread that ends with it.
-func onThread(fn func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlock
-		if unix.Gettid() == unix.Getpid() {
-			defer runtime.UnlockOSThread() // the first thread cannot end
-			done <- onThread(fn)
-			return
-		}
-		done <- fn()
-	}()
-	return <-done
 }
 
 // within runs fn inside the container.
 func (c *container) within(t *testing.T, fn func() error) {
 	t.Helper()
-	err := onThread(func() error {
-		if err := unix.Setns(int(c.file.Fd()), unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("enter the container: %w", err)
-		}
-		return fn()
-	})
-	if err != nil {
+	if err := c.Do(fn); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// run runs a program inside as it is installed and returns what it printed.
-func (c *container) run(t *testing.T, input, name string, args ...string) string {
-	t.Helper()
-	var out, said bytes.Buffer
-	cmd := exec.Command(name, args...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &said
-	c.within(t, cmd.Start)
-	if err := cmd.Wait(); err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, said.String())
-	}
-	return out.String()
 }
 
 // cut is the text in as many bytes as the kernel takes.
@@ -133,14 +91,14 @@ func (c *container) link(t *testing.T, hostile string) {
 		}
 		return netlink.LinkSetUp(pair)
 	})
-	c.run(t, "addr add 192.0.2.9/24 dev eth0\n", "ip", "-batch", "-")
+	c.Run(t, "addr add 192.0.2.9/24 dev eth0\n", "ip", "-batch", "-")
 }
 
 // nftables writes hostile into every name, comment and prefix of a table that drops
 // what leaves.
 func (c *container) nftables(t *testing.T, hostile string) {
 	t.Helper()
-	conn, err := nftables.New(nftables.WithNetNSFd(int(c.file.Fd())))
+	conn, err := nftables.New(nftables.WithNetNSFd(c.FD()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,8 +130,8 @@ func (c *container) nftables(t *testing.T, hostile string) {
 // iptablesNFT writes a comment into a table that iptables-nft owns.
 func (c *container) iptablesNFT(t *testing.T, hostile string) {
 	t.Helper()
-	c.run(t, "", "iptables-nft", "-A", "OUTPUT", "-p", "udp", "--dport", "4002", "-j", "DROP")
-	conn, err := nftables.New(nftables.WithNetNSFd(int(c.file.Fd())))
+	c.Run(t, "", "iptables-nft", "-A", "OUTPUT", "-p", "udp", "--dport", "4002", "-j", "DROP")
+	conn, err := nftables.New(nftables.WithNetNSFd(c.FD()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,11 +149,11 @@ func (c *container) iptablesNFT(t *testing.T, hostile string) {
 // ipset writes a comment into a set, and has a rule look into it.
 func (c *container) ipset(t *testing.T, hostile string) {
 	t.Helper()
-	c.run(t, "create s hash:ip comment\n", "ipset", "restore")
+	c.Run(t, "create s hash:ip comment\n", "ipset", "restore")
 	c.within(t, func() error {
 		return netlink.IpsetAdd("s", &netlink.IPSetEntry{IP: net.IPv4(192, 0, 2, 1).To4(), Comment: cut(hostile, 255)})
 	})
-	c.run(t, "", "iptables-nft", "-A", "OUTPUT", "-m", "set", "--match-set", "s", "dst", "-j", "DROP")
+	c.Run(t, "", "iptables-nft", "-A", "OUTPUT", "-m", "set", "--match-set", "s", "dst", "-j", "DROP")
 }
 
 // legacy writes a comment and a chain's name into a table of ip_tables: what stands in
@@ -203,7 +161,7 @@ func (c *container) ipset(t *testing.T, hostile string) {
 func (c *container) legacy(t *testing.T, hostile string) {
 	t.Helper()
 	const comment, chain = "COMMENTCOMMENT", "chainchainchainchainchain"
-	c.run(t, fmt.Sprintf("*filter\n:OUTPUT ACCEPT [0:0]\n:%[1]s - [0:0]\n-A OUTPUT -p udp -m udp --dport 4003 -m comment --comment %[2]s%[3]s -j DROP\n-A OUTPUT -j %[1]s\n-A %[1]s -j RETURN\nCOMMIT\n",
+	c.Run(t, fmt.Sprintf("*filter\n:OUTPUT ACCEPT [0:0]\n:%[1]s - [0:0]\n-A OUTPUT -p udp -m udp --dport 4003 -m comment --comment %[2]s%[3]s -j DROP\n-A OUTPUT -j %[1]s\n-A %[1]s -j RETURN\nCOMMIT\n",
 		chain, comment, strings.Repeat("x", 200)), "iptables-legacy-restore")
 	c.within(t, func() error {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/droptrace/droptrace/test/nstest"
 	"golang.org/x/sys/unix"
 )
 
@@ -58,6 +60,7 @@ func TestLiveDropsOfAContainer(t *testing.T) {
 // attack makes a container for each of the attacks, and looks at the host afterwards.
 func attack(t *testing.T, run func(t *testing.T, c *container, before string)) {
 	t.Helper()
+	nstest.SkipUnprivileged(t)
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
@@ -131,9 +134,9 @@ func check(t *testing.T, c *container, o *outcome, args []string, before string)
 func (c *container) rules(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
-	b.WriteString(c.run(t, "", "nft", "-s", "list", "ruleset"))
-	b.WriteString(c.run(t, "", "ipset", "save"))
-	for line := range strings.Lines(c.run(t, "", "iptables-legacy-save", "-t", "filter")) {
+	b.WriteString(c.Run(t, "", "nft", "-s", "list", "ruleset"))
+	b.WriteString(c.Run(t, "", "ipset", "save"))
+	for line := range strings.Lines(c.Run(t, "", "iptables-legacy-save", "-t", "filter")) {
 		if !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, ":") {
 			b.WriteString(line)
 		}
@@ -144,13 +147,15 @@ func (c *container) rules(t *testing.T) string {
 // hostRules lists those of the namespace that the test is in.
 func hostRules(t *testing.T) string {
 	t.Helper()
-	own, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		t.Fatal(err)
+	var all []byte
+	for _, command := range [][]string{{"nft", "-s", "list", "ruleset"}, {"ipset", "save"}} {
+		out, err := exec.Command(command[0], command[1:]...).Output()
+		if err != nil {
+			t.Fatalf("%s: %v", command[0], err)
+		}
+		all = append(all, out...)
 	}
-	defer own.Close()
-	c := &container{file: own}
-	return c.run(t, "", "nft", "-s", "list", "ruleset") + c.run(t, "", "ipset", "save")
+	return string(all)
 }
 
 // send sends packets that the hostile rules drop until the test is told to stop.

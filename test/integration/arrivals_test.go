@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // arrivalsTruth counts what comes to the host and what it answers, by rules that
@@ -46,6 +47,8 @@ func counters(t *testing.T, ns string) map[string]uint64 {
 // TestArrivals: of packets that come and are dropped by nobody, those that match
 // are counted, each once, and the errors that quote them as sent.
 func TestArrivals(t *testing.T) {
+	nstest.NotOnKernel(t, "6.1", "covered by 5.10 and 6.12")
+	nstest.NotWithPlan(t, "fentry", "probe-independent")
 	checkArrivals(t, map[string][]string{
 		"port":                   {"--port", "7000"},
 		"interface and protocol": {"--iface", "eth0", "--host", clientIP, "--port", "7000"},
@@ -56,6 +59,7 @@ func TestArrivals(t *testing.T) {
 
 // TestAnExpressionCountsArrivals needs tcpdump to compile it.
 func TestAnExpressionCountsArrivals(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	checkArrivals(t, map[string][]string{"expression": {"udp dst port 7000 or icmp[30:2] = 7000"}})
 }
 

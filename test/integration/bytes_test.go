@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/droptrace/droptrace/resolve/host/symbol"
+	"github.com/droptrace/droptrace/test/nstest"
 	"github.com/droptrace/droptrace/tracer"
 	"github.com/droptrace/droptrace/tracer/event"
 	"github.com/droptrace/droptrace/tracer/filter/expression"
@@ -54,6 +55,7 @@ func (s symbols) Text() (start, end uint64) {
 // openTracer opens a tracer in this process: what it reads has not been resolved.
 func openTracer(t *testing.T, o tracer.Options) *tracer.Tracer {
 	t.Helper()
+	nstest.SkipUnprivileged(t)
 	live, err := symbol.Open()
 	if err != nil {
 		t.Fatal(err)
@@ -125,6 +127,7 @@ func capture(t *testing.T, l *lab, port uint16) func() []byte {
 
 // A packet socket is the truth for what arrived.
 func TestAnEventCarriesTheBytesThatArrived(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	for name, tt := range map[string]struct {
 		p       packet
 		snaplen int
@@ -160,6 +163,7 @@ func TestAnEventCarriesTheBytesThatArrived(t *testing.T) {
 
 // What a host sends has no link-layer header yet where netfilter drops it.
 func TestAnEventOfOutputBeginsAtTheNetworkHeader(t *testing.T) {
+	nstest.NotWithPlan(t, "fentry", "probe-independent")
 	l, s := newLab(t), ruleset{"nft", "table ip a {\n chain out { type filter hook output priority 0; udp dport 4111 counter drop\n }\n}"}
 	s.load(t, l.host)
 	tr := openTracer(t, tracer.Options{Snaplen: 65536})
@@ -179,6 +183,7 @@ func TestAnEventOfOutputBeginsAtTheNetworkHeader(t *testing.T) {
 
 // A tag lies beside the packet until the host has asked for its device.
 func TestAnEventTellsTheTag(t *testing.T) {
+	nstest.NotWithPlan(t, "fentry", "probe-independent")
 	l, s := newLab(t), ruleset{"nft", "table netdev a {\n chain in { type filter hook ingress device eth0 priority 0; counter drop\n }\n}"}
 	s.load(t, l.host)
 	tr := openTracer(t, tracer.Options{Snaplen: 65536, Plan: tracer.PlanTracepoint})
@@ -223,11 +228,13 @@ func sendFrame(t *testing.T, ns string, frame []byte) {
 
 // The ring must hold more than one of the longest records.
 func TestSnaplenMakesTheBufferLargeEnough(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	openTracer(t, tracer.Options{Snaplen: tracer.MaxSnaplen, BufferSize: 64 << 10, Plan: tracer.PlanTracepoint})
 }
 
 // An expression that cannot be loaded is left to the caller, with enough bytes.
 func TestAnExpressionThatIsRefusedIsTold(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	tr := openTracer(t, tracer.Options{Expression: new(expression.Program), Plan: tracer.PlanTracepoint})
 	if tr.ExpressionInKernel() {
 		t.Error("an empty program is said to run in the kernel")
@@ -262,6 +269,7 @@ func readsPages() bool { return !linux510() && !strings.HasPrefix(release(), "6.
 
 // TCP keeps what a program writes in pages of its own.
 func TestAnEventCarriesWhatLiesInPages(t *testing.T) {
+	nstest.NotWithPlan(t, "fentry", "probe-independent")
 	s := ruleset{"nft", "table ip a {\n chain out { type filter hook output priority 0; tcp dport 4131 tcp flags & psh == psh counter drop\n }\n}"}
 	payload := bytes.Repeat([]byte("GET / HTTP/1.1\r\n"), 60)
 	for name, tt := range map[string]struct{ snaplen, want int }{
@@ -293,6 +301,7 @@ func TestAnEventCarriesWhatLiesInPages(t *testing.T) {
 
 // An expression sees them too, or droptrace says that it could not.
 func TestExpressionsLookIntoPages(t *testing.T) {
+	nstest.NotWithPlan(t, "fentry", "probe-independent")
 	s := ruleset{"nft", "table ip a {\n chain out { type filter hook output priority 0; tcp dport 4132 tcp flags & psh == psh counter drop\n }\n}"}
 	l := newLab(t)
 	l.ready(t)

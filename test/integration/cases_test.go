@@ -1,6 +1,10 @@
 package integration
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/droptrace/droptrace/test/nstest"
+)
 
 // The cases of TestCases: a firewall or a fault, one packet, and what droptrace has
 // to say of its drop. The kernel drops the packet, and where a fix is printed it is
@@ -22,6 +26,7 @@ import "testing"
 // server 198.51.100.2; in IPv6 2001:db8::2, 2001:db8::1 and 2001:db8:1::1,
 // 2001:db8:1::2. See aCase for the other fields.
 func TestCases(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	var all []aCase
 	for _, list := range [][]aCase{trackingCases(), linkCases(), socketCases(), connectionCases()} {
 		all = append(all, list...)

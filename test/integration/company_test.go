@@ -4,11 +4,13 @@ import (
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // Beside another program on the tracepoint the stack is another: what was
 // calibrated in company must be found again alone, and the other way round.
 func TestCompanyComesAndGoes(t *testing.T) {
+	nstest.NotWithPlan(t, "fentry", "probe-independent")
 	s := ruleset{"nft", `table ip a {
 	chain in { type filter hook input priority 0; policy accept;
 		udp dport 1301 counter drop

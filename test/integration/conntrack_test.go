@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // failing is a droptrace conntrack that runs.
@@ -355,9 +356,7 @@ func hasKprobes() bool { return plan() == "kprobe" || plan() == "auto" }
 // and the hash belong to the first namespace. scripts/vm-test runs them.
 func guest(t *testing.T) {
 	t.Helper()
-	if _, err := os.Stat("/init"); err != nil {
-		t.Fatal("only for a virtual machine of its own: make vm")
-	}
+	nstest.OnlyInGuests(t)
 }
 
 // setConntrack writes a setting of the machine and takes it back afterwards.

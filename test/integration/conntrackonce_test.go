@@ -7,10 +7,12 @@ import (
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // TestConntrackOnceTellsWhoFillsTheTable holds it to conntrack -L and -S.
 func TestConntrackOnceTellsWhoFillsTheTable(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	l := newLab(t)
 	rules(t, l.host, "table ip f {\nchain forward { type filter hook forward priority 0; ct state new accept\n}\n}\n")
 	rules(t, l.server, "table ip f {\nchain input { type filter hook input priority 0; drop\n}\n}\n")

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // natFirewall translates in both directions and drops at random, at two hooks.
@@ -202,6 +204,7 @@ func correlateFiles(t *testing.T, args ...string) (results []correlated) {
 // A capture before NAT and drops after it: what the far side received says which
 // packets died, and the numbers in their payload which is which.
 func TestDropsAreFoundInACaptureThroughNAT(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	const packets, equals = 20000, 200
 	l := newLab(t)
 	command(t, natFirewall, "ip", "netns", "exec", l.host, "nft", "-f", "-")

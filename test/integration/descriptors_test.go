@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // namespaces are many for a machine; 5000 take a minute.
@@ -19,6 +20,7 @@ var namespaces = flag.Int("namespaces", 300, "how many network namespaces doctor
 // select(2) knows no descriptor from 1,024 on, and a service manager may hand down
 // thousands.
 func TestDescriptorsPastThoseOfSelect(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		t.Fatal(err)
@@ -48,6 +50,8 @@ func TestDescriptorsPastThoseOfSelect(t *testing.T) {
 
 // Each namespace is opened when it is looked at, and closed again.
 func TestDoctorNeedsFewDescriptorsForManyNamespaces(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
+	nstest.SkipUnprivileged(t)
 	prefix := fmt.Sprintf("dt%08x-", rand.Uint32())
 	var add, del strings.Builder
 	for i := range *namespaces {

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"slices"
 	"testing"
+
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // finding is what the test reads of doctor's.
@@ -33,6 +35,7 @@ func doctor(t *testing.T, l *lab) ([]finding, int) {
 }
 
 func TestDoctorFindsNothingInASoundFirewall(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	l := newLab(t)
 	l.ready(t)
 	for _, s := range nft(`table inet fw {
@@ -54,6 +57,7 @@ func TestDoctorFindsNothingInASoundFirewall(t *testing.T) {
 // TestDoctorsFixLetsThePacketThrough: what doctor says of a rule is true of the
 // kernel's rules, before its fix and after it.
 func TestDoctorsFixLetsThePacketThrough(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	const tables = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n" +
 		"-A INPUT -p udp -m udp --dport 2301:2309 -j DROP\n-A INPUT -s 192.0.2.0/24 -p udp -m udp --dport 2301 -j ACCEPT\nCOMMIT\n"
 	for name, sets := range map[string][]ruleset{
@@ -88,6 +92,7 @@ func TestDoctorsFixLetsThePacketThrough(t *testing.T) {
 }
 
 func TestDoctorFindsWhatCutsTheHostOff(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	l := newLab(t)
 	l.ready(t)
 	for _, s := range nft("table inet f {\nchain in { type filter hook input priority 0; policy drop;\niifname \"eth7\" accept\ntcp dport 22 accept\n}\n}") {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // answer is what the test reads of explain's answer.
@@ -89,6 +90,7 @@ func moved(before, after truth) []rule {
 // TestExplainAgreesWithTheKernel asks about packets, sends them, and holds the
 // answers to the rules' own counters.
 func TestExplainAgreesWithTheKernel(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	const mixed = `table inet fw {
 	set allowed { type ipv4_addr; flags interval; elements = { 192.0.2.0/30 } }
 	chain deep {
@@ -200,6 +202,7 @@ COMMIT
 // TestExplainedChangeIsWhatTheChangeDoes asks what a change would mean, makes it
 // for real in the lab, and sends the packet.
 func TestExplainedChangeIsWhatTheChangeDoes(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	drop := legacy("*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -p udp -m udp --dport 2201 -j DROP\nCOMMIT\n")
 	const inSet = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n" +
 		"-A INPUT -p udp -m udp --dport 2201 -m set --match-set away src -j DROP\nCOMMIT\n"

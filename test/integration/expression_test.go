@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // startTcpdump captures on eth0 of a namespace what an expression lets through,
@@ -78,6 +79,7 @@ func ipIDs(drops []drop.Drop) (ids []uint16) {
 
 // tcpdump beside it is the truth: it captures what the host then drops.
 func TestExpressionsMatchWhatTcpdumpMatches(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	s := ruleset{"nft", "table netdev a {\n chain in { type filter hook ingress device eth0 priority 0; counter drop\n }\n}"}
 	l, sent := newLab(t), uint64(0)
 	s.load(t, l.host)
@@ -117,6 +119,7 @@ func TestExpressionsMatchWhatTcpdumpMatches(t *testing.T) {
 
 // An expression of link-layer addresses cannot match what has none yet.
 func TestExpressionsSeeThePacketsOfTheHostItself(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	s := ruleset{"nft", "table ip a {\n chain out { type filter hook output priority 0; udp dport 4311-4319 counter drop\n }\n}"}
 	for text, want := range map[string][]uint16{
 		"ip src 192.0.2.1 and not udp port 4312": {4311, 4313},
@@ -144,6 +147,7 @@ func TestExpressionsSeeThePacketsOfTheHostItself(t *testing.T) {
 // Lines of droptrace are those of a tcpdump beside it, but for the time and for
 // the drop behind.
 func TestTcpdumpLinesAreThoseOfTcpdump(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	s := ruleset{"nft", "table inet a {\n chain in { type filter hook input priority 0; tcp dport 4321 counter drop\n udp dport 4322 counter reject\n icmp type echo-request counter drop\n }\n}"}
 	l := newLab(t)
 	s.load(t, l.host)
@@ -198,6 +202,7 @@ func lines(b []byte) []string {
 
 // The same expression picks the same drops live and from a recording.
 func TestExpressionsOnARecording(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	s := ruleset{"nft", "table ip a {\n chain in { type filter hook input priority 0; udp dport 4331-4339 counter drop\n }\n chain out { type filter hook output priority 0; udp dport 4331-4339 counter drop\n }\n}"}
 	file := filepath.Join(t.TempDir(), "drops.pcapng")
 	l, trace := traceOne(t, s, "--output", "text", "--netfilter", "-w", file)

@@ -21,11 +21,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // A flood goes on while others attach to the tracepoint and leave it, and droptrace
 // has to calibrate in the middle of it: every drop is counted and told.
 func TestAFloodWhileTracersComeAndGo(t *testing.T) {
+	nstest.NotInGuests(t, "slow")
 	s := ruleset{"nft", `table ip a {
 	chain out {
 		type filter hook output priority 0; policy accept;
@@ -216,7 +218,7 @@ func certainSince(t *testing.T, stream string, at time.Time) (certain bool) {
 
 // torrent sends packets from a namespace as fast as one thread can.
 func torrent(from string, port uint16, ended *atomic.Bool) error {
-	return onThread(from, func() error {
+	return nstest.Within(from, func() error {
 		domain, to := address("", port)
 		fd, err := unix.Socket(domain, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // noBareACKs keeps the client's handshakes from being finished.
@@ -100,6 +101,7 @@ func withCode(drops []drop.Drop, code string) (list []drop.Drop) {
 // TestFullAcceptQueueAtTheLastACK: the handshakes began while there was room. The
 // kernel's own count of overflows is the truth.
 func TestFullAcceptQueueAtTheLastACK(t *testing.T) {
+	nstest.NotWithPlan(t, "fentry", "probe-independent")
 	l := newLab(t)
 	l.ready(t)
 	h := newHandshakes(t, l, handshakePort, 8)
@@ -134,6 +136,7 @@ func TestFullAcceptQueueAtTheLastACK(t *testing.T) {
 // another port, for whose program a connection waits, comes an old ACK, which the
 // kernel frees at the same place for no reason either.
 func TestFullAcceptQueueIsItsOwn(t *testing.T) {
+	nstest.NotWithPlan(t, "fentry", "probe-independent")
 	const full = handshakePort + 1
 	l := newLab(t)
 	l.ready(t)
@@ -205,6 +208,7 @@ func (h *handshakes) timeWait(t *testing.T) uint16 {
 
 // TestDeferredAcceptIsNoLoss: Apache sets TCP_DEFER_ACCEPT, nginx where it is told to.
 func TestDeferredAcceptIsNoLoss(t *testing.T) {
+	nstest.NotWithPlan(t, "fentry", "probe-independent")
 	const number = 3
 	l := newLab(t)
 	l.ready(t)
@@ -234,6 +238,7 @@ func TestDeferredAcceptIsNoLoss(t *testing.T) {
 
 // TestFullReceiveBuffer: a UDP program that does not read.
 func TestFullReceiveBuffer(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	if linux510() {
 		return // gives no reasons
 	}

@@ -6,11 +6,14 @@ import (
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // TestSegmentsWithoutRoute: TCP hands them to IP, which frees them before it has given
 // them a header. The kernel's count of packets without a route is the truth.
 func TestSegmentsWithoutRoute(t *testing.T) {
+	nstest.NotOnKernel(t, "6.1", "covered by 5.10 and 6.12")
+	nstest.NotWithPlan(t, "fentry", "probe-independent")
 	const port = 8002
 	l := newLab(t)
 	l.ready(t)

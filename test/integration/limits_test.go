@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // manyElements is enough for a set that was held whole to take more than
@@ -30,6 +31,7 @@ func elements(b *strings.Builder, before, after string) {
 // A set of another namespace that is too large to be held is asked: the cause is
 // told, and memory stays within bounds.
 func TestMembershipOfALargeIPSetIsAsked(t *testing.T) {
+	nstest.NotInGuests(t, "slow")
 	l := newLab(t)
 	var b strings.Builder
 	b.WriteString("create friends hash:ip maxelem 2000000 hashsize 65536\n")
@@ -41,6 +43,7 @@ func TestMembershipOfALargeIPSetIsAsked(t *testing.T) {
 }
 
 func TestMembershipOfALargeNFTSetIsAsked(t *testing.T) {
+	nstest.NotInGuests(t, "slow")
 	l := newLab(t)
 	var b strings.Builder
 	b.WriteString("table ip t {\n set friends { type ipv4_addr; elements = {")
@@ -110,6 +113,7 @@ const slow = 40_000
 // A namespace whose rules take long keeps no drop of another waiting, and none of its
 // own when droptrace is told to end: that drop has what the kernel told.
 func TestSlowNamespaceDelaysNobody(t *testing.T) {
+	nstest.NotInGuests(t, "slow")
 	slowLab, quick := newLab(t), newLab(t)
 	command(t, slowRules(slow, 4082), "ip", "netns", "exec", slowLab.host, "nft", "-f", "-")
 	command(t, slowRules(1, 4083), "ip", "netns", "exec", quick.host, "nft", "-f", "-")

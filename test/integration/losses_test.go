@@ -9,11 +9,13 @@ import (
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // TestTotalsWithLosses: a droptrace that stands still while packets die loses most
 // of their records, and still has every rule's exact total.
 func TestTotalsWithLosses(t *testing.T) {
+	nstest.NotWithPlan(t, "fentry", "probe-independent")
 	for _, tt := range []struct {
 		name string
 		ruleset

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 const ordinaryPort = 8001
@@ -164,6 +165,7 @@ func echoAll(c net.PacketConn) {
 // TestOrdinaryTrafficLosesNothing, while somebody captures: all that was sent arrives,
 // and nothing is sent twice.
 func TestOrdinaryTrafficLosesNothing(t *testing.T) {
+	nstest.NotWithPlan(t, "fentry", "probe-independent")
 	l := newLab(t)
 	l.ready(t)
 	failed := make(chan error, 100)

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // The capabilities that README names as enough, by number of uapi
@@ -70,6 +72,7 @@ COMMIT
 }
 
 func TestPrivilegesAreDropped(t *testing.T) {
+	nstest.NotWithPlan(t, "fentry", "probe-independent")
 	trace := start(t, nil)
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", trace.cmd.Process.Pid))
 	if err != nil || len(threads) == 0 {

@@ -2,11 +2,11 @@ package integration
 
 import (
 	"encoding/binary"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 
+	"github.com/droptrace/droptrace/test/nstest"
 	"golang.org/x/sys/unix"
 )
 
@@ -46,8 +46,7 @@ func race(t *testing.T, ns string, send func(round uint16) error, done func() bo
 	result := make(chan error, 2)
 	for range 2 {
 		go func() {
-			runtime.LockOSThread() // ends with the goroutine: it is in another namespace
-			result <- enterAnd(ns, func() error {
+			result <- nstest.Within(ns, func() error {
 				for n := uint32(1); ; n++ {
 					arrived.Add(1)
 					for arrived.Load() < 2*n {
@@ -84,8 +83,7 @@ func pour(t *testing.T, ns string, send func(n uint16) error) (stop func()) {
 	var stopped atomic.Bool
 	result := make(chan error)
 	go func() {
-		runtime.LockOSThread() // ends with the goroutine: it is in another namespace
-		result <- enterAnd(ns, func() error {
+		result <- nstest.Within(ns, func() error {
 			for n := uint16(0); !stopped.Load(); n++ {
 				if err := send(n); err != nil {
 					return err

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // Rulesets of one rule each, whose places are the same whatever the port.
@@ -20,6 +21,7 @@ const (
 // A ruleset that replaces another has the same handles and the same layout.
 // While droptrace is stopped it cannot read the first one after the drop.
 func TestReplacedRuleset(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	for _, test := range []struct{ name, tool, text, then string }{
 		{"nft", "nft", table, table},
 		{"nft flushed", "nft", table, "flush ruleset\n"},
@@ -61,6 +63,7 @@ func TestReplacedRuleset(t *testing.T) {
 
 // What was read for one drop is no answer to the next, after a replacement.
 func TestDropAfterReplacement(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	for _, test := range []struct{ name, tool, text string }{
 		{"nft", "nft", table}, {"iptables-nft", "iptables-nft", xt}, {"iptables-legacy", "iptables-legacy", xt},
 	} {
@@ -111,6 +114,7 @@ func twoPorts(first, second uint16) ruleset {
 // A table's memory is given to a later one, the counters of its rules too, and
 // to other rules: while droptrace is stopped it learns nothing of it.
 func TestTablesInTheSameMemory(t *testing.T) {
+	nstest.NotWithPlan(t, "fentry", "probe-independent")
 	l, trace := traceOne(t, twoPorts(4051, 4052), "--netfilter")
 	packet{port: 4051}.send(t, l)
 	eventually(t, "the first drop is told", func() bool {
@@ -159,6 +163,7 @@ func TestFirstDropOfALegacyTable(t *testing.T) {
 // A table of two replacements later often lies where the first one lay, its
 // counters, too: nothing but its rules is another.
 func TestTableAtTheSameAddress(t *testing.T) {
+	nstest.NotWithPlan(t, "fentry", "probe-independent")
 	port := uint16(4051)
 	rules := func() ruleset {
 		return ruleset{"iptables-legacy", strings.Replace(xt, "%s", strconv.Itoa(int(port)), 1)}

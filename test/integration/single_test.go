@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // traceOne loads a ruleset into a lab of its own and traces it.
@@ -33,6 +34,7 @@ func counted(t *testing.T, l *lab, s ruleset, packets uint64) truth {
 }
 
 func TestNoSocket(t *testing.T) {
+	nstest.NotWithPlan(t, "fentry", "probe-independent")
 	l, trace := traceOne(t, ruleset{})
 	before := noPorts(t, l.host)
 	packet{port: 4001}.send(t, l)
@@ -69,6 +71,7 @@ func noPorts(t *testing.T, ns string) (n uint64) {
 }
 
 func TestFragmentsAreOneRecord(t *testing.T) {
+	nstest.NotWithPlan(t, "fentry", "probe-independent")
 	for name, s := range map[string]ruleset{
 		"nft":    {"nft", "table ip a {\n chain in { type filter hook input priority 0; udp dport 4011 counter drop\n }\n}"},
 		"legacy": {"iptables-legacy", "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p udp --dport 4011 -j DROP\nCOMMIT\n"},
@@ -93,6 +96,7 @@ func TestFragmentsAreOneRecord(t *testing.T) {
 }
 
 func TestPortFilter(t *testing.T) {
+	nstest.NotWithPlan(t, "fentry", "probe-independent")
 	s := ruleset{"nft", "table ip a {\n chain in { type filter hook input priority 0\n" +
 		"udp dport 4021 counter drop\n udp dport 4022 counter drop\n }\n}"}
 	l, trace := traceOne(t, s, "--port", "4022")

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // A tracing is a droptrace that runs.
@@ -63,6 +64,7 @@ func startBy(t *testing.T, by []string, labs []*lab, args ...string) *tracing {
 // startWith lets the process be changed before it starts.
 func startWith(t *testing.T, change func(*exec.Cmd), by []string, labs []*lab, args ...string) *tracing {
 	t.Helper()
+	nstest.SkipUnprivileged(t)
 	if !slices.Contains(args, "--output") {
 		args = append([]string{"--json"}, args...)
 	}

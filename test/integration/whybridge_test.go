@@ -3,6 +3,8 @@ package integration
 import (
 	"os"
 	"testing"
+
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // bridged puts both links of the host in a bridge: client and server
@@ -23,6 +25,7 @@ addr add 192.0.2.1/24 dev br0
 }
 
 func TestWhyBridge(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	if _, err := os.Stat("/proc/sys/net/bridge/bridge-nf-call-iptables"); err != nil {
 		t.Fatalf("this kernel has no br_netfilter: %v", err)
 	}

@@ -1,8 +1,13 @@
 package integration
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/droptrace/droptrace/test/nstest"
+)
 
 func TestWhyFilter(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	const (
 		deny    = "iptables-nft -P INPUT DROP\n"
 		nftDeny = "nft add table ip fw\nnft 'add chain ip fw in { type filter hook input priority 0; policy drop; }'\n"

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // busConfig is a D-Bus of a test's own that lets everybody do everything.
@@ -60,6 +61,7 @@ func firewalld(t *testing.T, l *lab, commands ...string) {
 }
 
 func TestWhyFirewalld(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	managers(t, "firewalld", "dbus-daemon")
 	proveAll(t, []proof{{
 		name: "zone", packet: packet{port: 6501}, listens: true,
@@ -70,6 +72,7 @@ func TestWhyFirewalld(t *testing.T) {
 }
 
 func TestWhyFirewalldZoneOfInterface(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	managers(t, "firewalld", "dbus-daemon")
 	proveAll(t, []proof{{
 		name: "source", packet: packet{port: 6502, to: hostIP6},
@@ -85,10 +88,12 @@ func TestWhyFirewalldZoneOfInterface(t *testing.T) {
 // TestWhyFirewalldForward is of what is on its way to somebody else. In the default
 // zone is also what no zone was given, and of that its policies know nothing.
 func TestWhyFirewalldForward(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	proveNewPolicy(t, "ANY")
 }
 
 func TestWhyFirewalldForwardFromZone(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	proveNewPolicy(t, "internal", "firewall-cmd --zone=internal --change-interface=eth0",
 		"firewall-cmd --runtime-to-permanent")
 }
@@ -110,6 +115,7 @@ func proveNewPolicy(t *testing.T, ingress string, setup ...string) {
 }
 
 func TestWhyFirewalldPolicy(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	managers(t, "firewalld", "dbus-daemon")
 	proveAll(t, []proof{{
 		name: "policy", packet: packet{port: 6504, to: serverIP6},
@@ -125,12 +131,14 @@ func TestWhyFirewalldPolicy(t *testing.T) {
 
 // TestWhyFirewalldPing is of a zone that drops all, ICMP too.
 func TestWhyFirewalldPing(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	managers(t, "firewalld", "dbus-daemon")
 	provePing(t, "firewall-cmd --zone=drop --change-interface=eth0", "policy-drop-no-accept",
 		`firewall-cmd --zone=drop '--add-rich-rule=rule family="ipv4" source address="192.0.2.2" icmp-type name="echo-request" accept'`)
 }
 
 func TestWhyFirewalldBlocksPings(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	managers(t, "firewalld", "dbus-daemon")
 	provePing(t, "firewall-cmd --zone=public --add-icmp-block=echo-request", "icmp-blocked",
 		"firewall-cmd --zone=public --remove-icmp-block=echo-request")

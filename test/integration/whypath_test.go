@@ -6,9 +6,12 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 func TestWhyPath(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	const deny = "iptables-nft -P FORWARD DROP\n"
 	through := func(port uint16) packet { return packet{port: port, to: serverIP} }
 	proveAll(t, []proof{

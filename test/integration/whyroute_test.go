@@ -4,10 +4,13 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // What routing, neighbours and links lose.
 func TestWhyRoute(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	through := func(port uint16) packet { return packet{port: port, to: serverIP} }
 	proveAll(t, []proof{
 		{

@@ -6,11 +6,14 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // TestWhyTraps has causes of which a plain reading of the rules tells the wrong
 // one, or a fix that opens too much or not enough.
 func TestWhyTraps(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	const (
 		deny = "iptables-nft -P INPUT DROP\n"
 		open = "nft add table inet fw\nnft 'add chain inet fw in { type filter hook input priority 0; }'\n"
@@ -117,6 +120,7 @@ func TestWhyTraps(t *testing.T) {
 
 // TestWhyTrapsOfTheWay has packets that something drops behind the drop, too.
 func TestWhyTrapsOfTheWay(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	reply, replied := asks(6731)
 	dial, connected := dials(6732)
 	proveAll(t, []proof{
@@ -187,6 +191,7 @@ func TestWhyTrapsOfTheWay(t *testing.T) {
 // TestWhySaysNothing has drops that a rule makes for a reason of its own, and of
 // which the rules below it are no correction.
 func TestWhySaysNothing(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	const open = "nft add table inet fw\nnft 'add chain inet fw in { type filter hook input priority 0; }'\n"
 	setups := map[string]string{
 		"deny one, allow the rest": "iptables-nft -A INPUT -p udp --dport 6741 -j DROP\niptables-nft -A INPUT -j ACCEPT",

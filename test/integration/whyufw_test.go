@@ -1,8 +1,13 @@
 package integration
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/droptrace/droptrace/test/nstest"
+)
 
 func TestWhyUFW(t *testing.T) {
+	nstest.NotInGuests(t, "kernel-independent")
 	managers(t, "ufw")
 	ufw := func(commands ...string) func(*testing.T, *lab) {
 		return func(t *testing.T, l *lab) {

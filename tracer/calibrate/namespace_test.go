@@ -4,10 +4,12 @@ import (
 	"os"
 	"testing"
 
+	"github.com/droptrace/droptrace/test/nstest"
 	"golang.org/x/sys/unix"
 )
 
 func TestTheFirstThreadStaysWhereItIs(t *testing.T) {
+	nstest.SkipUnprivileged(t)
 	before, err := os.Readlink("/proc/self/ns/net")
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/droptrace/droptrace/test/nstest"
 	"golang.org/x/sys/unix"
 )
 
@@ -29,6 +30,7 @@ func descriptors(t *testing.T, n int) {
 // nft shows what the kernel has made of the rules, past the descriptors that
 // select(2) can name.
 func TestTheRulesAreThoseThatWereMeant(t *testing.T) {
+	nstest.SkipUnprivileged(t)
 	descriptors(t, 4096)
 	n, err := NewNamespace()
 	if err != nil {

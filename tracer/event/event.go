@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"structs"
 	"unsafe"
+
+	"github.com/droptrace/droptrace/tracer/packet"
 )
 
 const (
@@ -287,6 +289,9 @@ type Event struct {
 	// Data is the packet as Bytes describes it, without a tag that only VLANTCI
 	// holds. After Decode it is part of the raw record and lives no longer.
 	Data []byte
+
+	headers packet.Packet // what Headers returns, once parsed is true
+	parsed  bool
 }
 
 // ErrShort is returned for a record too short to be an Event.
@@ -304,6 +309,7 @@ func (e *Event) Decode(raw []byte) error {
 	if uintptr(len(raw)) < shortSize {
 		return fmt.Errorf("decode event of %d bytes: %w", len(raw), ErrShort)
 	}
+	e.parsed = false
 	dst := e.raw()
 	copy(dst[:shortSize], raw)
 	n := int(e.Bytes.Front)
@@ -330,17 +336,14 @@ func (e *Event) raw() []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(e)), size)
 }
 
-// AppendRaw appends e as Decode reads it.
-func (e *Event) AppendRaw(dst []byte) []byte {
-	n := shortSize
-	switch {
-	case e.Flags&HasStack != 0:
-		n = size
-	case e.Flags&HasFailure != 0:
-		n = noStackSize
+// Headers returns what the packet's bytes say. They are parsed once for a record, the
+// first time that it is called; who changes Header or Protocol by hand does so before.
+func (e *Event) Headers() *packet.Packet {
+	if !e.parsed {
+		packet.Parse(packet.EtherType(e.Protocol), e.Packet(), &e.headers)
+		e.parsed = true
 	}
-	e.Bytes.Front = uint16(n)
-	return append(append(dst, e.raw()[:n]...), e.Data...)
+	return &e.headers
 }
 
 // Packet returns the packet's bytes from its network header on.

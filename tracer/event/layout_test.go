@@ -117,3 +117,17 @@ func TestDecodeGivesNoMoreDataThanThereAre(t *testing.T) {
 		t.Errorf("data %q, error %v", e.Data, err)
 	}
 }
+
+func TestHeadersAreThoseOfTheLastRecord(t *testing.T) {
+	var e event.Event
+	for _, source := range []byte{1, 2} {
+		in := event.Event{Protocol: 0x0800, HeaderLen: 20}
+		copy(in.Header[:], []byte{0x45, 0, 0, 20, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, source, 192, 0, 2, 9})
+		if err := e.Decode(in.AppendRaw(nil)); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := e.Headers().Source.As4(), [4]byte{192, 0, 2, source}; got != want {
+			t.Errorf("source %v, want %v", got, want)
+		}
+	}
+}

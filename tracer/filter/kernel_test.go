@@ -2,13 +2,13 @@ package filter_test
 
 import (
 	"errors"
-	"os"
 	"testing"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
 
+	"github.com/droptrace/droptrace/test/nstest"
 	"github.com/droptrace/droptrace/tracer/event"
 	"github.com/droptrace/droptrace/tracer/filter"
 	"github.com/droptrace/droptrace/tracer/filter/internal/kernelside"
@@ -23,9 +23,7 @@ type inKernel struct {
 // open loads the programs, with constant in the place that droptrace has it in.
 func open(t testing.TB, constant filter.Kernel) *inKernel {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("loading programs needs root")
-	}
+	nstest.SkipUnprivileged(t)
 	if err := rlimit.RemoveMemlock(); err != nil {
 		t.Fatalf("raise memlock limit: %v", err)
 	}

@@ -85,8 +85,7 @@ type view struct {
 }
 
 func (f *Filter) matchFlow(e *event.Event) bool {
-	var p packet.Packet
-	packet.Parse(packet.EtherType(e.Protocol), e.Packet(), &p)
+	p := e.Headers()
 	if len(f.protocols) > 0 && !(p.HasProtocol && slices.Contains(f.protocols, p.Protocol)) {
 		return false
 	}

@@ -20,8 +20,6 @@ type changed struct {
 	notes []string
 }
 
-func (c *changed) close() {}
-
 // device is an interface as the copy knows it.
 func (c *changed) device(i replay.Interface) replay.Interface {
 	if i.Name != "" {

@@ -32,7 +32,7 @@ func put(t *testing.T, name, what string, uid int) {
 		return
 	}
 	if err := os.Lchown(name, uid, uid); errors.Is(err, unix.EPERM) {
-		t.Skip("needs root to give a file away")
+		t.Skip("root")
 	} else if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func directory(t *testing.T, mode os.FileMode, uid int) string {
 	dir := t.TempDir()
 	if uid >= 0 {
 		if err := os.Chown(dir, uid, uid); errors.Is(err, unix.EPERM) {
-			t.Skip("needs root to give a directory away")
+			t.Skip("root")
 		} else if err != nil {
 			t.Fatal(err)
 		}

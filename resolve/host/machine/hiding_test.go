@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -9,32 +10,12 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	"github.com/droptrace/droptrace/resolve/host/netns"
 )
 
 func TestTCFiltersAreNamedByInterfaceAndSide(t *testing.T) {
-	const name = "dtlink-tc"
-	run := func(args ...string) {
-		t.Helper()
-		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
-			t.Fatalf("ip %s: %v: %s", strings.Join(args, " "), err, out)
-		}
-	}
-	run("netns", "add", name)
-	t.Cleanup(func() { exec.Command("ip", "netns", "del", name).Run() })
-	run("-n", name, "link", "add", "dt0", "type", "veth", "peer", "name", "dt1")
-	n, err := netns.Parse(t.Context(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := netns.Open(n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
+	h := newNamespace(t, "link add dt0 type veth peer name dt1\n")
 	look := func(want func(string) bool) (out []string) {
-		if err := h.Do(func() error { out, err = Hiding(want); return err }); err != nil {
+		if err := h.Do(func() (err error) { out, err = Hiding(want); return err }); err != nil {
 			t.Fatal(err)
 		}
 		return out
@@ -43,8 +24,14 @@ func TestTCFiltersAreNamedByInterfaceAndSide(t *testing.T) {
 	if got := look(all); len(got) != 0 {
 		t.Errorf("a fresh namespace hides %q", got)
 	}
-	run("netns", "exec", name, "tc", "qdisc", "add", "dev", "dt0", "clsact")
-	if err := h.Do(func() error { return addFilter("dt0") }); err != nil {
+	err := h.Do(func() error {
+		out, err := exec.Command("tc", "qdisc", "add", "dev", "dt0", "clsact").CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return addFilter("dt0")
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if got := look(all); len(got) != 1 || !strings.Contains(got[0], "ingress of dt0") {

@@ -2,10 +2,8 @@ package machine
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -16,40 +14,20 @@ import (
 	"github.com/droptrace/droptrace/resolve/host/netns"
 	"github.com/droptrace/droptrace/resolve/rules/replay"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // newNamespace makes one with links and addresses as ip -batch reads them.
 func newNamespace(t *testing.T, batch string) *netns.Handle {
 	t.Helper()
-	name := fmt.Sprintf("dt-machine-%08x", rand.Uint32())
-	ip(t, "", "netns", "add", name)
-	t.Cleanup(func() { ip(t, "", "netns", "del", name) })
-	ip(t, batch, "-n", name, "-batch", "-")
-	all, err := netns.List(t.Context())
+	n := nstest.New(t)
+	n.Run(t, batch, "ip", "-batch", "-")
+	h, err := netns.Open(netns.Namespace{Inode: n.Inode(t), Path: n.Path()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range all {
-		if n.Name == name {
-			h, err := netns.Open(n)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { h.Close() })
-			return h
-		}
-	}
-	t.Fatalf("namespace %s is not listed", name)
-	return nil
-}
-
-func ip(t *testing.T, stdin string, args ...string) {
-	t.Helper()
-	cmd := exec.Command("ip", args...)
-	cmd.Stdin = strings.NewReader(stdin)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("ip %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
+	t.Cleanup(func() { h.Close() })
+	return h
 }
 
 const links = `

@@ -4,67 +4,14 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/droptrace/droptrace/resolve/host/netns"
 	"github.com/droptrace/droptrace/resolve/rules/replay"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
-
-// newNamespace has no name and no process: nothing but its handle holds it, so
-// that it is gone however the test ends.
-func scripted(t *testing.T, script string) *netns.Handle {
-	t.Helper()
-	made := make(chan error)
-	var h *netns.Handle
-	go unshare(made, func() (err error) {
-		current, err := netns.Current()
-		if err != nil {
-			return err
-		}
-		h, err = netns.Open(current)
-		return err
-	})
-	if err := <-made; err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { h.Close() })
-	err := h.Do(func() error {
-		cmd := exec.Command("sh", "-e")
-		cmd.Stdin = strings.NewReader(script)
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("%w: %s", err, out)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
-}
-
-// unshare runs fn in a new namespace, on a thread that ends with it.
-func unshare(done chan<- error, fn func() error) {
-	runtime.LockOSThread() // and never unlock
-	if unix.Gettid() == unix.Getpid() {
-		// The first thread cannot end. While it waits here another is taken.
-		defer runtime.UnlockOSThread()
-		inner := make(chan error)
-		go unshare(inner, fn)
-		done <- <-inner
-		return
-	}
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		done <- fmt.Errorf("unshare network namespace: %w", err)
-		return
-	}
-	done <- fn()
-}
 
 const twoWays = `
 ip link set lo up
@@ -86,7 +33,18 @@ echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
 
 func openRoutes(t *testing.T, script string) *Routes {
 	t.Helper()
-	h, err := OpenRoutes(scripted(t, script))
+	n := newNamespace(t, "")
+	err := n.Do(func() error {
+		out, err := exec.Command("sh", "-ec", script).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := OpenRoutes(n)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // fakeRoot makes files with that content below a directory.
@@ -68,6 +70,7 @@ func TestInKernel(t *testing.T) {
 }
 
 func TestInThisKernel(t *testing.T) {
+	nstest.SkipUnprivileged(t)
 	// In a namespace that ends with the program; now nf_tables is in the kernel.
 	if out, err := exec.Command("unshare", "-n", "nft", "add table ip t").CombinedOutput(); err != nil {
 		t.Fatalf("nft: %v: %s", err, out)

@@ -76,13 +76,6 @@ func (h *Handle) control(fn func(fd int) error) error {
 	return inner
 }
 
-// FD is the open file, -1 after Close. It belongs to the handle: do not close
-// it, and do not use it after Close.
-func (h *Handle) FD() int { return int(h.file.Fd()) }
-
-// Inode is the namespace's.
-func (h *Handle) Inode() uint32 { return h.inode }
-
 // Cookie is the namespace's number, which no other has or will have: struct net's
 // net_cookie. It is 0 on kernels that do not tell it (before 5.14).
 func (h *Handle) Cookie() (cookie uint64, err error) {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/droptrace/droptrace/test/nstest"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,8 +36,8 @@ func TestDoRunsInside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if inside != h.Inode() {
-		t.Errorf("Do ran in %d, want %d", inside, h.Inode())
+	if inside != h.inode {
+		t.Errorf("Do ran in %d, want %d", inside, h.inode)
 	}
 	if len(names) == 0 || names[0] != "lo" {
 		t.Errorf("interfaces inside are %v", names)
@@ -45,7 +46,7 @@ func TestDoRunsInside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if outside.Inode == h.Inode() {
+	if outside.Inode == h.inode {
 		t.Error("the caller was moved")
 	}
 }
@@ -57,7 +58,7 @@ func TestProgramsStartedInDoAreInside(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			if out, err := childNamespace(); err != nil || out == fmt.Sprintf("net:[%d]", h.Inode()) {
+			if out, err := childNamespace(); err != nil || out == fmt.Sprintf("net:[%d]", h.inode) {
 				t.Errorf("a program started outside is in %q (%v)", out, err)
 			}
 		})
@@ -66,7 +67,7 @@ func TestProgramsStartedInDoAreInside(t *testing.T) {
 		t.Fatal(err)
 	}
 	wg.Wait()
-	if want := fmt.Sprintf("net:[%d]", h.Inode()); got != want {
+	if want := fmt.Sprintf("net:[%d]", h.inode); got != want {
 		t.Errorf("a program started inside is in %s, want %s", got, want)
 	}
 }
@@ -140,7 +141,7 @@ func TestDoNested(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []uint32{outer.Inode(), inner.Inode(), own.Inode, outer.Inode(), outer.Inode()}
+	want := []uint32{outer.inode, inner.inode, own.Inode, outer.inode, outer.inode}
 	if fmt.Sprint(seen) != fmt.Sprint(want) {
 		t.Errorf("ran in %v, want %v", seen, want)
 	}
@@ -184,6 +185,7 @@ func TestDoInTheOwnNamespace(t *testing.T) {
 
 // The own namespace is all that can be had without privileges, and it is had.
 func TestDoWithoutPrivilege(t *testing.T) {
+	nstest.SkipUnprivileged(t)
 	nobody := exec.Command("/proc/self/exe", "-test.run=^TestDoInTheOwnNamespace$", "-test.v")
 	nobody.Dir = "/"
 	nobody.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
@@ -211,28 +213,28 @@ func dropCapabilities() error {
 func TestOpenRefusesAnotherNamespace(t *testing.T) {
 	h := newHandle(t)
 	before := openFiles(t)
-	path := fmt.Sprintf("/proc/self/fd/%d", h.FD())
+	path := fmt.Sprintf("/proc/self/fd/%d", int(h.file.Fd()))
 	for _, tt := range []struct {
 		name string
 		n    Namespace
 		want error
 	}{
-		{"recycled", Namespace{Inode: h.Inode() + 1, Path: path}, ErrNotFound},
-		{"no such process", Namespace{Inode: h.Inode(), Path: "/proc/4194305/ns/net"}, ErrNotFound},
-		{"no such name", Namespace{Inode: h.Inode(), Path: "/run/netns/no-such-name"}, ErrNotFound},
-		{"another kind", Namespace{Inode: h.Inode(), Path: "/proc/self/ns/mnt"}, errNotNamespace},
-		{"plain file", Namespace{Inode: h.Inode(), Path: "/etc/passwd"}, errNotNamespace},
+		{"recycled", Namespace{Inode: h.inode + 1, Path: path}, ErrNotFound},
+		{"no such process", Namespace{Inode: h.inode, Path: "/proc/4194305/ns/net"}, ErrNotFound},
+		{"no such name", Namespace{Inode: h.inode, Path: "/run/netns/no-such-name"}, ErrNotFound},
+		{"another kind", Namespace{Inode: h.inode, Path: "/proc/self/ns/mnt"}, errNotNamespace},
+		{"plain file", Namespace{Inode: h.inode, Path: "/etc/passwd"}, errNotNamespace},
 	} {
 		if got, err := Open(tt.n); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, %v; want %v", tt.name, got, err, tt.want)
 		}
 	}
-	again, err := Open(Namespace{Inode: h.Inode(), Path: path})
+	again, err := Open(Namespace{Inode: h.inode, Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again.FD() < 0 || again.Inode() != h.Inode() {
-		t.Errorf("opened %d as file %d", again.Inode(), again.FD())
+	if int(again.file.Fd()) < 0 || again.inode != h.inode {
+		t.Errorf("opened %d as file %d", again.inode, int(again.file.Fd()))
 	}
 	if err := again.Close(); err != nil {
 		t.Error(err)
@@ -247,7 +249,7 @@ func TestClosedHandle(t *testing.T) {
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if fd := h.FD(); fd != -1 {
+	if fd := int(h.file.Fd()); fd != -1 {
 		t.Errorf("file %d after Close", fd)
 	}
 	ran := false

@@ -16,7 +16,7 @@ func pick(all []Namespace, handles ...*Handle) []Namespace {
 	var out []Namespace
 	for _, h := range handles {
 		for _, n := range all {
-			if n.Inode == h.Inode() {
+			if n.Inode == h.inode {
 				out = append(out, n)
 			}
 		}
@@ -46,10 +46,10 @@ func TestListPrefersNames(t *testing.T) {
 		return err
 	})
 	want := []Namespace{
-		{Inode: blue.Inode(), Name: "blue", Path: "/run/netns/blue"},
-		{Inode: docker.Inode(), Name: "0123456789ab", Path: "/run/docker/netns/0123456789ab"},
-		{Inode: both.Inode(), PID: dockerPID, Path: fmt.Sprintf("/proc/%d/ns/net", dockerPID), Command: "cat"},
-		{Inode: none.Inode(), PID: pid, Path: fmt.Sprintf("/proc/%d/ns/net", pid), Command: "cat"},
+		{Inode: blue.inode, Name: "blue", Path: "/run/netns/blue"},
+		{Inode: docker.inode, Name: "0123456789ab", Path: "/run/docker/netns/0123456789ab"},
+		{Inode: both.inode, PID: dockerPID, Path: fmt.Sprintf("/proc/%d/ns/net", dockerPID), Command: "cat"},
+		{Inode: none.inode, PID: pid, Path: fmt.Sprintf("/proc/%d/ns/net", pid), Command: "cat"},
 	}
 	picked := pick(got, blue, docker, both, none, unheld)
 	if fmt.Sprintf("%+v", picked) != fmt.Sprintf("%+v", want) {
@@ -119,15 +119,15 @@ func TestFind(t *testing.T) {
 		if err := bind(named, "/run/netns/blue"); err != nil {
 			return err
 		}
-		if n, err := Find(ctx, named.Inode()); err != nil || n.Name != "blue" {
+		if n, err := Find(ctx, named.inode); err != nil || n.Name != "blue" {
 			t.Errorf("named: %+v, %v", n, err)
 		}
 		return nil
 	})
-	if n, err := Find(ctx, running.Inode()); err != nil || n.PID != pid || n.Command != "cat" {
+	if n, err := Find(ctx, running.inode); err != nil || n.PID != pid || n.Command != "cat" {
 		t.Errorf("of a process: %+v, %v", n, err)
 	}
-	if n, err := Find(ctx, unheld.Inode()); !errors.Is(err, ErrNotFound) {
+	if n, err := Find(ctx, unheld.inode); !errors.Is(err, ErrNotFound) {
 		t.Errorf("of nothing: %+v, %v", n, err)
 	}
 	own, err := Current()
@@ -153,7 +153,7 @@ func TestFindNamesTheOwnNamespace(t *testing.T) {
 			return err
 		}
 		// On this thread, which alone sees the private /run.
-		if err := unix.Setns(h.FD(), unix.CLONE_NEWNET); err != nil {
+		if err := unix.Setns(int(h.file.Fd()), unix.CLONE_NEWNET); err != nil {
 			return err
 		}
 		own, err := Current()

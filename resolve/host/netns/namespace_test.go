@@ -5,58 +5,32 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // onThread runs fn on a thread that ends with it, so that it may change what
-// belongs to a thread. It is not the first one, which cannot end.
+// belongs to a thread.
 func onThread(t testing.TB, fn func() error) {
 	t.Helper()
-	began, done := make(chan struct{}), make(chan error)
-	var start func()
-	start = func() {
-		runtime.LockOSThread() // and never unlock: the runtime ends the thread
-		if unix.Gettid() != unix.Getpid() {
-			close(began)
-			done <- fn()
-			return
-		}
-		// While this one waits, the next is on another thread.
-		defer runtime.UnlockOSThread()
-		go start()
-		<-began
-	}
-	go start()
-	if err := <-done; err != nil {
+	nstest.SkipUnprivileged(t)
+	if err := nstest.OnThread(fn); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// newHandle makes a namespace without name or process: nothing but its handle
-// holds it, so that it is gone however the test ends.
+// newHandle opens a namespace of the test's own.
 func newHandle(t testing.TB) *Handle {
 	t.Helper()
-	var h *Handle
-	onThread(t, func() error {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("unshare network namespace: %w", err)
-		}
-		n, err := Current()
-		if err != nil {
-			return err
-		}
-		h, err = Open(n)
-		return err
-	})
-	t.Cleanup(func() { h.Close() })
-	return h
+	n := nstest.New(t)
+	return open(t, Namespace{Inode: n.Inode(t), Path: n.Path()})
 }
 
 // inPrivateRun runs fn where /run is an empty directory of its own, that goes
@@ -85,7 +59,7 @@ func bind(h *Handle, path string) error {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		return err
 	}
-	return unix.Mount(fmt.Sprintf("/proc/self/fd/%d", h.FD()), path, "", unix.MS_BIND, "")
+	return unix.Mount(fmt.Sprintf("/proc/self/fd/%d", int(h.file.Fd())), path, "", unix.MS_BIND, "")
 }
 
 // startIn starts a program inside and returns its process number. It waits for a

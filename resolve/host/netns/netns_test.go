@@ -7,20 +7,19 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // newNamespace makes one with a name of the test's own.
 func newNamespace(t *testing.T) string {
 	t.Helper()
-	name := "dtnetns-" + strings.ToLower(t.Name())
-	if out, err := exec.Command("ip", "netns", "add", name).CombinedOutput(); err != nil {
-		t.Fatalf("ip netns add: %v: %s", err, out)
-	}
-	t.Cleanup(func() { exec.Command("ip", "netns", "del", name).Run() })
+	name := nstest.Name("dtnetns-")
+	nstest.Named(t, name)
 	return name
 }
 
-func open(t *testing.T, n Namespace) *Handle {
+func open(t testing.TB, n Namespace) *Handle {
 	t.Helper()
 	h, err := Open(n)
 	if err != nil {

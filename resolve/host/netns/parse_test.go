@@ -15,9 +15,9 @@ func TestParse(t *testing.T) {
 	ctx := context.Background()
 	blue, running := newHandle(t), newHandle(t)
 	pid, bluePID := startIn(t, running), startIn(t, blue)
-	bluePath := Namespace{Inode: blue.Inode(), Name: "blue", Path: "/run/netns/blue"}
+	bluePath := Namespace{Inode: blue.inode, Name: "blue", Path: "/run/netns/blue"}
 	process := Namespace{
-		Inode: running.Inode(), PID: pid, Command: "cat", Path: fmt.Sprintf("/proc/%d/ns/net", pid),
+		Inode: running.inode, PID: pid, Command: "cat", Path: fmt.Sprintf("/proc/%d/ns/net", pid),
 	}
 	inPrivateRun(t, func() error {
 		err := errors.Join(bind(blue, "/run/netns/blue"), bind(blue, "/run/elsewhere"),
@@ -31,15 +31,15 @@ func TestParse(t *testing.T) {
 		}{
 			{"blue", bluePath},
 			{"/run/netns/blue", bluePath},
-			{"/run/elsewhere", Namespace{Inode: blue.Inode(), Name: "blue", Path: "/run/elsewhere"}},
-			{fmt.Sprintf("inode:%d", blue.Inode()), bluePath},
-			{fmt.Sprintf("net:[%d]", blue.Inode()), bluePath},
+			{"/run/elsewhere", Namespace{Inode: blue.inode, Name: "blue", Path: "/run/elsewhere"}},
+			{fmt.Sprintf("inode:%d", blue.inode), bluePath},
+			{fmt.Sprintf("net:[%d]", blue.inode), bluePath},
 			{fmt.Sprintf("pid:%d", bluePID), bluePath},
 			{fmt.Sprintf("pid:%d", pid), process},
-			{fmt.Sprintf("inode:%d", running.Inode()), process},
-			{process.Path, Namespace{Inode: running.Inode(), Path: process.Path}},
+			{fmt.Sprintf("inode:%d", running.inode), process},
+			{process.Path, Namespace{Inode: running.inode, Path: process.Path}},
 			{"0123456789ab", Namespace{
-				Inode: running.Inode(), Name: "0123456789ab", Path: "/run/docker/netns/0123456789ab",
+				Inode: running.inode, Name: "0123456789ab", Path: "/run/docker/netns/0123456789ab",
 			}},
 		} {
 			if got, err := Parse(ctx, tt.spec); err != nil || got != tt.want {

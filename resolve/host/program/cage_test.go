@@ -17,6 +17,8 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 func TestMain(m *testing.M) {
@@ -30,13 +32,6 @@ func TestMain(m *testing.M) {
 type own struct{}
 
 func (own) Do(fn func() error) error { return fn() }
-
-func needRoot(t *testing.T) {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("needs root")
-	}
-}
 
 // helper puts a program into a directory that anyone may read and write.
 func helper(t *testing.T, script string) Runner {
@@ -101,7 +96,7 @@ called("limit", syscall(%[5]d, 0, 1, $most, 0));
 `
 
 func TestAProgramInTheCage(t *testing.T) {
-	needRoot(t)
+	nstest.SkipUnprivileged(t)
 	r := helper(t, "")
 	dir := r.Dirs[0]
 	script := fmt.Sprintf(attacker, dir, unix.SYS_MOUNT, unix.SYS_PTRACE, unix.SYS_SETUID, unix.SYS_PRLIMIT64)
@@ -155,7 +150,7 @@ func TestAProgramInTheCage(t *testing.T) {
 }
 
 func TestAProgramOfNoNamespaceHasNoCapabilities(t *testing.T) {
-	needRoot(t)
+	nstest.SkipUnprivileged(t)
 	got := run(t, helper(t, "#!/usr/bin/perl\nopen(S,'/proc/self/status');while(<S>){print \"$1 $2\\n\" if /^(Cap\\w+):\\s*(\\S+)/}"), Command{})
 	for _, name := range []string{"CapEff", "CapPrm", "CapAmb"} {
 		if got[name] != "0000000000000000" {
@@ -165,7 +160,7 @@ func TestAProgramOfNoNamespaceHasNoCapabilities(t *testing.T) {
 }
 
 func TestOurOwnThreadsKeepWhatTheyHave(t *testing.T) {
-	needRoot(t)
+	nstest.SkipUnprivileged(t)
 	before, err := effective()
 	if err != nil {
 		t.Fatal(err)
@@ -229,7 +224,7 @@ func parent(dir string) {
 }
 
 func TestAProgramDoesNotOutliveUs(t *testing.T) {
-	needRoot(t)
+	nstest.SkipUnprivileged(t)
 	r := helper(t, "#!/usr/bin/perl\n$|=1; $SIG{TERM}=$SIG{HUP}='IGNORE'; print \"$$\\n\"; sleep 1 while 1;\n")
 	cmd := exec.Command("/proc/self/exe", "parent", r.Dirs[0])
 	out, err := cmd.StdoutPipe()
@@ -262,7 +257,7 @@ func TestAProgramDoesNotOutliveUs(t *testing.T) {
 }
 
 func TestProgramsAreLimited(t *testing.T) {
-	needRoot(t)
+	nstest.SkipUnprivileged(t)
 	got := run(t, helper(t, `#!/usr/bin/perl
 open(L, "/proc/self/limits");
 while (<L>) { print join("-", split(/ /, lc $1)), " $2\n" if /^Max (\w+(?: \w+)*)\s{2,}(\S+)/ }
@@ -278,7 +273,7 @@ while (<L>) { print join("-", split(/ /, lc $1)), " $2\n" if /^Max (\w+(?: \w+)*
 
 // Where tracing is forbidden, and the limits of nobody's processes cannot be set.
 func TestAProgramThatCannotBeLimitedEnds(t *testing.T) {
-	needRoot(t)
+	nstest.SkipUnprivileged(t)
 	r := helper(t, "#!/bin/sh\nexec sleep 60\n")
 	path, err := r.Find("nft")
 	if err != nil {

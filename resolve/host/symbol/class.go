@@ -41,11 +41,6 @@ type Free struct {
 	Deferred, Overflow bool
 }
 
-// Place classifies a free by its place and reason alone.
-func Place(symbol, reason string) Class {
-	return Free{Symbol: symbol, Reason: reason}.Class()
-}
-
 // Class tells whether the packet was lost. What is not known to lose none is
 // Lost: a needless line is better than a silent loss.
 func (f Free) Class() Class {

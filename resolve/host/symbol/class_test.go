@@ -23,7 +23,7 @@ func TestPlacesOfFourKernels(t *testing.T) {
 			continue
 		}
 		count++
-		if got := Place(fields[0], ""); got.String() != fields[1] {
+		if got := (Free{Symbol: fields[0]}).Class(); got.String() != fields[1] {
 			t.Errorf("%s is %s, was %s", fields[0], got, fields[1])
 		}
 	}
@@ -67,8 +67,8 @@ func TestClassByReason(t *testing.T) {
 		{"net_tx_action", "NOT_SPECIFIED", Done},
 	}
 	for _, tt := range tests {
-		if got := Place(tt.symbol, tt.reason); got != tt.want {
-			t.Errorf("Place(%q, %q) = %s, want %s", tt.symbol, tt.reason, got, tt.want)
+		if got := (Free{Symbol: tt.symbol, Reason: tt.reason}).Class(); got != tt.want {
+			t.Errorf("%s, %s: %s, want %s", tt.symbol, tt.reason, got, tt.want)
 		}
 	}
 }

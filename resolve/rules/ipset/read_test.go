@@ -3,89 +3,30 @@ package ipset
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/mdlayher/netlink"
 	"go.uber.org/goleak"
-	"golang.org/x/sys/unix"
+
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// namespace is held by its descriptor alone.
-type namespace struct{ f *os.File }
+// namespace is one with sets.
+type namespace struct{ *nstest.Namespace }
 
 func newNamespace(t testing.TB) *namespace {
 	t.Helper()
-	var f *os.File
-	err := onThread(func() (err error) {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return err
-		}
-		f, err = os.Open("/proc/thread-self/ns/net")
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	return &namespace{f}
-}
-
-func (n *namespace) Do(fn func() error) error {
-	return onThread(func() error {
-		if err := unix.Setns(int(n.f.Fd()), unix.CLONE_NEWNET); err != nil {
-			return err
-		}
-		return fn()
-	})
-}
-
-// onThread runs fn on a thread that ends with it.
-func onThread(fn func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlock
-		done <- fn()
-	}()
-	return <-done
+	return &namespace{nstest.New(t)}
 }
 
 // restore loads sets with the real program.
 func (n *namespace) restore(t testing.TB, input string) {
 	t.Helper()
-	cmd := exec.Command("ipset", "restore")
-	var out strings.Builder
-	cmd.Stdin, cmd.Stderr = strings.NewReader(input), &out
-	err := n.Do(cmd.Start)
-	if err == nil {
-		err = cmd.Wait()
-	}
-	if err != nil {
-		t.Fatalf("ipset restore: %v: %s", err, out.String())
-	}
-}
-
-// save is what the real program saves.
-func (n *namespace) save(t testing.TB) string {
-	t.Helper()
-	cmd := exec.Command("ipset", "save")
-	var out strings.Builder
-	cmd.Stdout = &out
-	err := n.Do(cmd.Start)
-	if err == nil {
-		err = cmd.Wait()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out.String()
+	n.Run(t, input, "ipset", "restore")
 }
 
 // describe lists a set's elements as ranges of hexadecimal.
@@ -139,13 +80,6 @@ func TestElementsOfEveryType(t *testing.T) {
 			}
 			if got := describe(sets["s"]); got != tt.want || !sets["s"].Complete {
 				t.Errorf("got  %s (complete: %v)\nwant %s", got, sets["s"].Complete, tt.want)
-			}
-			// The same from what the real program saves.
-			if sets, err = Parse(strings.NewReader(n.save(t))); err != nil {
-				t.Fatal(err)
-			}
-			if got := describe(sets["s"]); got != tt.want || !sets["s"].Complete {
-				t.Errorf("saved: got  %s (complete: %v)\nwant %s", got, sets["s"].Complete, tt.want)
 			}
 		})
 	}
@@ -220,59 +154,6 @@ func FuzzMessage(f *testing.F) {
 		if d.message(m) == nil {
 			d.message(m)
 			d.finish()
-		}
-	})
-}
-
-func TestParseOfAFile(t *testing.T) {
-	sets, err := Parse(strings.NewReader(`create s hash:net family inet comment timeout 600
-add s 10.0.0.0/8 timeout 300 comment "a \b nomatch"
-create l list:set size 8
-add l s
-add l gone
-create odd hash:ip,port family inet
-add odd 10.0.0.1,icmp:host-unreachable
-`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := sets["s"].Elements
-	if len(e) != 1 || e[0].Expires.Seconds() != 300 || e[0].Comment != `a \b nomatch` {
-		t.Errorf("elements are %+v", e)
-	}
-	if l := sets["l"]; len(l.Members) != 1 || l.Complete {
-		t.Errorf("list is %+v", l)
-	}
-	if sets["odd"].Complete {
-		t.Error("what is not understood passed for complete")
-	}
-}
-
-func TestParseErrorsNameTheLine(t *testing.T) {
-	for _, input := range []string{
-		"nonsense\n", "create s\n", "add s 10.0.0.1\n", "create s hash:ip\ncreate s hash:ip\n",
-		"create s hash:ip\nadd s x\n", "create s hash:ip,port\nadd s 10.0.0.1\n", "create s hash:net\nadd s 10.0.0.0/99\n",
-		"create s hash:ip netmask x\n", "drop s all\n",
-	} {
-		line := strings.Count(input, "\n")
-		if _, err := Parse(strings.NewReader(input)); !errors.Is(err, ErrSyntax) ||
-			!strings.HasPrefix(err.Error(), fmt.Sprintf("line %d: ", line)) {
-			t.Errorf("%q: %v", input, err)
-		}
-	}
-}
-
-func FuzzParse(f *testing.F) {
-	f.Add("create s hash:net,port family inet6\nadd s 2001:db8::/32,tcp:80 nomatch\ncreate l list:set\nadd l s\n")
-	f.Add("create s hash:net,iface\nadd s 0.0.0.0/0,eth0 wildcard timeout 5 comment \"x\"\n")
-	f.Fuzz(func(t *testing.T, input string) {
-		sets, err := Parse(strings.NewReader(input))
-		for _, s := range sets {
-			for _, e := range s.Elements {
-				if err == nil && (len(e.From) != len(e.To) || e.NoMatch) {
-					t.Errorf("%q: element %+v", input, e)
-				}
-			}
 		}
 	})
 }

@@ -93,7 +93,7 @@ func program(engine ruleset.Engine, family, suffix string) string {
 func loadRules(t *testing.T, engine ruleset.Engine, family string, rules []string, sets string) kernelRules {
 	t.Helper()
 	l := newLab(t)
-	l.run(t, sets, "ipset", "restore")
+	l.Run(t, sets, "ipset", "restore")
 	inNamespace, err := ipset.Read(context.Background(), l)
 	if err != nil {
 		t.Fatal(err)
@@ -110,9 +110,9 @@ func loadRules(t *testing.T, engine ruleset.Engine, family string, rules []strin
 		fmt.Fprintf(&input, "-A PREROUTING %s\n", rule)
 	}
 	input.WriteString("-A PREROUTING\nCOMMIT\n")
-	l.run(t, input.String(), program(engine, family, "-restore"))
+	l.Run(t, input.String(), program(engine, family, "-restore"))
 	// The program's own text is what users have.
-	saved := l.run(t, "", program(engine, family, "-save"))
+	saved := l.Run(t, "", program(engine, family, "-save"))
 	rs, err := Parse(strings.NewReader(saved), Options{Family: family, Sets: inNamespace})
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +124,7 @@ func loadRules(t *testing.T, engine ruleset.Engine, family string, rules []strin
 		knowCompat(t, rs, inNamespace)
 	}
 	return kernelRules{lab: l, firewall: replay.New(rs), counters: func() []uint64 {
-		now, err := Parse(strings.NewReader(l.run(t, "", program(engine, family, "-save"), "-c", "-t", "mangle")),
+		now, err := Parse(strings.NewReader(l.Run(t, "", program(engine, family, "-save"), "-c", "-t", "mangle")),
 			Options{Family: family})
 		if err != nil {
 			t.Fatal(err)

@@ -2,13 +2,8 @@ package iptables
 
 import (
 	"encoding/binary"
-	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
-	"runtime"
-	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +12,7 @@ import (
 
 	"github.com/droptrace/droptrace/resolve/rules/replay"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -24,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // lab is a namespace with a pair of interfaces: what is sent by one comes in by
 // v0.
 type lab struct {
-	f      *os.File
+	*nstest.Namespace
 	socket int
 	to     unix.SockaddrLinklayer
 	mac    net.HardwareAddr // of v0
@@ -33,25 +29,14 @@ type lab struct {
 
 func newLab(t testing.TB) *lab {
 	t.Helper()
-	l := &lab{}
-	err := onThread(func() (err error) {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return err
-		}
-		l.f, err = os.Open("/proc/thread-self/ns/net")
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.f.Close() })
-	l.run(t, "", "sh", "-ec", `ip link add v0 type veth peer v1
+	l := &lab{Namespace: nstest.New(t)}
+	l.Run(t, "", "sh", "-ec", `ip link add v0 type veth peer v1
 for i in v0 v1; do echo 1 > /proc/sys/net/ipv6/conf/$i/disable_ipv6; ip link set $i up; done
 echo 0 > /proc/sys/net/ipv6/conf/v0/disable_ipv6
 ip addr add 10.9.0.1/24 dev v0
 ip link set v0 group 5
 echo 0 > /proc/sys/net/netfilter/nf_conntrack_checksum`)
-	err = l.Do(func() error {
+	err := l.Do(func() error {
 		v0, err := net.InterfaceByName("v0")
 		if err != nil {
 			return err
@@ -70,47 +55,6 @@ echo 0 > /proc/sys/net/netfilter/nf_conntrack_checksum`)
 	}
 	t.Cleanup(func() { unix.Close(l.socket) })
 	return l
-}
-
-func (l *lab) Do(fn func() error) error {
-	return onThread(func() error {
-		if err := unix.Setns(int(l.f.Fd()), unix.CLONE_NEWNET); err != nil {
-			return err
-		}
-		return fn()
-	})
-}
-
-func onThread(fn func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlock: the thread ends
-		done <- fn()
-	}()
-	return <-done
-}
-
-func (l *lab) run(t testing.TB, input, name string, args ...string) string {
-	t.Helper()
-	out, err := l.try(input, name, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-func (l *lab) try(input, name string, args ...string) (string, error) {
-	var stdout, stderr strings.Builder
-	cmd := exec.Command(name, args...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &stdout, &stderr
-	err := l.Do(cmd.Start)
-	if err == nil {
-		err = cmd.Wait()
-	}
-	if err != nil {
-		return "", fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, stderr.String())
-	}
-	return stdout.String(), nil
 }
 
 var clientMAC = net.HardwareAddr{0x02, 0, 0, 0, 0, 9}

@@ -18,7 +18,7 @@ func NewReader(t *ruleset.Table, sets ipset.Sets, filled map[string]bool) *Reade
 	return &Reader{table: newTable(t, sets, filled)}
 }
 
-// Read sets the rule's text and statements from its line as iptables-save prints
+// Read sets the rule's text, statements and comment from its line as iptables-save prints
 // it. What the kernel told of the rule stays. compat tells which of the rule's
 // matches x_tables' code evaluates, where nf_tables could; it is not asked for
 // iptables-legacy. On an error, [ErrSyntax] or [ErrNoChain], the rule is as it
@@ -41,15 +41,13 @@ func (r *Reader) Read(rule *ruleset.Rule, text string, compat func(match string)
 		return err
 	}
 	rule.Statements, rule.Read, rule.Text = read.Statements, true, text
+	if rule.Comment == "" {
+		rule.Comment = read.Comment
+	}
 	return nil
 }
 
 // NamesSet reports whether the text of a rule asks an ipset.
 func NamesSet(text string) bool {
 	return strings.Contains(text, " --match-set ") || strings.Contains(text, " --set ")
-}
-
-// NotUnderstood is the statement of a rule of which nothing is known.
-func NotUnderstood(rule *ruleset.Rule, text string) *ruleset.Opaque {
-	return &ruleset.Opaque{Kind: "rule", MayFail: true, MayDrop: rule.CanDrop, MayAccept: true, Text: text}
 }

@@ -31,8 +31,8 @@ func TestFilesReadAlikeAfterTheRealPrograms(t *testing.T) {
 				family = "ip6"
 			}
 			l := newLab(t)
-			l.run(t, input, program(engine, family, "-restore"))
-			saved := l.run(t, "", program(engine, family, "-save"), "-c")
+			l.Run(t, input, program(engine, family, "-restore"))
+			saved := l.Run(t, "", program(engine, family, "-save"), "-c")
 			before, err := Parse(strings.NewReader(input), Options{Family: family, Engine: engine})
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)

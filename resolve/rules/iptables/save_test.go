@@ -107,10 +107,10 @@ func TestSetsThatRulesFillAreDynamic(t *testing.T) {
 
 // Of a list whose members are not all there, the rest is not known.
 func TestAListWithoutAMemberIsNotKnown(t *testing.T) {
-	sets, err := ipset.Parse(strings.NewReader("create a hash:ip\nadd a 10.0.0.1\ncreate l list:set\nadd l a\nadd l gone\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := anIPSet("a")
+	sets := ipset.Sets{"a": a, "l": {
+		Name: "l", Type: "list:set", Dimensions: []string{"set"}, Set: &ruleset.Set{Name: "l"}, Members: []*ipset.Set{a},
+	}}
 	rs, err := Parse(strings.NewReader("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m set --match-set l src\nCOMMIT\n"), Options{Sets: sets})
 	if err != nil {
 		t.Fatal(err)

@@ -1,16 +1,14 @@
 // Package model reads all that filters in one network namespace, of whatever
 // engine, with what its rules do.
 //
-// nf_tables rules come from the kernel. Those that hold x_tables code, and all of
-// iptables-legacy, come from the words of the save programs, which are held
-// against the kernel's rules one by one.
+// nf_tables rules come from the kernel, and what iptables-nft and iptables-legacy made
+// from the words of their save programs, which are held against the kernel's rules one
+// by one.
 package model
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"strings"
+	"slices"
 
 	"github.com/droptrace/droptrace/resolve/host/netns"
 	"github.com/droptrace/droptrace/resolve/rules/ipset"
@@ -60,11 +58,6 @@ func Read(ctx context.Context, ns *netns.Handle, nft *nftables.Snapshot, legacy 
 		if err != nil {
 			return nil, err
 		}
-		for i, t := range rs.Tables {
-			if err := r.compat(t, nft.Ruleset().Tables[i]); err != nil {
-				return nil, err
-			}
-		}
 		r.Rulesets = append(r.Rulesets, rs)
 	}
 	old := &ruleset.Ruleset{}
@@ -83,128 +76,30 @@ func Read(ctx context.Context, ns *netns.Handle, nft *nftables.Snapshot, legacy 
 	return r.Model, nil
 }
 
-// compat gives the rules of iptables-nft that hold x_tables code their meaning.
-// from is the same table of the snapshot.
-func (r *reader) compat(t, from *ruleset.Table) error {
-	if t.Engine != ruleset.IPTablesNFT || t.Family != "ip" && t.Family != "ip6" || !hasCompat(t) {
-		return nil
-	}
-	texts := make([][]string, len(from.Chains))
-	for i, c := range from.Chains {
-		if len(c.Rules) == 0 {
-			continue
-		}
-		lines, err := r.nft.Texts(r.ctx, c)
-		if errors.Is(err, nftables.ErrChanged) || r.ctx.Err() != nil {
-			return fmt.Errorf("read iptables-nft table %q: %w", t.Name, err)
-		}
-		if err != nil {
-			return nil // what x_tables code does stays Opaque
-		}
-		texts[i] = lines
-	}
-	words := r.parse(t, texts)
-	if words == nil {
-		return nil
-	}
-	chains := byName(t)
-	for i, c := range t.Chains {
-		spoken := chainNamed(words, c.Name)
-		if spoken == nil || len(spoken.Rules) != len(c.Rules) {
-			continue
-		}
-		for j, rule := range c.Rules {
-			rule.Text = texts[i][j]
-			if rule.Compat && spoken.Rules[j].Read {
-				rule.Statements = lead(spoken.Rules[j].Statements, chains)
-				if rule.Comment == "" {
-					rule.Comment = spoken.Rules[j].Comment
-				}
-			}
-		}
-	}
-	return nil
-}
-
-func hasCompat(t *ruleset.Table) bool {
-	for _, c := range t.Chains {
-		for _, r := range c.Rules {
-			if r.Compat {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// table is a legacy table with what its rules do.
+// table is a legacy table with what its rules do. A rule whose words are not
+// understood stays unread.
 func (r *reader) table(b *xtables.Blob) (*ruleset.Table, error) {
-	byRule, err := xtables.Texts(r.ctx, r.ns, b)
+	texts, err := xtables.Texts(r.ctx, r.ns, b)
 	if err != nil {
 		return nil, err
 	}
+	var lines []string
+	for _, text := range texts {
+		lines = append(lines, text)
+	}
+	if slices.ContainsFunc(lines, iptables.NamesSet) {
+		r.readSets()
+	}
 	t := iptables.Copy(b.Table)
 	xtables.Count(b, t)
-	texts := make([][]string, len(t.Chains))
-	for i, c := range b.Table.Chains {
-		for _, rule := range c.Rules {
-			texts[i] = append(texts[i], byRule[rule])
-		}
-	}
-	words := r.parse(t, texts)
-	if words == nil {
-		return t, nil
-	}
-	chains := byName(t)
+	words := iptables.NewReader(t, r.sets, iptables.Filled(slices.Values(lines)))
 	for i, c := range t.Chains {
-		spoken := chainNamed(words, c.Name)
-		if spoken == nil || len(spoken.Rules) != len(c.Rules) {
-			continue
-		}
 		for j, rule := range c.Rules {
-			rule.Text, rule.Comment = texts[i][j], spoken.Rules[j].Comment
-			rule.Statements, rule.Read = lead(spoken.Rules[j].Statements, chains), spoken.Rules[j].Read
+			rule.Text = texts[b.Table.Chains[i].Rules[j]]
+			_ = words.Read(rule, rule.Text, nil)
 		}
 	}
 	return t, nil
-}
-
-// parse has package iptables read the rules' texts; nil where it cannot.
-func (r *reader) parse(t *ruleset.Table, texts [][]string) *ruleset.Table {
-	var file strings.Builder
-	size := 0
-	for _, lines := range texts {
-		for _, line := range lines {
-			size += len(line) + 1
-		}
-	}
-	file.Grow(size + len(t.Chains)*64)
-	fmt.Fprintf(&file, "*%s\n", t.Name)
-	for _, c := range t.Chains {
-		policy := "-"
-		if c.Policy != "" {
-			policy = strings.ToUpper(c.Policy)
-		}
-		fmt.Fprintf(&file, ":%s %s [0:0]\n", c.Name, policy)
-	}
-	for _, lines := range texts {
-		for _, line := range lines {
-			if strings.ContainsRune(line, '\n') {
-				return nil
-			}
-			if strings.Contains(line, "--match-set ") {
-				r.readSets()
-			}
-			file.WriteString(line)
-			file.WriteByte('\n')
-		}
-	}
-	file.WriteString("COMMIT\n")
-	rs, err := iptables.Parse(strings.NewReader(file.String()), iptables.Options{Family: t.Family, Engine: t.Engine, Sets: r.sets})
-	if err != nil || len(rs.Tables) != 1 {
-		return nil
-	}
-	return rs.Tables[0]
 }
 
 // readSets reads the ipsets once a rule asks for one; without them it is not
@@ -214,26 +109,6 @@ func (r *reader) readSets() {
 		r.asked = true
 		r.sets, _ = ipset.Read(r.ctx, r.ns)
 	}
-}
-
-// lead has jumps lead to the chains of the model.
-func lead(statements []ruleset.Statement, chains map[string]*ruleset.Chain) []ruleset.Statement {
-	for i, s := range statements {
-		if v, ok := s.(*ruleset.Verdict); ok && v.Target != nil {
-			led := *v
-			led.Target = chains[v.Target.Name]
-			statements[i] = &led
-		}
-	}
-	return statements
-}
-
-func byName(t *ruleset.Table) map[string]*ruleset.Chain {
-	m := make(map[string]*ruleset.Chain, len(t.Chains))
-	for _, c := range t.Chains {
-		m[c.Name] = c
-	}
-	return m
 }
 
 func chainNamed(t *ruleset.Table, name string) *ruleset.Chain {

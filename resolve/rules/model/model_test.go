@@ -3,8 +3,6 @@ package model
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -12,67 +10,46 @@ import (
 	"github.com/droptrace/droptrace/resolve/rules/nftables"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 	"github.com/droptrace/droptrace/resolve/rules/xtables"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // read makes a namespace with these commands and reads its model.
 func read(t testing.TB, commands string) *Model {
 	t.Helper()
-	name := fmt.Sprintf("dt-model-%08x", rand.Uint32())
-	run(t, "ip netns add "+name)
-	t.Cleanup(func() { run(t, "ip netns del "+name) })
-	for line := range strings.Lines(commands) {
-		run(t, "ip netns exec "+name+" "+strings.TrimSpace(line))
-	}
-	return readNamespace(t, name)
+	n := nstest.New(t)
+	n.Run(t, commands, "sh", "-e")
+	return readNamespace(t, n)
 }
 
-func readNamespace(t testing.TB, name string) *Model {
+func readNamespace(t testing.TB, n *nstest.Namespace) *Model {
 	t.Helper()
 	ctx := context.Background()
-	all, err := netns.List(ctx)
+	h, err := netns.Open(netns.Namespace{Inode: n.Inode(t), Path: n.Path()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range all {
-		if n.Name != name {
-			continue
-		}
-		h, err := netns.Open(n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { h.Close() })
-		nft, err := nftables.Read(ctx, h)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ids, err := xtables.Tables(h)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var blobs []*xtables.Blob
-		for _, id := range ids {
-			b, err := xtables.Read(h, id)
-			if err != nil {
-				t.Fatal(err)
-			}
-			blobs = append(blobs, b)
-		}
-		m, err := Read(ctx, h, nft, blobs)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return m
+	t.Cleanup(func() { h.Close() })
+	nft, err := nftables.Read(ctx, h)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("namespace %s is not listed", name)
-	return nil
-}
-
-func run(t testing.TB, command string) {
-	t.Helper()
-	if out, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", command, err, out)
+	ids, err := xtables.Tables(h)
+	if err != nil {
+		t.Fatal(err)
 	}
+	var blobs []*xtables.Blob
+	for _, id := range ids {
+		b, err := xtables.Read(h, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blobs = append(blobs, b)
+	}
+	m, err := Read(ctx, h, nft, blobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 func table(t *testing.T, m *Model, engine ruleset.Engine, name string) *ruleset.Table {
@@ -157,21 +134,15 @@ iptables-legacy -A old -m limit --limit 1/sec -j DROP`)
 }
 
 func BenchmarkRead10kIPTablesNFT(b *testing.B) {
-	name := fmt.Sprintf("dt-model-%08x", rand.Uint32())
-	run(b, "ip netns add "+name)
-	defer run(b, "ip netns del "+name)
+	n := nstest.New(b)
 	var file strings.Builder
 	file.WriteString("*filter\n:INPUT DROP [0:0]\n")
 	for i := range 10_000 {
 		fmt.Fprintf(&file, "-A INPUT -s 10.0.%d.%d/32 -p tcp -m multiport --dports %d,%d -j ACCEPT\n", i>>8, i&255, i+1, i+2)
 	}
 	file.WriteString("COMMIT\n")
-	cmd := exec.Command("ip", "netns", "exec", name, "iptables-nft-restore")
-	cmd.Stdin = strings.NewReader(file.String())
-	if out, err := cmd.CombinedOutput(); err != nil {
-		b.Fatalf("%v: %s", err, out)
-	}
+	n.Run(b, file.String(), "iptables-nft-restore")
 	for b.Loop() {
-		readNamespace(b, name)
+		readNamespace(b, n)
 	}
 }

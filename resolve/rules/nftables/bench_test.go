@@ -57,7 +57,7 @@ func BenchmarkRead(b *testing.B) {
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			ns := newNamespace(b)
-			ns.run(b, bench.ruleset, bench.program[0], bench.program[1:]...)
+			ns.Run(b, bench.ruleset, bench.program[0], bench.program[1:]...)
 			runtime.GC()
 			b.ReportAllocs()
 			var s *Snapshot
@@ -90,7 +90,7 @@ func BenchmarkTexts(b *testing.B) {
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			ns := newNamespace(b)
-			ns.run(b, bench.ruleset, bench.program[0], bench.program[1:]...)
+			ns.Run(b, bench.ruleset, bench.program[0], bench.program[1:]...)
 			s := ns.read(b)
 			c := s.chainNamed(b, "ip", bench.chain[0], bench.chain[1])
 			b.ReportAllocs()

@@ -12,7 +12,7 @@ import (
 // with that comment, as only netlink can.
 func (n *testNamespace) hostile(t *testing.T, table, chain, comment string) {
 	t.Helper()
-	conn, err := nftables.New(nftables.WithNetNSFd(int(n.f.Fd())))
+	conn, err := nftables.New(nftables.WithNetNSFd(int(n.FD())))
 	if err != nil {
 		t.Fatal(err)
 	}

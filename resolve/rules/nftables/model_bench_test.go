@@ -49,7 +49,7 @@ func BenchmarkModel(b *testing.B) {
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			ns := newNamespace(b)
-			ns.run(b, bench.ruleset, bench.program[0], bench.program[1:]...)
+			ns.Run(b, bench.ruleset, bench.program[0], bench.program[1:]...)
 			runtime.GC()
 			b.ReportAllocs()
 			var model *ruleset.Ruleset

@@ -12,8 +12,8 @@ import (
 
 func TestModelOfIPTablesRulesComesFromTheirText(t *testing.T) {
 	n := newNamespace(t)
-	n.run(t, "create s hash:net\nadd s 10.0.0.0/8\n", "ipset", "restore")
-	n.run(t, `*filter
+	n.Run(t, "create s hash:net\nadd s 10.0.0.0/8\n", "ipset", "restore")
+	n.Run(t, `*filter
 :INPUT DROP [0:0]
 -A INPUT -p tcp -m tcp --dport 22 -m conntrack --ctstate NEW -m comment --comment ssh -j ACCEPT
 -A INPUT -m set --match-set s src -j REJECT --reject-with icmp-port-unreachable
@@ -69,7 +69,7 @@ func BenchmarkTexts10k(b *testing.B) {
 	}
 	input.WriteString("COMMIT\n")
 	n := newNamespace(b)
-	n.run(b, input.String(), "iptables-nft-restore")
+	n.Run(b, input.String(), "iptables-nft-restore")
 	s := n.read(b)
 	b.Run("program", func(b *testing.B) {
 		for b.Loop() {

@@ -146,7 +146,7 @@ table ip asleep {
 func everythingNamespace(t testing.TB) *testNamespace {
 	t.Helper()
 	ns := newNamespace(t)
-	ns.run(t, "", "ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1")
+	ns.Run(t, "", "ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1")
 	ns.nft(t, everything)
 	return ns
 }
@@ -162,7 +162,7 @@ type nftObject struct {
 func (n *testNamespace) listJSON(t *testing.T) []map[string]nftObject {
 	t.Helper()
 	var all struct{ Nftables []json.RawMessage }
-	out := n.run(t, "", "nft", "-a", "-j", "list", "ruleset")
+	out := n.Run(t, "", "nft", "-a", "-j", "list", "ruleset")
 	if err := json.Unmarshal([]byte(out), &all); err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func TestTwoReadingsOfARuleAgree(t *testing.T) {
 		}
 		input.WriteString("COMMIT\n")
 		n := newNamespace(t)
-		n.run(t, input.String(), program)
+		n.Run(t, input.String(), program)
 		compareReadings(t, n.read(t), rulesPerFamily)
 	}
 }

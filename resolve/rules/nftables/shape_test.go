@@ -114,7 +114,7 @@ func TestShapeOfForeignRules(t *testing.T) {
 	ns := newNamespace(t)
 	ns.iptables(t, "iptables-nft -A INPUT -s 9.9.9.9 -j REJECT")
 	for _, r := range rules {
-		ns.run(t, "", "nft", "add rule ip filter INPUT "+r)
+		ns.Run(t, "", "nft", "add rule ip filter INPUT "+r)
 	}
 	s := ns.read(t)
 	c := s.chainNamed(t, "ip", "filter", "INPUT")

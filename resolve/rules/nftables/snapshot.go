@@ -138,21 +138,6 @@ func (s *Snapshot) Candidates(at Hook, ruleHandle uint64) []*ruleset.Rule {
 	return found
 }
 
-// DropPolicies are the base chains of that hook whose policy is drop, lowest
-// priority number first.
-func (s *Snapshot) DropPolicies(at Hook) []*ruleset.Chain {
-	var found []*ruleset.Chain
-	for _, t := range s.tables {
-		for _, c := range t.chains {
-			if c.Policy == "drop" && at.calls(c.Chain) {
-				found = append(found, c.Chain)
-			}
-		}
-	}
-	slices.SortStableFunc(found, func(a, b *ruleset.Chain) int { return cmp.Compare(a.Priority, b.Priority) })
-	return found
-}
-
 // Bases are the base chains from which a packet can come to the chain; a base
 // chain's own is itself. It is nil for a chain that nothing leads to.
 func (s *Snapshot) Bases(c *ruleset.Chain) []*ruleset.Chain {

@@ -42,7 +42,7 @@ var (
 func (n *testNamespace) listed(t *testing.T) map[string]string {
 	texts := make(map[string]string)
 	table := ""
-	for line := range strings.Lines(n.run(t, "", "nft", "-a", "list", "ruleset")) {
+	for line := range strings.Lines(n.Run(t, "", "nft", "-a", "list", "ruleset")) {
 		line = strings.TrimSuffix(line, "\n")
 		if m := nftTable.FindStringSubmatch(line); m != nil {
 			table = m[1]
@@ -141,7 +141,7 @@ func TestTextAfterReload(t *testing.T) {
 	if _, err := old.Text(t.Context(), c.Rules[0]); err != nil {
 		t.Fatal(err)
 	}
-	ns.run(t, "flush ruleset\n"+strings.ReplaceAll(before, "1.1.1.1", "2.2.2.2"), "nft", "-f", "-")
+	ns.Run(t, "flush ruleset\n"+strings.ReplaceAll(before, "1.1.1.1", "2.2.2.2"), "nft", "-f", "-")
 
 	// What was read before stays what it was; what was not must not be read
 	// from the new ruleset, where the same handle is another rule.

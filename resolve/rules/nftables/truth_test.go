@@ -45,7 +45,7 @@ func (n *testNamespace) newWire(t *testing.T, name string) wire {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.f.Close() })
-	n.run(t, "", "sh", "-c", "sysctl -q net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0; ip link set "+name+" up; "+
+	n.Run(t, "", "sh", "-c", "sysctl -q net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0; ip link set "+name+" up; "+
 		"ip addr add 192.0.2.254/24 dev "+name+"; ip addr add 2001:db8::fe/64 dev "+name+" nodad")
 	return w
 }

@@ -94,7 +94,6 @@ const (
 	Cgroup       = kindMeta | iota<<8 | 4
 	CPU          = kindMeta | iota<<8 | 4
 	RoutingClass = kindMeta | iota<<8 | 4
-	VLANTag      = kindMeta | iota<<8 | 2
 )
 
 // What conntrack knows of the packet.

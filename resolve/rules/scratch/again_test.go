@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // asUser is what a command does for a user: try, and where that is not allowed
@@ -47,6 +49,7 @@ func asUser() int {
 }
 
 func TestUserWithoutPrivileges(t *testing.T) {
+	nstest.SkipUnprivileged(t)
 	// A copy that another user may run, outside of root's directories.
 	dir, err := os.MkdirTemp("/tmp", "droptrace-scratch-")
 	if err != nil {

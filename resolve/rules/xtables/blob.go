@@ -96,18 +96,6 @@ func (e *Entry) Drops() bool {
 // end is the offset of the entry behind.
 func (e *Entry) end() uint32 { return e.Offset + uint32(e.NextOffset) }
 
-// DropEntries returns the entries that [Entry.Drops] is true of, those that no
-// packet can reach (Hooks is 0) left out.
-func (b *Blob) DropEntries() []*Entry {
-	var out []*Entry
-	for i := range b.Entries {
-		if e := &b.Entries[i]; e.Drops() && e.Hooks != 0 {
-			out = append(out, e)
-		}
-	}
-	return out
-}
-
 // At finds the entry that begins at an offset.
 func (b *Blob) At(offset uint32) (*Entry, bool) {
 	i, ok := b.index(offset)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve/host/netns"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 const rules = `*filter
@@ -34,24 +35,9 @@ COMMIT
 // newRules loads a ruleset in a namespace of the test's own.
 func newRules(t testing.TB, restore, input string) *netns.Handle {
 	t.Helper()
-	name := "dtxt-" + strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-"))
-	if len(name) > 40 {
-		name = name[:40]
-	}
-	if out, err := exec.Command("ip", "netns", "add", name).CombinedOutput(); err != nil {
-		t.Fatalf("ip netns add: %v: %s", err, out)
-	}
-	t.Cleanup(func() { exec.Command("ip", "netns", "del", name).Run() })
-	cmd := exec.Command("ip", "netns", "exec", name, restore)
-	cmd.Stdin = strings.NewReader(input)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v: %s", restore, err, out)
-	}
-	n, err := netns.Parse(context.Background(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := netns.Open(n)
+	n := nstest.New(t)
+	n.Run(t, input, restore)
+	h, err := netns.Open(netns.Namespace{Inode: n.Inode(t), Path: n.Path()})
 	if err != nil {
 		t.Fatal(err)
 	}

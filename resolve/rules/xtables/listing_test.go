@@ -25,7 +25,7 @@ func (n testNamespace) truth(t *testing.T, id TableID) []line {
 	t.Helper()
 	var lines []line
 	chain := ""
-	out := n.run(t, "", legacyProgram(id.Family, ""), "-t", id.Name, "-L", "-n", "-v", "-x", "--line-numbers")
+	out := n.Run(t, "", legacyProgram(id.Family, ""), "-t", id.Name, "-L", "-n", "-v", "-x", "--line-numbers")
 	for text := range strings.Lines(out) {
 		f := strings.Fields(text)
 		switch {
@@ -140,7 +140,10 @@ func TestEveryTableIsAsIptablesListsIt(t *testing.T) {
 			n.send(t, address, 7001, 7002, 7002, 7003, 7004, 7005, 7005, 7005, 7006, 7007, 7008, 9)
 			moved := make(map[string]bool)
 			for table := range everyTable() {
-				for _, e := range n.check(t, TableID{family, table}).DropEntries() {
+				for _, e := range n.check(t, TableID{family, table}).Entries {
+					if !e.Drops() || e.Hooks == 0 {
+						continue // it drops nothing, or no packet reaches it
+					}
 					name := "policy"
 					if e.Rule != nil {
 						name = strconv.Itoa(e.Rule.Number)
@@ -173,7 +176,7 @@ func TestRandomTablesAreAsIptablesListsThem(t *testing.T) {
 		b := n.check(t, TableID{"ip", "filter"})
 		n.checkTexts(t, b)
 		if t.Failed() {
-			t.Fatalf("seed %d\n%s", seed, n.run(t, "", "iptables-legacy-save"))
+			t.Fatalf("seed %d\n%s", seed, n.Run(t, "", "iptables-legacy-save"))
 		}
 	}
 }

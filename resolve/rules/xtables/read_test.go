@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 func TestTablesListsWhatIsThere(t *testing.T) {
@@ -55,7 +56,7 @@ func TestFreshTables(t *testing.T) {
 			"filter":   "INPUT input filter 0, FORWARD forward filter 0, OUTPUT output filter 0",
 			"security": "INPUT input filter 50, FORWARD forward filter 50, OUTPUT output filter 50",
 		} {
-			n.run(t, "", legacyProgram(family, ""), "-t", table, "-L") // which creates it
+			n.Run(t, "", legacyProgram(family, ""), "-t", table, "-L") // which creates it
 			b := n.check(t, TableID{family, table})
 			var got []string
 			for _, c := range b.Table.Chains {
@@ -77,8 +78,7 @@ func TestFreshTables(t *testing.T) {
 func TestReadWithoutPrivilege(t *testing.T) {
 	n := newNamespace(t)
 	n.load(t, "ip", everyTable()["raw"])
-	done := make(chan error)
-	go unshare(done, func() error {
+	err := nstest.OnThread(func() error {
 		// Into n, then without capabilities: what they were asked for is the
 		// table, not the namespace.
 		if err := unix.Setns(n.FD(), unix.CLONE_NEWNET); err != nil {
@@ -92,7 +92,7 @@ func TestReadWithoutPrivilege(t *testing.T) {
 		_, err := Read(here{}, TableID{"ip", "raw"})
 		return err
 	})
-	if err := <-done; !errors.Is(err, unix.EPERM) {
+	if !errors.Is(err, unix.EPERM) {
 		t.Errorf("got %v, want EPERM", err)
 	}
 }
@@ -118,8 +118,8 @@ func TestUnchanged(t *testing.T) {
 	}{{rules("1000"), true}, {rules("1001"), false}, {rules("1000"), true}, {head + "COMMIT\n", false}} {
 		n.load(t, "ip", c.rules)
 		// What packets count is no change.
-		n.run(t, "", "ip", "link", "set", "lo", "up")
-		n.run(t, "", "bash", "-c", "for i in 1 2 3 4; do echo > /dev/udp/127.0.0.1/1000; done")
+		n.Run(t, "", "ip", "link", "set", "lo", "up")
+		n.Run(t, "", "bash", "-c", "for i in 1 2 3 4; do echo > /dev/udp/127.0.0.1/1000; done")
 		if same, err := Unchanged(n, b); err != nil || same != c.want {
 			t.Errorf("%s: got %v, %v; want %v", c.rules, same, err, c.want)
 		}
@@ -147,7 +147,7 @@ func TestReadWhileTheTableIsReplaced(t *testing.T) {
 				return
 			default:
 			}
-			_, err = n.try(ruleset([]string{"INPUT", "OUTPUT"}[i%2]), "iptables-legacy-restore")
+			_, err = n.Try(ruleset([]string{"INPUT", "OUTPUT"}[i%2]), "iptables-legacy-restore")
 		}
 		stopped <- err
 	}()

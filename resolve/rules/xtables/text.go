@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/droptrace/droptrace/resolve/rules/budget"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
@@ -16,7 +15,7 @@ var ErrChanged = errors.New("rules have changed since they were read")
 // Texts returns the text of every rule of the blob, exactly as
 // iptables-legacy-save or ip6tables-legacy-save prints it:
 // `-A INPUT -p tcp -m tcp --dport 80 -j DROP`. What it holds came from whoever
-// wrote the rules: escape it before a terminal. Policies have [PolicyText].
+// wrote the rules: escape it before a terminal.
 //
 // It runs that program inside the namespace, then reads the table again: a text
 // is given only where the kernel still had the blob's rules after it was
@@ -24,15 +23,6 @@ var ErrChanged = errors.New("rules have changed since they were read")
 // is not installed and [ErrNoTable] where the table is gone.
 func Texts(ctx context.Context, ns Namespace, b *Blob) (map[*ruleset.Rule]string, error) {
 	return programs{ns: ns}.texts(ctx, b)
-}
-
-// PolicyText is the command that sets the chain's policy, `-P INPUT DROP`; ""
-// for a user-defined chain, which has none.
-func PolicyText(c *ruleset.Chain) string {
-	if c.Policy == "" {
-		return ""
-	}
-	return "-P " + c.Name + " " + strings.ToUpper(c.Policy)
 }
 
 func (p programs) texts(ctx context.Context, b *Blob) (map[*ruleset.Rule]string, error) {

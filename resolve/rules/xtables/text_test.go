@@ -32,7 +32,7 @@ func (n testNamespace) checkTexts(t *testing.T, b *Blob) {
 			got = append(got, texts[r])
 		}
 	}
-	for text := range strings.Lines(n.run(t, "", legacyProgram(b.ID.Family, "-save"), "-t", b.ID.Name)) {
+	for text := range strings.Lines(n.Run(t, "", legacyProgram(b.ID.Family, "-save"), "-t", b.ID.Name)) {
 		if strings.HasPrefix(text, "-A ") {
 			want = append(want, strings.TrimSuffix(text, "\n"))
 		}
@@ -121,21 +121,6 @@ func TestTextsCreateNoTable(t *testing.T) {
 	}
 	if names := n.names(t); names != "" {
 		t.Errorf("there are tables now: %q", names)
-	}
-}
-
-func TestPolicyText(t *testing.T) {
-	for _, tt := range []struct {
-		chain ruleset.Chain
-		want  string
-	}{
-		{ruleset.Chain{Name: "INPUT", Hook: "input", Policy: "drop"}, "-P INPUT DROP"},
-		{ruleset.Chain{Name: "OUTPUT", Hook: "output", Policy: "accept"}, "-P OUTPUT ACCEPT"},
-		{ruleset.Chain{Name: "mine"}, ""},
-	} {
-		if got := PolicyText(&tt.chain); got != tt.want {
-			t.Errorf("got %q, want %q", got, tt.want)
-		}
 	}
 }
 

@@ -75,22 +75,3 @@ func ruleEntry(t *testing.T, b *Blob) *Entry {
 	}
 	return found
 }
-
-func TestDropEntries(t *testing.T) {
-	n := newNamespace(t)
-	n.load(t, "ip", "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:user - [0:0]\n:unused - [0:0]\n"+
-		"-A INPUT -j user\n-A INPUT -j NFQUEUE --queue-num 1\n-A user -s 10.0.0.1 -j DROP\n-A user -j REJECT\n"+
-		"-A unused -j DROP\nCOMMIT\n")
-	b := n.read(t, "ip", "filter")
-	var got []string
-	for _, e := range b.DropEntries() {
-		if e.Policy {
-			got = append(got, PolicyText(e.Chain))
-		} else {
-			got = append(got, e.Chain.Name)
-		}
-	}
-	if len(got) != 3 || got[0] != "-P INPUT DROP" || got[1] != "user" || got[2] != "user" {
-		t.Errorf("got %q", got)
-	}
-}

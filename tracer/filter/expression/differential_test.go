@@ -16,6 +16,7 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
+	"github.com/droptrace/droptrace/test/nstest"
 	"github.com/droptrace/droptrace/tracer/filter/expression"
 	"github.com/droptrace/droptrace/tracer/filter/internal/kernelside"
 )
@@ -103,9 +104,7 @@ type inKernel struct {
 
 func load(t testing.TB, p *expression.Program) *inKernel {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("loading programs needs root")
-	}
+	nstest.SkipUnprivileged(t)
 	if err := rlimit.RemoveMemlock(); err != nil {
 		t.Fatal(err)
 	}

@@ -120,11 +120,3 @@ func readProcStats() (Stats, error) {
 	defer f.Close()
 	return parseStats(f)
 }
-
-// Fraction is how full the table is, 0 to 1 and a little over.
-func (l Limits) Fraction() float64 {
-	if l.Max == 0 {
-		return 0
-	}
-	return float64(l.Count) / float64(l.Max)
-}
