@@ -66,8 +66,7 @@ static __always_inline void read_arrival(struct scratch *s, struct sk_buff *skb,
 	e->length = skb->len;
 	e->mark = skb->mark;
 	e->protocol = __builtin_bswap16(skb->protocol);
-	read_own_device(e, dev);
-	read_net(e, skb, dev, NULL);
+	read_place(e, skb, dev, NULL);
 	if (sent)
 		read_header(e, skb);
 	else

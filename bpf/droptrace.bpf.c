@@ -18,6 +18,7 @@
 #include "netfilter_programs.h"
 #include "packet.h"
 #include "packet_pages.h"
+#include "socket.h"
 #include "tcp_handshake.h"
 #include "tcp_headerless.h"
 #include "tcp_listen.h"
@@ -127,6 +128,8 @@ static __always_inline void handle(u32 level, struct scratch *s, struct per_cpu_
 		return;
 	start_event(s, ctx);
 	s->net = (u64)read_packet(&s->event, skb);
+	if (has_receiver && s->receiver)
+		step_receiver_net(level);
 	if (s->event.flags & FLAG_HEADERLESS)
 		step_make_header(level);
 	measure_bytes(s, skb);
@@ -168,7 +171,7 @@ static __always_inline void handle(u32 level, struct scratch *s, struct per_cpu_
 	}
 	if (!early && !wanted(level, s, ctx, pages))
 		return;
-	read_task(&s->event, *(volatile u64 *)&s->context);
+	step_socket(level);
 	emit(level, s, ctx, pages);
 }
 

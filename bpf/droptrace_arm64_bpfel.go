@@ -215,6 +215,17 @@ type KernelEvent struct {
 		VlanProto  uint16
 		Front      uint16
 	}
+	Socket struct {
+		_          structs.HostLayout
+		Inode      uint64
+		Destructor uint64
+		Uid        uint32
+		FileUid    uint32
+		FileGid    uint32
+		Kind       uint32
+		References uint32
+		Pad        uint32
+	}
 	HookFn uint64
 	Ct     struct {
 		_        structs.HostLayout

@@ -32,8 +32,8 @@ enum event_type {
 enum event_flag {
 	FLAG_VLAN = 1 << 0,	    /* vlan_tci is valid */
 	FLAG_SOCKET = 1 << 1,	    /* skb->sk was set: the sender's or receiver's own */
-	FLAG_TASK = 1 << 2,	    /* process context: pid and comm are the task's */
-	FLAG_SENDER = 1 << 3,	    /* ... and the packet left by that task's hand */
+	FLAG_TASK = 1 << 2,	    /* on a task's stack: it may be the task's doing */
+	FLAG_CALLER = 1 << 3,	    /* pid and comm are of a task in a call on the socket */
 	FLAG_STACK = 1 << 4,	    /* stack[] follows, zeros where it could not be had */
 	FLAG_HEADER_CUT = 1 << 5,   /* header_len is less than the linear part holds */
 	FLAG_HOOK_PROBE = 1 << 6,   /* hook, in and out from nf_hook_slow's probe */
@@ -188,6 +188,26 @@ struct packet_bytes {
 	u16 front;	 /* how much of struct event was sent: where the bytes begin */
 };
 
+/* Whose socket it is: the packet's (skb->sk), or the one that it came to. */
+enum socket_kind {
+	SOCKET_NONE = 0,
+	SOCKET_OF_PACKET = 1,  /* skb->sk: its sender's or receiver's */
+	SOCKET_OF_REQUEST = 2, /* the listening socket of skb->sk, a connection in the making */
+	SOCKET_RECEIVES = 3,   /* the packet came to it */
+};
+
+struct socket_info {
+	u64 inode; /* of its file; 0: its program has closed it */
+	u64 destructor; /* skb->destructor: tells senders' packets from received ones */
+	u32 uid; /* sk_uid */
+	/* The credentials of its file, which owner matches compare; valid with inode. */
+	u32 file_uid;
+	u32 file_gid;
+	u32 kind; /* enum socket_kind */
+	u32 references; /* to its file: descriptors, and calls under way */
+	u32 pad;
+};
+
 struct event {
 	u8 type;
 	u8 hook; /* NF_* number; NO_HOOK where netfilter had no part */
@@ -218,6 +238,7 @@ struct event {
 	char dev_name[IFNAME_BYTES];
 	char comm[COMM_BYTES];
 	struct packet_bytes bytes;
+	struct socket_info socket;
 	u64 hook_fn; /* the only hook function left that may have dropped it */
 	struct ct_info ct;
 	struct rule_info rule;

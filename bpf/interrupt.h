@@ -7,25 +7,37 @@
 
 #include "read.h"
 
-#if defined(__TARGET_ARCH_arm64)
-
 /* linux/preempt.h, 5.10 to 7.2. Softirqs that are only disabled count by twice that. */
 #define SOFTIRQ_OFFSET 0x00000100
+
+/* PREEMPT_RT runs softirqs in a task, that which enables them among others. */
+static __always_inline bool serves_softirq(struct task_struct *task)
+{
+	return READ(task, softirq_disable_cnt) & SOFTIRQ_OFFSET;
+}
+
+#if defined(__TARGET_ARCH_arm64)
+
 #define HARDIRQ_MASK 0x000f0000
 #define NMI_MASK 0x00f00000
 
 /* 5.10 runs softirqs that local_bh_enable starts on the stack of the task. */
 static __always_inline bool serves_interrupt(struct task_struct *task)
 {
-	return READ(task, thread_info.preempt_count) & (SOFTIRQ_OFFSET | HARDIRQ_MASK | NMI_MASK);
+	return serves_softirq(task) ||
+	       READ(task, thread_info.preempt_count) & (SOFTIRQ_OFFSET | HARDIRQ_MASK | NMI_MASK);
 }
 
 #else
 
-/* The count is a per-CPU variable there, and softirqs have stacks of their own. */
+/*
+ * The count is a per-CPU variable there. Softirqs have stacks of their own, but for
+ * those of an interrupt out of user mode (sysvec_* of arch/x86/include/asm/irq_stack.h),
+ * which stay on the task's: see in_call of socket.h.
+ */
 static __always_inline bool serves_interrupt(struct task_struct *task)
 {
-	return false;
+	return serves_softirq(task);
 }
 
 #endif

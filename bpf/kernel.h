@@ -130,8 +130,45 @@ struct sock_common {
 	unsigned short skc_family;
 	unsigned char skc_state;
 	possible_net_t skc_net;
+	struct sock *skc_listener; /* of a struct request_sock, which begins with it too */
 	struct in6_addr skc_v6_daddr; /* where IPv6 is built */
 	struct in6_addr skc_v6_rcv_saddr;
+};
+
+typedef struct {
+	u32 val;
+} kuid_t;
+
+typedef struct {
+	u32 val;
+} kgid_t;
+
+struct cred {
+	kuid_t fsuid;
+	kgid_t fsgid;
+};
+
+struct inode {
+	unsigned long i_ino;
+};
+
+typedef struct {
+	s64 counter;
+} atomic64_t, atomic_long_t;
+
+typedef struct {
+	atomic64_t refcnt; /* of one reference: 0 */
+} file_ref_t;
+
+struct file {
+	atomic_long_t f_count; /* up to 6.12 */
+	file_ref_t f_ref;      /* later */
+	struct inode *f_inode;
+	struct cred *f_cred;
+};
+
+struct socket {
+	struct file *file;
 };
 
 struct sock {
@@ -139,6 +176,9 @@ struct sock {
 	u32 sk_ack_backlog;
 	u32 sk_max_ack_backlog;
 	u16 sk_protocol;
+	u8 sk_kern_sock : 1; /* the kernel's own, as the one that sends resets */
+	kuid_t sk_uid;
+	struct socket *sk_socket;
 };
 
 struct sk_buff {
@@ -160,6 +200,7 @@ struct sk_buff {
 	unsigned int end;
 	unsigned char *head;
 	unsigned char *data;
+	void *destructor;
 	u32 users;
 	u8 __pkt_type_offset[0]; /* marks the byte of pkt_type:3; 5.10 to 7.2 */
 	u8 cloned : 1;
@@ -233,11 +274,22 @@ struct thread_info {
 	u64 preempt_count; /* arm64; its upper half is not the count */
 };
 
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
 struct task_struct {
 	struct thread_info thread_info; /* arm64 */
 	void *stack;
 	unsigned int flags;
+	int softirq_disable_cnt; /* PREEMPT_RT */
 	struct nsproxy *nsproxy;
+	struct files_struct *files;
 };
 
 struct bpf_array {

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * packet.h - what an skb says of itself: namespace, device, bytes, sender.
+ * packet.h - what an skb says of itself: namespace, device, bytes.
  */
 #ifndef DROPTRACE_PACKET_H
 #define DROPTRACE_PACKET_H
 
 #include "config.h"
-#include "interrupt.h"
 
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86DD
-#define PF_KTHREAD 0x00200000
 #define NO_OFFSET 0xffff /* an unset transport or mac header */
 #define DST_NOREF_MASK (~1UL) /* _skb_refdst carries SKB_DST_NOREF in bit 0 */
 
@@ -43,37 +41,52 @@ static __always_inline void set_net(struct event *e, struct net *net)
  * knows the type of: its members are plain loads, not helper calls.
  */
 
+/*
+ * Where a socket has queued a packet, skb->dev may be another number: UDP's
+ * dev_scratch, the rb_node of TCP's segments out of order. What that leads to is no
+ * namespace: theirs are numbered from NET_NS_INIT_INO and PROC_DYNAMIC_FIRST on.
+ */
+#define FIRST_NETNS 0xeffffff0
+
+static __always_inline bool use_net(struct event *e, struct net *net)
+{
+	if (!net || net->ns.inum < FIRST_NETNS)
+		return false;
+	e->netns = net->ns.inum;
+	if (bpf_core_field_exists(net->net_cookie))
+		e->netns_cookie = net->net_cookie;
+	return true;
+}
+
 static __always_inline void read_own_device(struct event *e, struct net_device *dev)
 {
-	if (!dev)
-		return;
 	e->dev_ifindex = dev->ifindex;
 	if (bpf_core_field_exists(dev->name))
 		put_device_name(e->dev_name, (u64 *)dev->name);
 }
 
-/* The namespace of a packet that has no hook state: device, else socket, else route. */
-static __always_inline struct net *read_net(struct event *e, struct sk_buff *skb,
-					    struct net_device *dev, struct sock *sk)
+/* Device and namespace of a packet that has no hook state; else the socket's, else the route's. */
+static __always_inline struct net *read_place(struct event *e, struct sk_buff *skb,
+					      struct net_device *dev, struct sock *sk)
 {
 	struct dst_entry *dst;
 	struct net *net = NULL;
 
-	if (!dev && !sk) {
-		dst = (void *)(skb->_skb_refdst & DST_NOREF_MASK);
-		net = dst ? READ(READ(dst, dev), nd_net.net) : NULL;
-		set_net(e, net);
-		return net;
-	}
-	if (dev && bpf_core_field_exists(dev->nd_net.net))
+	if (dev && bpf_core_field_exists(dev->nd_net.net)) {
 		net = dev->nd_net.net;
-	else if (!dev && bpf_core_field_exists(sk->__sk_common.skc_net.net))
+		if (use_net(e, net)) {
+			read_own_device(e, dev);
+			return net;
+		}
+	}
+	if (sk && bpf_core_field_exists(sk->__sk_common.skc_net.net)) {
 		net = sk->__sk_common.skc_net.net;
-	if (!net)
-		return NULL;
-	e->netns = net->ns.inum;
-	if (bpf_core_field_exists(net->net_cookie))
-		e->netns_cookie = net->net_cookie;
+		if (use_net(e, net))
+			return net;
+	}
+	dst = (void *)(skb->_skb_refdst & DST_NOREF_MASK);
+	net = dst ? READ(READ(dst, dev), nd_net.net) : NULL;
+	set_net(e, net);
 	return net;
 }
 
@@ -153,28 +166,6 @@ static __always_inline void fix_protocol(struct event *e)
 		e->protocol = ETH_P_IPV6;
 }
 
-/*
- * Softirqs of x86-64 run on a stack of their own, so a context on the current
- * task's stack is that task's, or a kernel thread's such as ksoftirqd.
- */
-static __always_inline void read_task(struct event *e, u64 stack_pointer)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-	u64 stack = (u64)READ(task, stack);
-
-	if (stack_pointer < stack || stack_pointer >= stack + stack_size)
-		return;
-	if (serves_interrupt(task))
-		return;
-	e->flags |= FLAG_TASK;
-	if (READ(task, flags) & PF_KTHREAD)
-		return;
-	e->pid = bpf_get_current_pid_tgid() >> 32;
-	bpf_get_current_comm(e->comm, sizeof(e->comm));
-	if (e->flags & FLAG_SOCKET)
-		e->flags |= FLAG_SENDER;
-}
-
 static __always_inline struct net *read_packet(struct event *e, struct sk_buff *skb)
 {
 	struct net_device *dev = skb->dev;
@@ -189,8 +180,7 @@ static __always_inline struct net *read_packet(struct event *e, struct sk_buff *
 		e->pkt_type = BPF_CORE_READ_BITFIELD(skb, pkt_type);
 	if (sk)
 		e->flags |= FLAG_SOCKET;
-	read_own_device(e, dev);
-	net = read_net(e, skb, dev, sk);
+	net = read_place(e, skb, dev, sk);
 	read_header(e, skb);
 	if (is_headerless(skb, sk))
 		e->flags |= FLAG_HEADERLESS; /* see tcp_headerless.h */

@@ -11,6 +11,7 @@
 
 #include "ct_probe.h"
 #include "losses.h"
+#include "socket.h"
 #include "tcp_handshake.h"
 
 struct listen_run {
@@ -70,6 +71,7 @@ __noinline int step_refused(u32 kind)
 	e->listen.limit = READ(sk, sk_max_ack_backlog);
 	read_skb_slow(e, r->skb);
 	set_net(e, READ(sk, __sk_common.skc_net.net));
+	read_socket(&e->socket, sk, SOCKET_RECEIVES);
 	if (!step_filter(level)) {
 		count(COUNT_FILTERED);
 	} else if (bpf_ringbuf_output(&events, e, EVENT_NO_STACK, 0)) {

@@ -71,6 +71,7 @@ type Resolver struct {
 	contradicted atomic.Uint64
 	fault        string // the method that named a contradicted rule for certain
 	names        names
+	holders      holders
 
 	tasks   *tasks
 	lookups lookups
@@ -142,6 +143,7 @@ func (r *Resolver) resolve(ctx context.Context, e *event.Event, at time.Time, d 
 	}
 	d.Attribution.Certainty = drop.Certain
 	if e.Type == event.Listen {
+		r.resolveSocket(n, e, d)
 		resolveListen(e, d)
 		if r.NoWhy {
 			d.Why = nil
@@ -155,6 +157,7 @@ func (r *Resolver) resolve(ctx context.Context, e *event.Event, at time.Time, d 
 		r.resolveHook(e, d)
 	}
 	r.resolveCause(ctx, n, e, d)
+	r.resolveSocket(n, e, d)
 	if !r.pending {
 		r.guard(n, e, d)
 		r.agree(n, e, d)
@@ -174,9 +177,6 @@ func (r *Resolver) resolve(ctx context.Context, e *event.Event, at time.Time, d 
 		r.last = true // the counters that told it have moved on
 	}
 	r.replayed(ctx, n, e, d)
-	if e.Flags&event.Sender != 0 && d.Hook == "output" {
-		d.Process = &drop.Process{PID: int(e.PID), Command: event.Text(e.Comm[:])}
-	}
 	if r.NoWhy {
 		d.Why = nil
 	} else {

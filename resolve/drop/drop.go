@@ -38,6 +38,7 @@ type Drop struct {
 	Attribution Attribution `json:"attribution"`
 	Conntrack   *Conntrack  `json:"conntrack,omitempty"`
 	Process     *Process    `json:"process,omitempty"`
+	Socket      *Socket     `json:"socket,omitempty"`
 	Why         []Why       `json:"why,omitempty"`
 	Stack       []string    `json:"stack,omitempty"`
 
@@ -145,7 +146,23 @@ type Attribution struct {
 	Note string `json:"note,omitempty"`
 }
 
-// Process is the packet's true sender, never a task that was interrupted.
+// Socket is the local socket that sent the packet, or that it came to.
+type Socket struct {
+	Role string `json:"role"` // sender receiver
+	UID  uint32 `json:"uid"`
+	// Processes have it open: all of them, none where that is not known. It is shared
+	// by many drops.
+	Processes []Process `json:"processes,omitempty"`
+}
+
+// What a local socket has to do with the packet.
+const (
+	Sender   = "sender"
+	Receiver = "receiver"
+)
+
+// Process is the packet's true sender, or has the packet's socket open; never a task
+// that was interrupted.
 type Process struct {
 	PID     int    `json:"pid"`
 	Command string `json:"command"`

@@ -44,8 +44,8 @@ type Flag uint32
 const (
 	VLAN         Flag = 1 << iota // VLANTCI is valid
 	Socket                        // skb->sk was set
-	Task                          // process context: PID and Comm are the task's
-	Sender                        // and the packet left by that task's hand
+	Task                          // on a task's stack: it may be the task's doing
+	Caller                        // PID and Comm are of a task in a call on the packet's Socket
 	HasStack                      // Stack is valid
 	HeaderCut                     // more linear header bytes than Header holds
 	HookProbe                     // Hook, In and Out from nf_hook_slow's probe
@@ -246,6 +246,29 @@ type PacketBytes struct {
 // NoDevice is PacketBytes.DeviceType of a packet without a device: ARPHRD_VOID.
 const NoDevice = 0xffff
 
+// SocketKind says which socket SocketInfo describes.
+type SocketKind uint32
+
+const (
+	SocketNone      SocketKind = iota
+	SocketOfPacket             // skb->sk: its sender's or its receiver's
+	SocketOfRequest            // that listens where skb->sk is a connection in the making
+	SocketReceives             // the packet came to it
+)
+
+// SocketInfo is the packet's socket. The kernel's own are left out.
+type SocketInfo struct {
+	_          structs.HostLayout
+	Inode      uint64 // of its file; 0: its program has closed it
+	Destructor uint64 // skb->destructor, a function
+	UID        uint32 // sk_uid
+	FileUID    uint32 // of its file's credentials, as FileGID; valid with Inode
+	FileGID    uint32
+	Kind       SocketKind
+	References uint32 // to its file: descriptors, and calls under way
+	_          uint32
+}
+
 // Event is one record.
 type Event struct {
 	_             structs.HostLayout
@@ -278,6 +301,7 @@ type Event struct {
 	DevName       [16]byte
 	Comm          [16]byte
 	Bytes         PacketBytes
+	Socket        SocketInfo
 	HookFn        uint64
 	CT            CTInfo
 	Rule          RuleInfo

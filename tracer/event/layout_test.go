@@ -23,6 +23,7 @@ func TestEventHasTheLayoutOfTheKernelSide(t *testing.T) {
 		"packet_bytes": reflect.TypeFor[event.PacketBytes](),
 		"ct_info":      reflect.TypeFor[event.CTInfo](),
 		"ct_tuple":     reflect.TypeFor[event.CTTuple](),
+		"socket_info":  reflect.TypeFor[event.SocketInfo](),
 		"rule_info":    reflect.TypeFor[event.RuleInfo](),
 	} {
 		var c *btf.Struct

@@ -135,7 +135,7 @@ func (s *subject) index(name string) uint32 {
 // keyOfDrop is all of a drop that rules can look at.
 func keyOfDrop(d *drop.Drop) string {
 	k := *d
-	k.Time, k.Why, k.Stack, k.Repeats, k.Process = time.Time{}, nil, nil, 0, nil
+	k.Time, k.Why, k.Stack, k.Repeats, k.Process, k.Socket = time.Time{}, nil, nil, 0, nil, nil
 	k.Packet.IPID, k.Packet.ICMPID, k.Packet.ICMPSeq, k.Packet.TCP = nil, nil, nil, nil
 	if d.Packet.IPID != nil {
 		k.Packet.IPID = new(uint16)

@@ -38,14 +38,36 @@ func (m *memo) appendDrop(dst []byte, d *drop.Drop) []byte {
 	}
 	if p := d.Process; p != nil {
 		o.key("process")
-		in := begin(o.b)
-		in.int("pid", p.PID)
-		in.text("command", p.Command)
-		o.b = in.end()
+		o.b = appendProcess(o.b, p)
+	}
+	if s := d.Socket; s != nil {
+		o.key("socket")
+		o.b = appendSocket(o.b, s)
 	}
 	o.why(d.Why)
 	o.list("stack", d.Stack)
 	o.uintOpt("repeats", d.Repeats)
+	return o.end()
+}
+
+func appendSocket(dst []byte, s *drop.Socket) []byte {
+	o := begin(dst)
+	o.text("role", s.Role)
+	o.uint("uid", uint64(s.UID))
+	if len(s.Processes) > 0 {
+		o.key("processes")
+		for i := range s.Processes {
+			o.b = appendProcess(append(o.b, ",["[b2i(i == 0)]), &s.Processes[i])
+		}
+		o.b = append(o.b, ']')
+	}
+	return o.end()
+}
+
+func appendProcess(dst []byte, p *drop.Process) []byte {
+	o := begin(dst)
+	o.int("pid", p.PID)
+	o.text("command", p.Command)
 	return o.end()
 }
 

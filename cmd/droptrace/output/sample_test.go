@@ -163,8 +163,19 @@ func otherSamples() []sample {
 			d.Hook, d.In, d.Out = "output", nil, device(2, "eth0")
 			d.Rule.Chain, d.Rule.BaseChain, d.Rule.Text = "OUTPUT", "OUTPUT", "-A OUTPUT -j DROP"
 			d.Process = &drop.Process{PID: 4711, Command: "curl"}
+			d.Socket = &drop.Socket{Role: drop.Sender, UID: 1000}
 			d.Packet.Mark, d.Packet.VLAN = 0x2a, ptr[uint16](100)
 			d.Packet.Segments = 12
+		})},
+		{"sender that is gone", with(func(d *drop.Drop) {
+			d.Hook, d.In, d.Out = "output", nil, device(2, "eth0")
+			d.Socket = &drop.Socket{Role: drop.Sender, UID: 33}
+		})},
+		{"for one of several", with(func(d *drop.Drop) {
+			d.Socket = &drop.Socket{Role: drop.Receiver, UID: 0, Processes: []drop.Process{{PID: 7, Command: "nginx"}, {PID: 8, Command: "nginx"}}}
+		})},
+		{"for one", with(func(d *drop.Drop) {
+			d.Socket = &drop.Socket{Role: drop.Receiver, Processes: []drop.Process{{PID: 812, Command: "sshd"}}}
 		})},
 		{"icmp error", with(func(d *drop.Drop) {
 			inner := tcpSYN()

@@ -54,10 +54,35 @@ func (s Style) facts(d *drop.Drop) string {
 	if d.Packet.Mark != 0 {
 		add("mark\x000x" + strconv.FormatUint(uint64(d.Packet.Mark), 16))
 	}
-	if p := d.Process; p != nil {
-		add("sent by " + Escape(p.Command, s.ASCII) + "\x00(" + strconv.Itoa(p.PID) + ")")
-	}
+	add(s.socket(d))
 	return strings.Join(f, s.sep())
+}
+
+// socket names who sent the packet, or whom it was for: processes, or else the user.
+func (s Style) socket(d *drop.Drop) string {
+	if p := d.Process; p != nil {
+		return "sent by " + s.process(p)
+	}
+	k := d.Socket
+	if k == nil {
+		return ""
+	}
+	verb := "sent by "
+	if k.Role == drop.Receiver {
+		verb = "for "
+	}
+	switch n := len(k.Processes); {
+	case n == 0:
+		return verb + "a socket of uid\x00" + strconv.FormatUint(uint64(k.UID), 10)
+	case n == 1:
+		return verb + s.process(&k.Processes[0])
+	default:
+		return verb + "a socket of " + strconv.Itoa(n) + " processes, " + s.process(&k.Processes[0]) + " among them"
+	}
+}
+
+func (s Style) process(p *drop.Process) string {
+	return Escape(p.Command, s.ASCII) + "\x00(" + strconv.Itoa(p.PID) + ")"
 }
 
 func orUnknown(s string) string {

@@ -110,7 +110,7 @@ func sameVerdict(a, b *drop.Drop) bool {
 		a.Verdict == b.Verdict && a.Cause == b.Cause && a.Reason == b.Reason &&
 		a.Location == b.Location && a.Function == b.Function &&
 		sameRule(a.Rule, b.Rule) && sameAttribution(&a.Attribution, &b.Attribution) &&
-		sameShape(a.Conntrack, b.Conntrack) && equal(a.Process, b.Process) &&
+		sameShape(a.Conntrack, b.Conntrack) && equal(a.Process, b.Process) && sameSocket(a.Socket, b.Socket) &&
 		slices.Equal(a.Why, b.Why) && slices.Equal(a.Stack, b.Stack)
 }
 
@@ -139,6 +139,13 @@ func sameShape(a, b *drop.Conntrack) bool {
 	return a.State == b.State && a.Dir == b.Dir && a.Zone == b.Zone && a.TCPState == b.TCPState &&
 		reflect.DeepEqual(a.Failure, b.Failure) && slices.Equal(a.Status, b.Status) && slices.Equal(a.NAT, b.NAT) &&
 		sameProtocol(a.Original, b.Original) && sameProtocol(a.Reply, b.Reply)
+}
+
+func sameSocket(a, b *drop.Socket) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Role == b.Role && a.UID == b.UID && slices.Equal(a.Processes, b.Processes)
 }
 
 func sameProtocol(a, b *drop.Tuple) bool {
