@@ -8,5 +8,6 @@
 // owns it and nobody else may write to it. In any other no symbolic link is
 // followed, and a file that exists there must belong to one of the three and have
 // no other name. In private ones links work, and with them /dev/stdout and
-// /dev/fd/N.
+// /dev/fd/N. What lies behind /proc/PID/root or cwd is never private: root's there may
+// be a container's root.
 package outfile

@@ -135,6 +135,26 @@ func TestOpenFollowsNoLinkOnTheWay(t *testing.T) {
 	}
 }
 
+// What belongs to root behind /proc/PID/root may be a container's root.
+func TestOpenFollowsNoLinkInAnotherRoot(t *testing.T) {
+	home := t.TempDir()
+	victim := filepath.Join(home, "victim")
+	put(t, victim, "precious", -1)
+	put(t, filepath.Join(home, "link"), "->"+victim, -1)
+	other := "/proc/self/root" + home
+	if _, err := Open(t.Context(), other+"/link"); !errors.Is(err, ErrLink) {
+		t.Errorf("a link: got %v, want %v", err, ErrLink)
+	}
+	f, err := Open(t.Context(), other+"/new")
+	if err != nil {
+		t.Fatalf("a file that is not there yet: %v", err)
+	}
+	f.Close()
+	if _, err := os.Stat(filepath.Join(home, "new")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOpenNamesWhatIsWrong(t *testing.T) {
 	home := t.TempDir()
 	put(t, filepath.Join(home, "loop"), "->loop", -1)

@@ -34,6 +34,9 @@ type walker struct {
 	dir    int // O_PATH, ours to close
 	rest   []string
 	links  int
+	// foreign: a link of /proc led to a directory (root, cwd). What belongs to root
+	// there may be a container's.
+	foreign bool
 }
 
 // found is the last component of a name.
@@ -166,7 +169,7 @@ func (w *walker) link(fd int, base string) (int, error) {
 		return -1, err
 	}
 	if fs.Type == unix.PROC_SUPER_MAGIC {
-		return unix.Openat(w.dir, base, unix.O_PATH|unix.O_CLOEXEC, 0)
+		return w.jump(base)
 	}
 	target := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(fd, "", target)
@@ -176,8 +179,29 @@ func (w *walker) link(fd int, base string) (int, error) {
 	return -1, w.restart(string(target[:n]), "")
 }
 
+// jump has the kernel follow a link of /proc.
+func (w *walker) jump(base string) (int, error) {
+	to, err := unix.Openat(w.dir, base, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	var stat unix.Stat_t
+	var fs unix.Statfs_t
+	if err := errors.Join(unix.Fstat(to, &stat), unix.Fstatfs(to, &fs)); err != nil {
+		unix.Close(to)
+		return -1, err
+	}
+	if stat.Mode&unix.S_IFMT == unix.S_IFDIR && fs.Type != unix.PROC_SUPER_MAGIC {
+		w.foreign = true
+	}
+	return to, nil
+}
+
 // private reports whether nobody but the owners may write to the directory.
 func (w *walker) private() (bool, error) {
+	if w.foreign {
+		return false, nil
+	}
 	var stat unix.Stat_t
 	if err := unix.Fstat(w.dir, &stat); err != nil {
 		return false, err
