@@ -41,6 +41,10 @@ type Report interface {
 	// Hidden says what could hide drops that match: XDP, flowtables and the
 	// like on the interfaces asked for. It is called after Close.
 	Hidden() []string
+	// Grown says which of the kernel's counters of packets lost or left unanswered
+	// grew since Open, in the namespaces asked for, most first. It is called after
+	// Close.
+	Grown() []string
 	// Beside says what happened to packets that is no drop, and might be taken
 	// for one, and what is droptrace's own fault. It is called after Close.
 	Beside() []string

@@ -45,6 +45,7 @@ type Trace struct {
 
 	arrivals       arrivals
 	synproxyBefore map[uint32]machine.Synproxy
+	countersBefore map[uint32]machine.Counters
 
 	event   event.Event
 	drop    drop.Drop // the one that Next returned
@@ -161,7 +162,7 @@ func (t *Trace) open(ctx context.Context, cfg Config, types *btf.Cache, program 
 	if cfg.Conntrack {
 		return nil // no rule is asked for
 	}
-	t.synproxyBefore = t.synproxies()
+	t.synproxyBefore, t.countersBefore = t.synproxies(), t.counters()
 	if err := t.resolver.Prepare(ctx); err != nil {
 		t.notice("rules of iptables-legacy may stay unknown: " + err.Error())
 	}

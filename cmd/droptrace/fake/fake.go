@@ -36,6 +36,7 @@ type Source struct {
 	CloseFail string
 	Notice    string
 	Hides     []string
+	Grew      []string
 	Ready     string // a file made once the drops were handed out
 	Config    string // a file to write the Config to
 	Filler    int    // bytes of text in the rule, to fill pipes
@@ -167,6 +168,9 @@ func (f *Source) Arrivals() *drop.Arrivals {
 func (f *Source) Beside() []string { return nil }
 func (f *Source) About() string    { return "Linux 6.12, fake" }
 func (f *Source) Hidden() []string { return f.Hides }
+
+// Grown is what grew.
+func (f *Source) Grown() []string { return f.Grew }
 
 func (f *Source) Close() error {
 	if f.CloseFail != "" {

@@ -220,7 +220,7 @@ func (s *session) summary() {
 		m.Unshown = s.received.Load() - m.Shown - m.Folded
 	}
 	if s.received.Load() == 0 {
-		m.Hidden = s.src.Hidden()
+		m.Hidden, m.Grown = s.src.Hidden(), s.src.Grown()
 	}
 	m.Arrivals = s.src.Arrivals()
 	m.Beside = s.src.Beside()

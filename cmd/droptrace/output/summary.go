@@ -29,6 +29,9 @@ type Summary struct {
 	// Hidden says what could hide drops from droptrace; told when nothing
 	// matched.
 	Hidden []string
+	// Grown are the kernel's counters of losses that grew meanwhile, for any packet;
+	// told when nothing matched.
+	Grown []string
 }
 
 // Write prints the summary: one line for the tired, then the totals, then the
@@ -166,11 +169,13 @@ func (m *Summary) hidden(p *summaryPrinter) {
 	}
 	if len(m.Hidden) == 0 {
 		p.line(0, none+"; no XDP, tc filter or IPVS that could hide drops was found")
-		return
+	} else {
+		p.line(0, none+"; what could hide drops:")
+		p.list(m.Hidden)
 	}
-	p.line(0, none+"; what could hide drops:")
-	for _, h := range m.Hidden {
-		p.line(labelIndent, Escape(h, p.s.ASCII))
+	if len(m.Grown) > 0 {
+		p.line(0, "meanwhile these counters grew, by any packet:")
+		p.list(m.Grown)
 	}
 }
 
@@ -194,6 +199,13 @@ type summaryPrinter struct {
 
 func (p *summaryPrinter) line(indent int, text string) {
 	p.b = p.s.appendLine(p.b, line{text: text, first: indent, indent: indent + narrowIndent})
+}
+
+// list prints a line each.
+func (p *summaryPrinter) list(lines []string) {
+	for _, l := range lines {
+		p.line(labelIndent, Escape(l, p.s.ASCII))
+	}
 }
 
 // totals prints counts flush right, their names beside them.
