@@ -151,7 +151,7 @@ func (r *Resolver) placed(n *namespace, m *model.Model, p replay.Place) drop.Rul
 		return *out
 	}
 	if out.Text = r.modelText(n, m, p.Rule); out.Text == "" {
-		out.TextMissing = fmt.Sprintf("rule %d of %s could not be read again", p.Rule.Number, p.Chain.Name)
+		out.TextMissing = fmt.Sprintf("%s %s could not be read again", p.Chain.Name, p.Rule.Place())
 	}
 	return *out
 }
