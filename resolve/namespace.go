@@ -16,6 +16,7 @@ import (
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 	"github.com/droptrace/droptrace/resolve/rules/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
+	"github.com/droptrace/droptrace/tracer/ktime"
 )
 
 // rereadEvery bounds how often one namespace's rules are read again: a ruleset
@@ -38,7 +39,7 @@ type namespace struct {
 
 	nft       *nftables.Snapshot
 	nftErr    error
-	nftAsked  asked         // for its generation
+	nftAsked  lastAsked     // for its generation
 	nftRead   time.Time     // when it was read last
 	nftPause  time.Duration // and how long it is not read again
 	nftTask   *nftReading   // nil where none is under way
@@ -201,4 +202,23 @@ func label(n drop.Netns) string {
 		return fmt.Sprintf("of %s (pid %d)", n.Command, n.PID)
 	}
 	return fmt.Sprintf("inode %d", n.Inode)
+}
+
+// lastAsked is when a question was put to the kernel last, as event.Event.Time. Its
+// answer holds for all drops from before: each is answered for, and a backlog takes
+// one question.
+type lastAsked uint64
+
+func (a *lastAsked) about(e *event.Event) bool { return e.Time < uint64(*a) }
+
+func (a *lastAsked) ask(question func() error) error {
+	now, err := ktime.Now()
+	if err != nil {
+		return err
+	}
+	if err := question(); err != nil {
+		return err
+	}
+	*a = lastAsked(now)
+	return nil
 }

@@ -146,14 +146,12 @@ func fits(p replay.Place, known *drop.Rule) bool {
 
 // placed names a place.
 func (r *Resolver) placed(n *namespace, m *model.Model, p replay.Place) drop.Rule {
-	out := describe(p.Chain, []*ruleset.Chain{p.Base}, p.Base.Hook)
+	out := RuleOf(p)
 	if p.Rule == nil {
-		out.Policy = p.Chain.Policy
 		return *out
 	}
-	out.Handle, out.Number = p.Rule.Handle, p.Rule.Number
 	if out.Text = r.modelText(n, m, p.Rule); out.Text == "" {
-		out.TextMissing = fmt.Sprintf("rule %d of %s could not be read again", p.Rule.Number, p.Chain.Name)
+		out.TextMissing = fmt.Sprintf("%s %s could not be read again", p.Chain.Name, p.Rule.Place())
 	}
 	return *out
 }

@@ -22,7 +22,7 @@ type xtTable struct {
 	since uint64
 	// unchanged asks the kernel whether the table is still this one.
 	unchanged func() (bool, error)
-	asked     asked
+	asked     lastAsked
 	replaced  bool
 
 	read    bool

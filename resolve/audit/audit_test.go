@@ -38,14 +38,14 @@ func claims(list []Finding, codes ...Code) []string {
 }
 
 func TestRulesThatCannotDoWhatTheySay(t *testing.T) {
-	const in = "of iptables-nft filter INPUT"
+	const in = "iptables-nft filter INPUT"
 	for name, c := range map[string]struct {
 		rules []string
 		want  []string
 	}{
 		"accept below a drop of all its packets": {
 			rules: []string{"-A INPUT -p tcp -m tcp --dport 80 -j DROP", "-A INPUT -s 10.0.0.0/8 -p tcp -m tcp --dport 80 -j ACCEPT"},
-			want:  []string{"accept-below-drop: rule 2 " + in + " never accepts: above it, all its packets are dropped by rule 1"},
+			want:  []string{"accept-below-drop: " + in + " rule 2 never accepts: above it, all its packets are dropped by rule 1"},
 		},
 		"accept of more than is dropped": {
 			rules: []string{"-A INPUT -s 10.0.0.0/8 -p tcp -m tcp --dport 80 -j DROP", "-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT"},
@@ -55,11 +55,11 @@ func TestRulesThatCannotDoWhatTheySay(t *testing.T) {
 		},
 		"one port of many": {
 			rules: []string{"-A INPUT -p tcp -m multiport --dports 80,443,8000:8010 -j DROP", "-A INPUT -p tcp -m tcp --dport 8005 -j ACCEPT"},
-			want:  []string{"accept-below-drop: rule 2 " + in + " never accepts: above it, all its packets are dropped by rule 1"},
+			want:  []string{"accept-below-drop: " + in + " rule 2 never accepts: above it, all its packets are dropped by rule 1"},
 		},
 		"a port given in another way": {
 			rules: []string{"-A INPUT -p tcp -m tcp --dport 80 -j DROP", "-A INPUT -s 10.0.0.0/8 -p tcp -m multiport --dports 80 -j ACCEPT"},
-			want:  []string{"accept-below-drop: rule 2 " + in + " never accepts: above it, all its packets are dropped by rule 1"},
+			want:  []string{"accept-below-drop: " + in + " rule 2 never accepts: above it, all its packets are dropped by rule 1"},
 		},
 		"later fragments get past what looks for a port": {
 			rules: []string{"-A INPUT -p tcp -m tcp --sport 0:65535 -j DROP", "-A INPUT -p tcp -j ACCEPT"},
@@ -69,36 +69,36 @@ func TestRulesThatCannotDoWhatTheySay(t *testing.T) {
 		},
 		"everything but one network": {
 			rules: []string{"-A INPUT ! -s 10.0.0.0/8 -j DROP", "-A INPUT -s 192.168.1.0/24 -j ACCEPT", "-A INPUT -s 10.1.0.0/16 -j ACCEPT"},
-			want:  []string{"accept-below-drop: rule 2 " + in + " never accepts: above it, all its packets are dropped by rule 1"},
+			want:  []string{"accept-below-drop: " + in + " rule 2 never accepts: above it, all its packets are dropped by rule 1"},
 		},
 		"a drop that is limited lets some through": {
 			rules: []string{"-A INPUT -p tcp -m limit --limit 5/sec -j DROP", "-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT"},
 		},
 		"a jump to a chain that always drops": {
 			rules: []string{"-A BLOCK -m limit --limit 1/sec -j LOG", "-A BLOCK -j REJECT", "-A INPUT -s 10.0.0.0/8 -j BLOCK", "-A INPUT -s 10.9.0.0/16 -p tcp -j ACCEPT"},
-			want:  []string{"accept-below-drop: rule 2 " + in + " never accepts: above it, all its packets are dropped by rule 1"},
+			want:  []string{"accept-below-drop: " + in + " rule 2 never accepts: above it, all its packets are dropped by rule 1"},
 		},
 		"a jump to a chain that may come back": {
 			rules: []string{"-A MAYBE -p tcp -j DROP", "-A INPUT -s 10.0.0.0/8 -j MAYBE", "-A INPUT -s 10.9.0.0/16 -j ACCEPT"},
 		},
 		"a return lets the chain below it be": {
 			rules: []string{"-A BLOCK -j RETURN", "-A BLOCK -p tcp -j DROP", "-A INPUT -j BLOCK"},
-			want:  []string{"unreachable-rule: rule 2 of iptables-nft filter BLOCK is never reached: nothing gets past rule 1"},
+			want:  []string{"unreachable-rule: iptables-nft filter BLOCK rule 2 is never reached: nothing gets past rule 1"},
 		},
 		"a state that the rule above does not take": {
 			rules: []string{"-A INPUT -m conntrack --ctstate INVALID -j DROP", "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"},
 		},
 		"a state among those above": {
 			rules: []string{"-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "-A INPUT -p tcp -m conntrack --ctstate ESTABLISHED -j DROP"},
-			want:  []string{"shadowed-rule: rule 2 " + in + " never matches: above it, all its packets are taken by rule 1"},
+			want:  []string{"shadowed-rule: " + in + " rule 2 never matches: above it, all its packets are taken by rule 1"},
 		},
 		"the same twice": {
 			rules: []string{"-A INPUT -p udp -m udp --dport 53 -j ACCEPT", "-A INPUT -i eth0 -j ACCEPT", "-A INPUT -p udp -m udp --dport 53 -j ACCEPT"},
-			want:  []string{"duplicate-rule: rule 3 " + in + " says again what is said by rule 1"},
+			want:  []string{"duplicate-rule: " + in + " rule 3 says again what is said by rule 1"},
 		},
 		"less than was said": {
 			rules: []string{"-A INPUT -p tcp -j ACCEPT", "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT"},
-			want:  []string{"redundant-rule: rule 2 " + in + " changes nothing: all its packets have met the same verdict by rule 1"},
+			want:  []string{"redundant-rule: " + in + " rule 2 changes nothing: all its packets have met the same verdict by rule 1"},
 		},
 		"a mark that changes in between": {
 			rules: []string{"-A INPUT -m mark --mark 0x1 -j DROP", "-A INPUT -j MARK --set-xmark 0x1/0xffffffff", "-A INPUT -m mark --mark 0x1 -j ACCEPT"},
@@ -108,11 +108,11 @@ func TestRulesThatCannotDoWhatTheySay(t *testing.T) {
 		},
 		"interfaces with the beginning of their names": {
 			rules: []string{"-A INPUT -i eth+ -j DROP", "-A INPUT -i eth0 -p tcp -j ACCEPT", "-A INPUT -i wlan0 -j ACCEPT"},
-			want:  []string{"accept-below-drop: rule 2 " + in + " never accepts: above it, all its packets are dropped by rule 1"},
+			want:  []string{"accept-below-drop: " + in + " rule 2 never accepts: above it, all its packets are dropped by rule 1"},
 		},
 		"appended behind a last drop": {
 			rules: []string{"-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT", "-A INPUT -j DROP", "-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT", "-A INPUT -p tcp -m tcp --dport 81 -j ACCEPT", "-A INPUT -p tcp -m tcp --dport 82 -j ACCEPT"},
-			want:  []string{"accept-below-drop: rules 3 to 5 " + in + " never accept: above them, all their packets are dropped by rule 2"},
+			want:  []string{"accept-below-drop: " + in + " rules 3 to 5 never accept: above them, all their packets are dropped by rule 2"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -179,7 +179,7 @@ func TestCountersThatGrowAreToldWithTheirGrowth(t *testing.T) {
 	rs = saved(t, "[12:700] -A INPUT -s 192.0.2.1/32 -j DROP", "[90:5000] -A INPUT -j ACCEPT")
 	list := Look(Subject{Rulesets: []*ruleset.Ruleset{rs}, Before: &Machine{}, After: &Machine{}, Between: time.Second, Counters: before})
 	got := claims(list, DropsGrow)
-	want := []string{"drop-counter-grows: rule 1 of iptables-nft filter INPUT drops now: 7 packets in 1s, 12 since it was made"}
+	want := []string{"drop-counter-grows: iptables-nft filter INPUT rule 1 drops now: 7 packets in 1s, 12 since it was made"}
 	if !slices.Equal(got, want) {
 		t.Errorf("found %q, want %q", got, want)
 	}

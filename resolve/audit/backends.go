@@ -63,9 +63,9 @@ func filtering(rulesets []*ruleset.Ruleset, family, hook string, legacy bool) *r
 func first(legacy, nft *ruleset.Chain) string {
 	switch {
 	case legacy.Priority < nft.Priority:
-		return chainName(legacy) + " is asked first"
+		return legacy.FullName() + " is asked first"
 	case legacy.Priority > nft.Priority:
-		return chainName(nft) + " is asked first"
+		return nft.FullName() + " is asked first"
 	}
 	return fmt.Sprintf("at one priority (%d) the one loaded last is asked first", nft.Priority)
 }

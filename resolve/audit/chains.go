@@ -57,7 +57,7 @@ func (g *graph) unused(t *ruleset.Table) []Finding {
 		what = fmt.Sprintf("%d chains with %d rules (%s) are", len(names), rules, someOf(names))
 	}
 	return []Finding{{Code: UnusedChain, Severity: Low, Chain: first,
-		Message: fmt.Sprintf("%s in %s, but no jump leads there", what, tableName(t))}}
+		Message: fmt.Sprintf("%s in %s, but no jump leads there", what, t.FullName())}}
 }
 
 // knownTargets reports whether all chains that a rule leads to are known.

@@ -31,7 +31,7 @@ func forwarding(rulesets []*ruleset.Ruleset, m *Machine) []Finding {
 			continue
 		}
 		if who != nil {
-			out = append(out, forwardFinding(f.sysctl, fmt.Sprintf("%s of %s translates addresses for others", ruleName(who), chainName(who.Chain)), who))
+			out = append(out, forwardFinding(f.sysctl, fmt.Sprintf("%s %s translates addresses for others", who.Chain.FullName(), who.Place()), who))
 		}
 	}
 	return out
@@ -107,7 +107,7 @@ func bridgeCalls(rulesets []*ruleset.Ruleset, m *Machine) []Finding {
 		c := chainsAt(rulesets, f.family, "forward")[i]
 		out = append(out, Finding{Code: BridgeCalls, Severity: Low, Chain: c,
 			Message: fmt.Sprintf("%s is %d: what goes from one port of %s to another meets %s, whose policy is drop",
-				f.sysctl, *f.value, someOf(bridges), chainName(c)),
+				f.sysctl, *f.value, someOf(bridges), c.FullName()),
 		})
 	}
 	return out

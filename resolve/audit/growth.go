@@ -67,8 +67,8 @@ func growing(before Sample, now []*ruleset.Ruleset, between time.Duration) []Fin
 	var out []Finding
 	for _, g := range list {
 		out = append(out, Finding{Code: DropsGrow, Severity: Low, Chain: g.rule.Chain, Rules: []*ruleset.Rule{g.rule},
-			Message: fmt.Sprintf("%s of %s drops now: %d packets in %s, %d since it was made",
-				ruleName(g.rule), chainName(g.rule.Chain), g.by, short(between), g.rule.Packets)})
+			Message: fmt.Sprintf("%s %s drops now: %d packets in %s, %d since it was made",
+				g.rule.Chain.FullName(), g.rule.Place(), g.by, short(between), g.rule.Packets)})
 	}
 	return out
 }

@@ -48,7 +48,7 @@ func missingInterfaces(rulesets []*ruleset.Ruleset, there []Interface) []Finding
 		if n := len(f.Rules) + f.More; n > 1 {
 			one = fmt.Sprintf("rules speak (%d)", n)
 		}
-		f.Message = fmt.Sprintf("there is no interface %s, of which %s in %s", name, one, chainName(f.Chain))
+		f.Message = fmt.Sprintf("there is no interface %s, of which %s in %s", name, one, f.Chain.FullName())
 		out = append(out, *f)
 	}
 	return out

@@ -82,7 +82,7 @@ func beforeJumpFinding(c *condition, r *ruleset.Rule, by *condition, from *rules
 	case c.by != 0 && c.by != ruleset.Continue && c.by != by.by:
 		f.Severity = Medium
 	}
-	f.Message = fmt.Sprintf("%s of %s %s by %s of %s, before %s leads to it",
-		ruleName(r), chainName(r.Chain), says, ruleName(by.rule), by.rule.Chain.Name, ruleName(from))
+	f.Message = fmt.Sprintf("%s %s %s by %s %s, before %s leads to it",
+		r.Chain.FullName(), r.Place(), says, by.rule.Chain.Name, by.rule.Place(), from.Place())
 	return f
 }

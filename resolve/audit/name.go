@@ -10,25 +10,6 @@ import (
 // command is the program that owns a table's rules.
 func command(t *ruleset.Table) string { return ruleset.Program(t.Engine, t.Family) }
 
-// tableName is a table with all that is needed to find it.
-func tableName(t *ruleset.Table) string {
-	if t.Engine == ruleset.NFTables {
-		return "nft " + t.Family + " " + t.Name
-	}
-	return command(t) + " " + t.Name
-}
-
-func chainName(c *ruleset.Chain) string { return tableName(c.Table) + " " + c.Name }
-
-// ruleName is a rule's place in its chain, as the live command tells it.
-func ruleName(r *ruleset.Rule) string {
-	name := "rule " + strconv.Itoa(r.Number)
-	if r.Handle != 0 {
-		name += " (handle " + strconv.FormatUint(r.Handle, 10) + ")"
-	}
-	return name
-}
-
 // insertAbove is the command that puts a rule of the given text above another;
 // empty where there is none. named is false where a name in it is the cause.
 func insertAbove(r, above *ruleset.Rule, text string) (command string, named bool) {

@@ -160,9 +160,9 @@ func ruleOf(p *replay.Place) []*ruleset.Rule {
 
 func placeName(p *replay.Place) string {
 	if p.Rule == nil {
-		return "the policy of " + chainName(p.Chain)
+		return "the " + p.Chain.FullName() + " policy"
 	}
-	return ruleName(p.Rule) + " of " + chainName(p.Chain)
+	return p.Chain.FullName() + " " + p.Rule.Place()
 }
 
 // insertFirst puts a rule at the top of a base chain.

@@ -200,7 +200,7 @@ func (s *shadows) finding(f *shadow) Finding {
 	}
 	out.More = len(f.rules) - len(out.Rules)
 	out.Rules = append(out.Rules, by)
-	out.Message = fmt.Sprintf("%s of %s %s %s", numbers(f.rules), chainName(first.Chain), saying(f), ruleName(by))
+	out.Message = fmt.Sprintf("%s %s %s %s", first.Chain.FullName(), numbers(f.rules), saying(f), by.Place())
 	if len(f.rules) == 1 {
 		out.mend(s.fix(f.code, first, by))
 	}
@@ -249,7 +249,7 @@ func saying(f *shadow) string {
 // numbers joins them: rule 7, rules 7 and 9, rules 7 to 12, rules 7, 9 and 3 more.
 func numbers(list []*condition) string {
 	if len(list) == 1 {
-		return ruleName(list[0].rule)
+		return list[0].rule.Place()
 	}
 	first, last := list[0].rule.Number, list[len(list)-1].rule.Number
 	if last-first == len(list)-1 && len(list) > 2 {
@@ -267,7 +267,7 @@ func numbers(list []*condition) string {
 
 func neverMatches(r *ruleset.Rule) Finding {
 	return Finding{Code: NeverMatches, Severity: Medium, Chain: r.Chain, Rules: []*ruleset.Rule{r},
-		Message: fmt.Sprintf("%s of %s never matches: its own conditions exclude each other", ruleName(r), chainName(r.Chain))}
+		Message: fmt.Sprintf("%s %s never matches: its own conditions exclude each other", r.Chain.FullName(), r.Place())}
 }
 
 // fix proposes a command only where one does it: moving an accept above the drop

@@ -49,11 +49,11 @@ func TestAcceptBelowDrop(t *testing.T) {
 	m.rule("INPUT", `-s 203.0.113.0/24 -p tcp -m tcp --dport 80 -m comment --comment "it's $(reboot)" -j ACCEPT`,
 		with(tcp(80), src("203.0.113.0/24"), accept)...)
 	c := dropAt(web, base, d, m.rulesets())
-	check(t, c, drop.Why{Code: drop.WhyAcceptBelowDrop, Message: "rule 3 of INPUT would accept it, but stands below rule 2 of INPUT",
+	check(t, c, drop.Why{Code: drop.WhyAcceptBelowDrop, Message: "INPUT rule 3 would accept it, but stands below INPUT rule 2",
 		Fix: "iptables-nft -I INPUT 2 -s 203.0.113.0/24 -p tcp -m tcp --dport 80 -j ACCEPT"})
 
 	c.Namespace = Namespace{Name: "blue"}
-	check(t, c, drop.Why{Code: drop.WhyAcceptBelowDrop, Message: "rule 3 of INPUT would accept it, but stands below rule 2 of INPUT",
+	check(t, c, drop.Why{Code: drop.WhyAcceptBelowDrop, Message: "INPUT rule 3 would accept it, but stands below INPUT rule 2",
 		Fix: "ip netns exec blue iptables-nft -I INPUT 2 -s 203.0.113.0/24 -p tcp -m tcp --dport 80 -j ACCEPT"})
 
 	elsewhere := web
@@ -69,7 +69,7 @@ func TestAcceptBelowDropInUserChain(t *testing.T) {
 	m.rule("input", "tcp dport { 80, 443 } counter packets 12 bytes 700 accept", with(tcp(80), accept)...)
 	d := m.rule("user", "tcp dport 80 drop", with(tcp(80), drops)...)
 	check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhyAcceptBelowDrop,
-		Message: "rule 2 of input (handle 2) would accept it, but stands below rule 1 of user (handle 3)",
+		Message: "input rule 2 (handle 2) would accept it, but stands below user rule 1 (handle 3)",
 		Fix:     "nft insert rule inet filter input handle 1 'tcp dport { 80, 443 } counter accept'"})
 }
 
@@ -82,7 +82,7 @@ func TestEstablishedBelowDrop(t *testing.T) {
 	c := dropAt(web, base, d, m.rulesets())
 	c.Packet.Conntrack = replay.Conntrack{State: ruleset.CTEstablished, Entry: true, Direction: 1}
 	check(t, c, drop.Why{Code: drop.WhyEstablishedBelowDrop,
-		Message: "it belongs to an open connection, and rule 2 of INPUT, which accepts those, stands below rule 1 of INPUT",
+		Message: "it belongs to an open connection, and INPUT rule 2, which accepts those, stands below INPUT rule 1",
 		Fix:     "iptables-legacy -I INPUT 1 -m state --state RELATED,ESTABLISHED -j ACCEPT"})
 }
 
@@ -93,7 +93,7 @@ func TestEstablishedNotAccepted(t *testing.T) {
 	c := dropAt(web, base, nil, m.rulesets())
 	c.Packet.Conntrack = replay.Conntrack{State: ruleset.CTEstablished, Entry: true, Direction: 1}
 	check(t, c, drop.Why{Code: drop.WhyEstablishedNotAccepted,
-		Message: "it is an answer of an open connection, and no rule of in accepts established,related before the policy of in",
+		Message: "it is an answer of an open connection, and no rule of in accepts established,related before the in policy",
 		Fix:     "nft insert rule inet fw in handle 1 ct state established,related accept"})
 }
 
@@ -104,12 +104,12 @@ func TestPolicyDrop(t *testing.T) {
 	m.rule("INPUT", "", with(tcp(443), accept)...)
 	c := dropAt(web, base, nil, m.rulesets())
 	check(t, c, drop.Why{Code: drop.WhyPolicyDrop,
-		Message: "no rule of INPUT accepts tcp 80 from 203.0.113.9, and the policy of INPUT drops everything else; nearest is rule 2 of INPUT, for port 443",
+		Message: "no rule of INPUT accepts tcp 80 from 203.0.113.9, and the INPUT policy drops everything else; nearest is INPUT rule 2, for port 443",
 		Fix:     "iptables-nft -A INPUT -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
 
 	c.Machine = &machine{programs: "iptables"}
 	check(t, c, drop.Why{Code: drop.WhyPolicyDrop,
-		Message: "no rule of INPUT accepts tcp 80 from 203.0.113.9, and the policy of INPUT drops everything else; nothing listens on tcp 80 here either; nearest is rule 2 of INPUT, for port 443",
+		Message: "no rule of INPUT accepts tcp 80 from 203.0.113.9, and the INPUT policy drops everything else; nothing listens on tcp 80 here either; nearest is INPUT rule 2, for port 443",
 		Fix:     ""})
 
 	c.Machine = &machine{programs: "iptables", listeners: map[string][]Listener{"tcp 80": {{PID: 1, Command: "web"}}}}
@@ -128,7 +128,7 @@ func TestListeningNotAllowed(t *testing.T) {
 	c.Verdict = "reject"
 	c.Machine = &machine{listeners: map[string][]Listener{"tcp 80": {{PID: 812, Command: "nginx"}}}}
 	check(t, c, drop.Why{Code: drop.WhyListeningNotAllowed,
-		Message: "nginx (pid 812) listens on tcp 80, but no rule of INPUT accepts it from 2001:db8::9: rule 1 of INPUT drops it",
+		Message: "nginx (pid 812) listens on tcp 80, but no rule of INPUT accepts it from 2001:db8::9: INPUT rule 1 drops it",
 		Fix:     "ip6tables-nft -I INPUT 1 -s 2001:db8::9 -p tcp --dport 80 -j ACCEPT"})
 }
 
@@ -139,18 +139,18 @@ func TestTooNarrow(t *testing.T) {
 		want       drop.Why
 	}{
 		{"source", with(tcp(80), src("10.0.0.0/8"), accept), drop.Why{Code: drop.WhySourceTooNarrow,
-			Message: "rule 1 of INPUT accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9",
+			Message: "INPUT rule 1 accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9",
 			Fix:     "iptables-nft -A INPUT -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"}},
 		{"destination", with(tcp(80), dst("192.0.2.7/32"), in("eth0"), accept), drop.Why{Code: drop.WhyDestinationTooNarrow,
-			Message: "rule 1 of INPUT accepts tcp 80 only to 192.0.2.7, and it goes to 192.0.2.1",
+			Message: "INPUT rule 1 accepts tcp 80 only to 192.0.2.7, and it goes to 192.0.2.1",
 			Fix:     "iptables-nft -A INPUT -i eth0 -s 203.0.113.9 -d 192.0.2.1 -p tcp --dport 80 -j ACCEPT"}},
 		{"interface", with(tcp(80), in("eth1"), accept), drop.Why{Code: drop.WhyInterfaceMismatch,
-			Message: "rule 1 of INPUT accepts tcp 80 only if it comes in by eth1, and it came in by eth0",
+			Message: "INPUT rule 1 accepts tcp 80 only if it comes in by eth1, and it came in by eth0",
 			Fix:     "iptables-nft -A INPUT -i eth0 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"}},
 		{"not this interface", with(tcp(80), negated(in("eth0")), accept), drop.Why{Code: drop.WhyInterfaceMismatch,
-			Message: "rule 1 of INPUT accepts tcp 80 only if it comes in by others than eth0, and it came in by eth0", Fix: ""}},
+			Message: "INPUT rule 1 accepts tcp 80 only if it comes in by others than eth0, and it came in by eth0", Fix: ""}},
 		{"mark that a copy could not ask for", with(tcp(80), src("10.0.0.0/8"), equal([]byte{0, 0, 0, 0}, ruleset.Mark), accept),
-			drop.Why{Code: drop.WhySourceTooNarrow, Message: "rule 1 of INPUT accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9", Fix: ""}},
+			drop.Why{Code: drop.WhySourceTooNarrow, Message: "INPUT rule 1 accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9", Fix: ""}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := newModel(ruleset.IPTablesNFT, "ip", "filter")
@@ -168,7 +168,7 @@ func TestInterfaceOfJump(t *testing.T) {
 	m.rule("input", "", in("eth1"), jump(lan))
 	m.rule("lan", "", with(tcp(80), accept)...)
 	check(t, dropAt(web, base, nil, m.rulesets()), drop.Why{Code: drop.WhyInterfaceMismatch,
-		Message: "rule 1 of lan (handle 2), to which rule 1 of input (handle 1) leads, accepts tcp 80 only if it comes in by eth1, and it came in by eth0",
+		Message: "lan rule 1 (handle 2), to which input rule 1 (handle 1) leads, accepts tcp 80 only if it comes in by eth1, and it came in by eth0",
 		Fix:     "nft add rule inet filter input iifname eth0 ip saddr 203.0.113.9 tcp dport 80 accept"})
 }
 
@@ -180,7 +180,7 @@ func TestOtherFamily(t *testing.T) {
 	p := web
 	p.src, p.dst = "2001:db8::9", "2001:db8::1"
 	check(t, dropAt(p, base, nil, four.rulesets(six)), drop.Why{Code: drop.WhyOtherFamily,
-		Message: "rule 1 of iptables-nft filter INPUT accepts tcp 80 for IPv4 only, and it is IPv6",
+		Message: "iptables-nft filter INPUT rule 1 accepts tcp 80 for IPv4 only, and it is IPv6",
 		Fix:     "ip6tables-nft -A INPUT -i eth0 -s 2001:db8::9 -p tcp --dport 80 -j ACCEPT"})
 }
 
@@ -194,7 +194,7 @@ func TestForwardDropped(t *testing.T) {
 	p := web
 	p.dst, p.out = "172.17.0.2", "docker0"
 	check(t, dropAt(p, base, nil, m.rulesets()), drop.Why{Code: drop.WhyForwardDropped,
-		Message: "it is forwarded from eth0 to docker0, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and Docker's policy of FORWARD drops everything else; what follows in its connection needs a rule, too: Docker's policy of FORWARD drops it",
+		Message: "it is forwarded from eth0 to docker0, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and Docker's FORWARD policy drops everything else; what follows in its connection needs a rule, too: Docker's FORWARD policy drops it",
 		Fix:     "iptables-nft -A DOCKER-USER -s 203.0.113.9 -d 172.17.0.2 -p tcp --dport 80 -j ACCEPT && iptables-nft -A DOCKER-USER -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"})
 }
 
@@ -206,7 +206,7 @@ func TestBridgeNetfilter(t *testing.T) {
 	c := dropAt(p, base, nil, m.rulesets())
 	c.Machine = &machine{bridges: "br0", sysctls: map[string]string{"net/bridge/bridge-nf-call-iptables": "1"}}
 	check(t, c, drop.Why{Code: drop.WhyBridgeNetfilter,
-		Message: "it only crosses the bridge br0, but br_netfilter (net.bridge.bridge-nf-call-iptables=1) has bridged packets meet the firewall, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and the policy of FORWARD drops everything else; what follows in its connection needs a rule, too: the policy of FORWARD drops it",
+		Message: "it only crosses the bridge br0, but br_netfilter (net.bridge.bridge-nf-call-iptables=1) has bridged packets meet the firewall, and no rule of FORWARD accepts tcp 80 from 203.0.113.9, and the FORWARD policy drops everything else; what follows in its connection needs a rule, too: the FORWARD policy drops it",
 		Fix:     "iptables-nft -A FORWARD -i br0 -o br0 -s 203.0.113.9 -d 192.0.2.1 -p tcp --dport 80 -m physdev --physdev-is-bridged -j ACCEPT && iptables-nft -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"})
 }
 
@@ -227,7 +227,7 @@ func TestDNATBeforeForward(t *testing.T) {
 	c := dropAt(p, base, nil, m.rulesets())
 	translated(&c.Packet, "192.0.2.1", 80)
 	check(t, c, drop.Why{Code: drop.WhyDNATBeforeForward,
-		Message: "rule 1 of FORWARD speaks of 192.0.2.1:80, but DNAT has made that 10.0.0.2:8080 before FORWARD is asked; what follows in its connection needs a rule, too: the policy of FORWARD drops it",
+		Message: "FORWARD rule 1 speaks of 192.0.2.1:80, but DNAT has made that 10.0.0.2:8080 before FORWARD is asked; what follows in its connection needs a rule, too: the FORWARD policy drops it",
 		Fix:     "iptables-nft -A FORWARD -d 10.0.0.2 -p tcp --dport 8080 -j ACCEPT && iptables-nft -I FORWARD 1 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"})
 }
 
@@ -239,7 +239,7 @@ func TestNATNotMatched(t *testing.T) {
 	nat.rule("PREROUTING", "", with(tcp(80), in("eth1"), to)...)
 	c := dropAt(web, base, nil, filter.rulesets(nat))
 	check(t, c, drop.Why{Code: drop.WhyNATNotMatched,
-		Message: "rule 1 of iptables-nft nat PREROUTING would send it on to 10.0.0.2:8080, but asks for interface eth1, and its is eth0",
+		Message: "iptables-nft nat PREROUTING rule 1 would send it on to 10.0.0.2:8080, but asks for interface eth1, and its is eth0",
 		Fix:     "iptables-nft -t nat -I PREROUTING 1 -i eth0 -s 203.0.113.9 -p tcp --dport 80 -j DNAT --to-destination 10.0.0.2:8080"})
 }
 
@@ -249,7 +249,7 @@ func TestRateLimit(t *testing.T) {
 	limit := &ruleset.Opaque{Kind: "limit", Understood: true, MayFail: true, Text: "-m limit --limit 5/min"}
 	m.rule("INPUT", "-p tcp -m tcp --dport 80 -m limit --limit 5/min -j ACCEPT", with(tcp(80), limit, accept)...)
 	check(t, dropAt(web, base, nil, m.rulesets()), drop.Why{Code: drop.WhyRateLimit,
-		Message: "rule 1 of INPUT lets it through only up to a limit, which was exceeded (5 packets a minute: -m limit --limit 5/min); choose a higher LIMIT",
+		Message: "INPUT rule 1 lets it through only up to a limit, which was exceeded (5 packets a minute: -m limit --limit 5/min); choose a higher LIMIT",
 		Fix:     "iptables-nft -R INPUT 1 -p tcp -m tcp --dport 80 -m limit --limit LIMIT -j ACCEPT"})
 }
 
@@ -271,7 +271,7 @@ func TestSetMember(t *testing.T) {
 	base := m.base("input", "input", "accept")
 	d := m.rule("input", "", inSet(set(m.Table, "quarantine", "203.0.113.9/32")), drops)
 	check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhySetMember,
-		Message: "it is in the set quarantine, whose members rule 1 of input (handle 1) drops: element 203.0.113.9",
+		Message: "it is in the set quarantine, whose members input rule 1 (handle 1) drops: element 203.0.113.9",
 		Fix:     "nft delete element inet filter quarantine '{ 203.0.113.9 }'"})
 
 	// A network of which the packet's sender is one: taking it out opens more.
@@ -279,7 +279,7 @@ func TestSetMember(t *testing.T) {
 	base = m.base("input", "input", "accept")
 	d = m.rule("input", "", inSet(set(m.Table, "quarantine", "203.0.113.0/24")), drops)
 	check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhySetMember,
-		Message: "it is in the set quarantine, whose members rule 1 of input (handle 1) drops: element 203.0.113.0/24", Fix: ""})
+		Message: "it is in the set quarantine, whose members input rule 1 (handle 1) drops: element 203.0.113.0/24", Fix: ""})
 }
 
 func TestDroppedByVerdictMap(t *testing.T) {
@@ -291,10 +291,10 @@ func TestDroppedByVerdictMap(t *testing.T) {
 	}}
 	d := m.rule("input", "", &ruleset.VerdictMap{Fields: []ruleset.Field{ruleset.DestinationPort}, Set: ports})
 	check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhyVerdictMap,
-		Message: "the verdict map services of rule 1 of input (handle 1) drops 80-90", Fix: ""})
+		Message: "the verdict map services of input rule 1 (handle 1) drops 80-90", Fix: ""})
 	ports.Anonymous = true
 	check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhyVerdictMap,
-		Message: "the verdict map of rule 1 of input (handle 1) drops 80-90", Fix: ""})
+		Message: "the verdict map of input rule 1 (handle 1) drops 80-90", Fix: ""})
 }
 
 func TestNotInSet(t *testing.T) {
@@ -304,7 +304,7 @@ func TestNotInSet(t *testing.T) {
 	s.IPSet = "hash:net"
 	m.rule("INPUT", "", with(tcp(80), inSet(s), accept)...)
 	check(t, dropAt(web, base, nil, m.rulesets()), drop.Why{Code: drop.WhySetMember,
-		Message: "rule 1 of INPUT accepts only what is in the set friends, and 203.0.113.9 is not", Fix: "ipset add friends 203.0.113.9"})
+		Message: "INPUT rule 1 accepts only what is in the set friends, and 203.0.113.9 is not", Fix: "ipset add friends 203.0.113.9"})
 }
 
 func TestMeantDrops(t *testing.T) {
@@ -322,7 +322,7 @@ func TestMeantDrops(t *testing.T) {
 		base := m.base("input", "input", "accept")
 		d := m.rule("input", "", inSet(set(m.Table, "blocklist4", "203.0.113.0/24")), drops)
 		check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhyMeantDrop,
-			Message: "203.0.113.9 is in the blocklist blocklist4 of rule 1 of input (handle 1): the drop looks meant"})
+			Message: "203.0.113.9 is in the blocklist blocklist4 of input rule 1 (handle 1): the drop looks meant"})
 	})
 	t.Run("one host", func(t *testing.T) {
 		m := newModel(ruleset.NFTables, "inet", "filter")
@@ -330,7 +330,7 @@ func TestMeantDrops(t *testing.T) {
 		d := m.rule("input", "", src("203.0.113.9/32"), drops)
 		m.rule("input", "", with(tcp(80), accept)...)
 		check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhyMeantDrop,
-			Message: "rule 1 of input (handle 1) names 203.0.113.9 itself as its source: the drop looks meant"})
+			Message: "input rule 1 (handle 1) names 203.0.113.9 itself as its source: the drop looks meant"})
 	})
 	t.Run("scan", func(t *testing.T) {
 		m := newModel(ruleset.IPTablesNFT, "ip", "filter")
@@ -351,7 +351,7 @@ func TestInvalid(t *testing.T) {
 	c := dropAt(p, base, d, m.rulesets())
 	c.Packet.Conntrack.State = ruleset.CTInvalid
 	check(t, c, drop.Why{Code: drop.WhyConntrackInvalid,
-		Message: "conntrack calls it invalid, and rule 1 of INPUT drops what is: it is of a connection that conntrack does not know or has closed, or is outside of its window"})
+		Message: "conntrack calls it invalid, and INPUT rule 1 drops what is: it is of a connection that conntrack does not know or has closed, or is outside of its window"})
 }
 
 func TestUFW(t *testing.T) {
@@ -360,7 +360,7 @@ func TestUFW(t *testing.T) {
 	m.rule("INPUT", "", jump(m.chain("ufw-before-input")))
 	m.rule("ufw-before-input", "", jump(m.chain("ufw-user-input")))
 	check(t, dropAt(web, base, nil, m.rulesets()), drop.Why{Code: drop.WhyPolicyDrop,
-		Message: "no rule of INPUT accepts tcp 80 from 203.0.113.9, and ufw's policy of INPUT drops everything else",
+		Message: "no rule of INPUT accepts tcp 80 from 203.0.113.9, and ufw's INPUT policy drops everything else",
 		Fix:     "ufw allow proto tcp from 203.0.113.9 to any port 80"})
 }
 
@@ -372,11 +372,11 @@ func TestDHCP(t *testing.T) {
 	const no = "no rule of INPUT accepts udp 67 from 0.0.0.0, and "
 	c := dropAt(p, base, nil, m.rulesets())
 	c.Machine = &machine{}
-	check(t, c, drop.Why{Code: drop.WhyPolicyDrop, Message: no + "the policy of INPUT drops everything else", Fix: "iptables-nft -A INPUT -i br0 -p udp --dport 67 -j ACCEPT"})
+	check(t, c, drop.Why{Code: drop.WhyPolicyDrop, Message: no + "the INPUT policy drops everything else", Fix: "iptables-nft -A INPUT -i br0 -p udp --dport 67 -j ACCEPT"})
 	m.rule("INPUT", "", jump(m.chain("ufw-before-input")))
 	m.rule("ufw-before-input", "", jump(m.chain("ufw-user-input")))
 	check(t, dropAt(p, base, nil, m.rulesets()), drop.Why{Code: drop.WhyPolicyDrop,
-		Message: no + "ufw's policy of INPUT drops everything else", Fix: "ufw allow in on br0 proto udp from any to any port 67"})
+		Message: no + "ufw's INPUT policy drops everything else", Fix: "ufw allow in on br0 proto udp from any to any port 67"})
 }
 
 func firewalld() (*model, *ruleset.Chain, *ruleset.Rule) {
@@ -393,7 +393,7 @@ func firewalld() (*model, *ruleset.Chain, *ruleset.Rule) {
 func TestFirewalld(t *testing.T) {
 	m, base, d := firewalld()
 	check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhyPolicyDrop,
-		Message: "no rule of filter_INPUT accepts tcp 80 from 203.0.113.9, and firewalld's rule 2 of filter_INPUT (handle 2) drops everything else; the fix lasts until firewalld's next reload (firewall-cmd --runtime-to-permanent keeps it)",
+		Message: "no rule of filter_INPUT accepts tcp 80 from 203.0.113.9, and firewalld's filter_INPUT rule 2 (handle 2) drops everything else; the fix lasts until firewalld's next reload (firewall-cmd --runtime-to-permanent keeps it)",
 		Fix:     `firewall-cmd --zone=public '--add-rich-rule=rule family="ipv4" source address="203.0.113.9" port port="80" protocol="tcp" accept'`})
 }
 
@@ -434,7 +434,7 @@ func TestTwoManagers(t *testing.T) {
 	if len(got) != 2 || got[0].Code != drop.WhyPolicyDrop {
 		t.Fatalf("got %+v", got)
 	}
-	want := drop.Why{Code: drop.WhyTwoManagers, Message: "rule 1 of iptables-nft filter INPUT accepts it, but that ends only iptables-nft filter INPUT: " +
+	want := drop.Why{Code: drop.WhyTwoManagers, Message: "iptables-nft filter INPUT rule 1 accepts it, but that ends only iptables-nft filter INPUT: " +
 		"nft inet firewalld filter_INPUT is asked after it (priority 10, after 0) and drops it"}
 	if diff := cmp.Diff(want, got[1]); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -487,12 +487,12 @@ func TestDoubtBeforeTheDropIsSettledByIt(t *testing.T) {
 	m.rule("INPUT", "", &ruleset.Opaque{Kind: "recent", Understood: true, MayFail: true}, accept)
 	m.rule("INPUT", "", with(tcp(80), src("10.0.0.0/8"), accept)...)
 	check(t, dropAt(web, base, nil, m.rulesets()), drop.Why{Code: drop.WhySourceTooNarrow,
-		Message: "rule 3 of INPUT accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9",
+		Message: "INPUT rule 3 accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9",
 		Fix:     "iptables-nft -A INPUT -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
 
 	d := m.rule("INPUT", "", reject)
 	check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhySourceTooNarrow,
-		Message: "rule 3 of INPUT accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9",
+		Message: "INPUT rule 3 accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9",
 		Fix:     "iptables-nft -I INPUT 4 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
 }
 

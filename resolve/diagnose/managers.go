@@ -20,7 +20,7 @@ func (d *diagnosis) managers() []drop.Why {
 			continue
 		}
 		return []drop.Why{{Code: drop.WhyTwoManagers, Message: fmt.Sprintf("%s accepts it, but that ends only %s: %s is asked %s and drops it",
-			d.ruleName(r), label(other), label(by.Base), order(by.Base, other))}}
+			d.ruleName(r), other.FullName(), by.Base.FullName(), order(by.Base, other))}}
 	}
 	return nil
 }
@@ -67,14 +67,6 @@ func (d *diagnosis) acceptsIn(base *ruleset.Chain) *ruleset.Rule {
 		return nil
 	}
 	return r
-}
-
-func label(c *ruleset.Chain) string {
-	t := c.Table
-	if t.Engine == ruleset.NFTables {
-		return fmt.Sprintf("nft %s %s %s", t.Family, t.Name, c.Name)
-	}
-	return fmt.Sprintf("%s %s %s", t.Engine, t.Name, c.Name)
 }
 
 func order(a, b *ruleset.Chain) string {

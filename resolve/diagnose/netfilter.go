@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/droptrace/droptrace/resolve/drop"
@@ -149,28 +148,22 @@ func (d *diagnosis) ruleName(r *ruleset.Rule) string {
 
 func (d *diagnosis) placeName(p replay.Place) string {
 	where := p.Chain.Name
-	t := p.Chain.Table
-	if place := d.c.Place; place.Chain != nil && t != place.Chain.Table {
-		where = string(t.Engine) + " " + t.Name + " " + where
-		if t.Engine == ruleset.NFTables {
-			where = "nft " + t.Family + " " + t.Name + " " + p.Chain.Name
-		}
+	if place := d.c.Place; place.Chain != nil && p.Chain.Table != place.Chain.Table {
+		where = p.Chain.FullName()
 	}
 	owner := ""
 	if o := ownerOf(p.Chain, p.Rule); o != "" {
 		owner = possessive(string(o)) + " "
 	}
-	if p.Rule == nil {
-		if owner != "" {
-			return owner + "policy of " + where
-		}
-		return "the policy of " + where
+	switch {
+	case p.Rule != nil && p.Chain.Table.Engine == ruleset.NFTables:
+		return owner + where + " " + p.Rule.Place()
+	case p.Rule != nil: // iptables knows no handles
+		return owner + where + " " + ruleset.PlaceName(p.Rule.Number, 0, " ")
+	case owner == "":
+		owner = "the "
 	}
-	name := owner + "rule " + strconv.Itoa(p.Rule.Number) + " of " + where
-	if p.Rule.Handle != 0 && t.Engine == ruleset.NFTables {
-		name += " (handle " + strconv.FormatUint(p.Rule.Handle, 10) + ")"
-	}
-	return name
+	return owner + where + " policy"
 }
 
 func possessive(s string) string {

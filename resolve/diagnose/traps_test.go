@@ -37,7 +37,7 @@ func TestAcceptBelowADropOfAllIsNotMovedWhole(t *testing.T) {
 	d := m.rule("INPUT", "-i eth0 -j DROP", in("eth0"), drops)
 	m.rule("INPUT", "-s 203.0.113.0/24 -j ACCEPT", src("203.0.113.0/24"), accept)
 	check(t, dropAt(web, base, d, m.rulesets()), drop.Why{Code: drop.WhyAcceptBelowDrop,
-		Message: "rule 2 of INPUT would accept it, but stands below rule 1 of INPUT",
+		Message: "INPUT rule 2 would accept it, but stands below INPUT rule 1",
 		Fix:     "iptables-nft -I INPUT 1 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
 }
 
@@ -52,12 +52,12 @@ func TestDropByAChainThatOnlyDrops(t *testing.T) {
 		return dropAt(web, base, m.rule("LOGDROP", "-j DROP", drops), m.rulesets())
 	}
 	check(t, build(inSet(set(nil, "blocklist", "203.0.113.0/24"))), drop.Why{Code: drop.WhyMeantDrop,
-		Message: "203.0.113.9 is in the blocklist blocklist of rule 1 of INPUT: the drop looks meant"})
+		Message: "203.0.113.9 is in the blocklist blocklist of INPUT rule 1: the drop looks meant"})
 	check(t, build(src("203.0.113.9/32")), drop.Why{Code: drop.WhyMeantDrop,
-		Message: "rule 1 of INPUT names 203.0.113.9 itself as its source: the drop looks meant"})
+		Message: "INPUT rule 1 names 203.0.113.9 itself as its source: the drop looks meant"})
 	check(t, build(tcp(80)...))
 	check(t, build(), drop.Why{Code: drop.WhyPolicyDrop,
-		Message: "no rule of INPUT accepts tcp 80 from 203.0.113.9, and rule 2 of LOGDROP drops everything else",
+		Message: "no rule of INPUT accepts tcp 80 from 203.0.113.9, and LOGDROP rule 2 drops everything else",
 		Fix:     "iptables-nft -I LOGDROP 2 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"})
 }
 
@@ -87,7 +87,7 @@ func TestRelatedNotAccepted(t *testing.T) {
 	c := dropAt(web, base, nil, m.rulesets())
 	c.Packet.Conntrack = replay.Conntrack{State: ruleset.CTRelated, Entry: true}
 	check(t, c, drop.Why{Code: drop.WhyEstablishedNotAccepted,
-		Message: "it opens a connection related to an open one, and rule 1 of INPUT accepts established, but not related",
+		Message: "it opens a connection related to an open one, and INPUT rule 1 accepts established, but not related",
 		Fix:     "iptables-nft -I INPUT 1 -m conntrack --ctstate RELATED -j ACCEPT"})
 }
 
@@ -114,7 +114,7 @@ func TestUntracked(t *testing.T) {
 	}
 	m.rule("INPUT", "", dport(80), state(ruleset.CTNew), accept)
 	check(t, c, drop.Why{Code: drop.WhyUntracked,
-		Message: "rule 2 of iptables-nft raw PREROUTING keeps conntrack from it (notrack), so rule 2 of INPUT, which matches the state, does not accept it"})
+		Message: "iptables-nft raw PREROUTING rule 2 keeps conntrack from it (notrack), so INPUT rule 2, which matches the state, does not accept it"})
 }
 
 func TestNeighbourDiscovery(t *testing.T) {
@@ -125,11 +125,11 @@ func TestNeighbourDiscovery(t *testing.T) {
 	c := dropAt(p, base, nil, m.rulesets())
 	c.Packet.Conntrack.State = ruleset.CTUntracked
 	check(t, c, drop.Why{Code: drop.WhyPolicyDrop,
-		Message: "it is a neighbour solicitation, without which no IPv6 neighbour finds another, and no rule of in accepts icmpv6 type 135 before the policy of in",
+		Message: "it is a neighbour solicitation, without which no IPv6 neighbour finds another, and no rule of in accepts icmpv6 type 135 before the in policy",
 		Fix:     "nft add rule inet fw in icmpv6 type 135 accept"})
 	p.icmp = 133
 	check(t, dropAt(p, base, nil, m.rulesets()), drop.Why{Code: drop.WhyPolicyDrop,
-		Message: "it is a router solicitation, which routers alone answer, and no rule of in accepts icmpv6 type 133 before the policy of in"})
+		Message: "it is a router solicitation, which routers alone answer, and no rule of in accepts icmpv6 type 133 before the in policy"})
 }
 
 // A later hook may drop what an earlier one lets through.
@@ -186,7 +186,7 @@ func TestAnswerWithoutConntrack(t *testing.T) {
 	c := dropAt(p, base, nil, m.rulesets())
 	c.Packet.Conntrack = replay.Conntrack{}
 	check(t, c, drop.Why{Code: drop.WhyEstablishedNotAccepted,
-		Message: "its TCP flags (syn, ack) are not those that open a connection, and no rule of FORWARD accepts established,related before the policy of FORWARD",
+		Message: "its TCP flags (syn, ack) are not those that open a connection, and no rule of FORWARD accepts established,related before the FORWARD policy",
 		Fix:     "iptables-nft -I FORWARD 1 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"})
 }
 
@@ -220,7 +220,7 @@ func TestListOfRecent(t *testing.T) {
 		return dropAt(web, base, m.rule("INPUT", recent.Text+" -j DROP", recent, drops), m.rulesets())
 	}
 	check(t, build("--rcheck --name bad"), drop.Why{Code: drop.WhyMeantDrop,
-		Message: "it is in the list bad of rule 1 of INPUT (/proc/net/xt_recent/bad): the drop looks meant"})
+		Message: "it is in the list bad of INPUT rule 1 (/proc/net/xt_recent/bad): the drop looks meant"})
 	check(t, build("! --rcheck --name knocked"))
 }
 
@@ -265,7 +265,7 @@ func TestDropBehindAReturnUpToALimit(t *testing.T) {
 		return dropAt(web, base, m.rule("FLOOD", "-j DROP", drops), m.rulesets())
 	}
 	check(t, build(&ruleset.Opaque{Kind: "limit", Understood: true, MayFail: true, Text: "-m limit --limit 9/sec"}), drop.Why{Code: drop.WhyRateLimit,
-		Message: "rule 1 of FLOOD lets it through only up to a limit, which was exceeded (9 packets a second: -m limit --limit 9/sec); choose a higher LIMIT",
+		Message: "FLOOD rule 1 lets it through only up to a limit, which was exceeded (9 packets a second: -m limit --limit 9/sec); choose a higher LIMIT",
 		Fix:     "iptables-nft -R FLOOD 1 -m limit --limit LIMIT -j RETURN"})
 	check(t, build(&ruleset.Opaque{Kind: "recent", Understood: true, MayFail: true, Text: "-m recent ! --rcheck"}))
 }

@@ -46,7 +46,7 @@ func trackingCases() []aCase {
 				nft 'add chain ip f in { type filter hook input priority 0; policy drop; }'
 				nft add rule ip f in ct state new udp dport 7001 accept`,
 			send: "client udp 192.0.2.1 7001",
-			code: "untracked", says: []string{"rule 1 of nft ip raw pre (handle 2)", "notrack", "rule 1 of in"},
+			code: "untracked", says: []string{"nft ip raw pre rule 1 (handle 2)", "notrack", "in rule 1"},
 		},
 		{
 			// conntrack tracks no MLD, and a first packet never is established.
@@ -57,7 +57,7 @@ func trackingCases() []aCase {
 				nft add rule ip6 f in ip6 nexthdr icmpv6 icmpv6 type mld-listener-query accept
 				nft add rule ip6 f in icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept`,
 			by: sendMLDQuery, icmp: 130,
-			code: "extension-header", says: []string{"rule 2 of in", "ip6 nexthdr", "hop-by-hop", "meta l4proto"},
+			code: "extension-header", says: []string{"in rule 2", "ip6 nexthdr", "hop-by-hop", "meta l4proto"},
 			never: []string{"notrack"}, fix: "replace rule ip6 f in handle 3 meta l4proto icmpv6 icmpv6 type mld-listener-query accept",
 		},
 		{
@@ -249,7 +249,7 @@ func connectionCases() []aCase {
 			host: `iptables-nft -A OUTPUT -p tcp --dport 7308 -m owner --uid-owner 0 -j ACCEPT
 				iptables-nft -A OUTPUT -p tcp --dport 7308 -j REJECT`,
 			by: connectAs(33, "192.0.2.2:7308"), port: 7308,
-			code: "owner-mismatch", says: []string{"rule 1 of OUTPUT", "--uid-owner 0", "another user"},
+			code: "owner-mismatch", says: []string{"OUTPUT rule 1", "--uid-owner 0", "another user"},
 		},
 		{
 			name: "owner match, nft",
@@ -259,7 +259,7 @@ func connectionCases() []aCase {
 				nft add rule ip o out ip daddr 198.51.100.0/24 accept
 				nft add rule ip o out meta l4proto tcp drop`,
 			by: connectAs(33, "192.0.2.2:7309"), port: 7309,
-			code: "owner-mismatch", says: []string{"rule 1 of out", "skuid", "another user"},
+			code: "owner-mismatch", says: []string{"out rule 1", "skuid", "another user"},
 		},
 	}
 }

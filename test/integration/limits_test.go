@@ -39,7 +39,7 @@ func TestMembershipOfALargeIPSetIsAsked(t *testing.T) {
 	command(t, b.String(), "ip", "netns", "exec", l.host, "ipset", "restore")
 	s := ruleset{"iptables-nft", "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p udp -m udp --dport 4080 -m set --match-set friends src -j DROP\nCOMMIT\n"}
 	s.load(t, l.host)
-	largeSetIsTold(t, l, 4080, "it is in the set friends, whose members rule 1 of INPUT drops: "+clientIP)
+	largeSetIsTold(t, l, 4080, "it is in the set friends, whose members INPUT rule 1 drops: "+clientIP)
 }
 
 func TestMembershipOfALargeNFTSetIsAsked(t *testing.T) {
@@ -50,7 +50,7 @@ func TestMembershipOfALargeNFTSetIsAsked(t *testing.T) {
 	elements(&b, "", ", ")
 	b.WriteString("}\n }\n chain in { type filter hook input priority 0\n udp dport 4081 ip saddr @friends counter drop\n }\n}\n")
 	command(t, b.String(), "ip", "netns", "exec", l.host, "nft", "-f", "-")
-	largeSetIsTold(t, l, 4081, "it is in the set friends, whose members rule 1 of in")
+	largeSetIsTold(t, l, 4081, "it is in the set friends, whose members in rule 1")
 }
 
 func largeSetIsTold(t *testing.T, l *lab, port uint16, message string) {

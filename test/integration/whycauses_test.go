@@ -18,7 +18,7 @@ func TestWhyFilter(t *testing.T) {
 	proveAll(t, []proof{
 		{
 			name: "policy, and nobody listens", setup: deny, packet: packet{port: 6001},
-			code: "policy-drop-no-accept", message: "the policy of INPUT drops everything else; nothing listens on udp 6001 here either",
+			code: "policy-drop-no-accept", message: "the INPUT policy drops everything else; nothing listens on udp 6001 here either",
 		},
 		{
 			name: "policy of OUTPUT", setup: "iptables-nft -P OUTPUT DROP", packet: packet{port: 6006, to: clientIP, local: true},
@@ -51,7 +51,7 @@ func TestWhyFilter(t *testing.T) {
 		{
 			name: "reject at the end, nft", setup: "nft add table ip fw\nnft 'add chain ip fw in { type filter hook input priority 0; }'\n" +
 				"nft add rule ip fw in udp dport 1 accept\nnft add rule ip fw in counter reject",
-			packet: packet{port: 6005}, listens: true, code: "listening-not-allowed", message: "nearest is rule 1 of in (handle 2), for port 1",
+			packet: packet{port: 6005}, listens: true, code: "listening-not-allowed", message: "nearest is in rule 1 (handle 2), for port 1",
 			fix: "nft insert rule ip fw in handle 3 ip saddr 192.0.2.2 udp dport 6005 accept",
 		},
 		{
@@ -63,7 +63,7 @@ func TestWhyFilter(t *testing.T) {
 			name: "accept below drop, iptables-nft", packet: packet{port: 6021}, listens: true,
 			setup: "iptables-nft -A INPUT -p udp --dport 6020:6029 -j DROP\n" +
 				"iptables-nft -A INPUT -s 192.0.2.0/24 -p udp -m multiport --dports 6021,6022 -m comment --comment 'a \"quoted\" $(name)' -j ACCEPT",
-			code: "accept-below-drop", message: "rule 2 of INPUT would accept it, but stands below rule 1 of INPUT",
+			code: "accept-below-drop", message: "INPUT rule 2 would accept it, but stands below INPUT rule 1",
 			fix: "iptables-nft -I INPUT 1 -s 192.0.2.0/24 -p udp -m multiport --dports 6021,6022 -j ACCEPT",
 		},
 		{
@@ -108,7 +108,7 @@ func TestWhyFilter(t *testing.T) {
 		{
 			name: "whitelist written as a drop, iptables-legacy", packet: packet{port: 6037},
 			setup: "iptables-legacy -A INPUT -p udp --dport 6037 ! -s 10.0.0.0/8 -j DROP",
-			code:  "source-too-narrow", message: "rule 1 of INPUT drops what does not come from 10.0.0.0/8, and it came from 192.0.2.2",
+			code:  "source-too-narrow", message: "INPUT rule 1 drops what does not come from 10.0.0.0/8, and it came from 192.0.2.2",
 			fix: "iptables-legacy -I INPUT 1 -s 192.0.2.2 -p udp --dport 6037 -j ACCEPT",
 		},
 		{
@@ -123,7 +123,7 @@ func TestWhyFilter(t *testing.T) {
 			name: "interface of a jump, nft", packet: packet{port: 6036},
 			setup: "nft add table inet fw\nnft 'add chain inet fw in { type filter hook input priority 0; policy drop; }'\nnft add chain inet fw lan\n" +
 				"nft add rule inet fw in iifname eth1 jump lan\nnft add rule inet fw lan udp dport 6036 accept",
-			code: "interface-mismatch", message: "to which rule 1 of in (handle 3) leads",
+			code: "interface-mismatch", message: "to which in rule 1 (handle 3) leads",
 			fix: "nft add rule inet fw in iifname eth0 ip saddr 192.0.2.2 udp dport 6036 accept",
 		},
 		{
@@ -135,7 +135,7 @@ func TestWhyFilter(t *testing.T) {
 		{
 			name: "established on another interface", packet: packet{port: 6103}, send: other, arrives: elsewhere,
 			setup: deny + "iptables-nft -A INPUT -i eth1 -m conntrack --ctstate ESTABLISHED -j ACCEPT",
-			code:  "interface-mismatch", message: "rule 1 of INPUT accepts what belongs to an open connection only if it comes in by eth1",
+			code:  "interface-mismatch", message: "INPUT rule 1 accepts what belongs to an open connection only if it comes in by eth1",
 			fix: "iptables-nft -I INPUT 1 -i eth0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
 		},
 		{
@@ -177,14 +177,14 @@ func TestWhyFilter(t *testing.T) {
 			name: "too many", packet: packet{port: 6045}, prepare: packet{port: 6045}.send,
 			setup: "iptables-nft -N TOOMANY\niptables-nft -A TOOMANY -j DROP\niptables-nft -A INPUT -p udp --dport 6045 -m recent --set --name r\n" +
 				"iptables-nft -A INPUT -p udp --dport 6045 -m recent --update --seconds 3600 --hitcount 2 --name r -j TOOMANY",
-			code: "rate-limit", message: "it is more than rule 2 of INPUT lets through (2 packets in 3600 s from one address: --seconds 3600 --hitcount 2)",
+			code: "rate-limit", message: "it is more than INPUT rule 2 lets through (2 packets in 3600 s from one address: --seconds 3600 --hitcount 2)",
 			fix: "sh -c 'echo -192.0.2.2 > /proc/net/xt_recent/r'",
 		},
 		{
 			name: "list of recent", packet: packet{port: 6046}, prepare: packet{port: 6046}.send,
 			setup: "iptables-legacy -A INPUT -p udp --dport 6046 -m recent --rcheck --seconds 3600 --name bad -j REJECT\n" +
 				"iptables-legacy -A INPUT -p udp --dport 6046 -m recent --set --name bad",
-			code: "meant-drop", message: "it is in the list bad of rule 1 of INPUT (/proc/net/xt_recent/bad)",
+			code: "meant-drop", message: "it is in the list bad of INPUT rule 1 (/proc/net/xt_recent/bad)",
 		},
 		{
 			name: "rate limit, nft", packet: packet{port: 6042}, prepare: packet{port: 6042}.send,
@@ -233,7 +233,7 @@ func TestWhyFilter(t *testing.T) {
 				"nft 'add rule inet filter input meta l4proto { icmp, ipv6-icmp } accept'\n" +
 				"nft 'add rule inet filter input udp dport { 53, 6057 } accept'\n" +
 				"nft add rule inet filter input counter reject with icmpx type admin-prohibited",
-			code: "listening-not-allowed", message: "rule 5 of input (handle 9) drops it",
+			code: "listening-not-allowed", message: "input rule 5 (handle 9) drops it",
 			fix: "nft insert rule inet filter input handle 9 ip saddr 192.0.2.2 udp dport 6056 accept",
 		},
 		{
@@ -242,7 +242,7 @@ func TestWhyFilter(t *testing.T) {
 				"iptables-legacy -A INPUT -m state --state RELATED,ESTABLISHED -j ACCEPT\n" +
 				"iptables-legacy -A INPUT -p icmp -j ACCEPT\niptables-legacy -A INPUT -p tcp -m multiport --dports 22,80,443 -j ACCEPT\n" +
 				"iptables-legacy -A INPUT -m limit --limit 3/min -j LOG\niptables-legacy -A INPUT -j REJECT --reject-with icmp-host-prohibited",
-			code: "listening-not-allowed", message: "rule 6 of INPUT drops it",
+			code: "listening-not-allowed", message: "INPUT rule 6 drops it",
 			fix: "iptables-legacy -I INPUT 6 -s 192.0.2.2 -p udp --dport 6058 -j ACCEPT",
 		},
 		{

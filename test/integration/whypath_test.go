@@ -28,20 +28,20 @@ func TestWhyPath(t *testing.T) {
 		},
 		{
 			name: "forward, Docker", packet: through(6203), setup: dockerChains,
-			code: "forward-dropped", message: "Docker's policy of FORWARD",
+			code: "forward-dropped", message: "Docker's FORWARD policy",
 			fix: "iptables-nft -I DOCKER-USER 1 -s 192.0.2.2 -d 198.51.100.2 -p udp --dport 6203 -j ACCEPT",
 		},
 		{
 			name: "forward, libvirt", packet: through(6204),
 			setup: "iptables-nft -N LIBVIRT_FWI\niptables-nft -A FORWARD -j LIBVIRT_FWI\n" +
 				"iptables-nft -A LIBVIRT_FWI -o eth1 -j REJECT --reject-with icmp-port-unreachable",
-			code: "forward-dropped", message: "libvirt's rule 1 of LIBVIRT_FWI",
+			code: "forward-dropped", message: "libvirt's LIBVIRT_FWI rule 1",
 			fix: "iptables-nft -I FORWARD 1 -s 192.0.2.2 -d 198.51.100.2 -p udp --dport 6204 -j ACCEPT",
 		},
 		{
 			name: "Kubernetes", packet: through(6205),
 			setup: "iptables-nft -N KUBE-FORWARD\niptables-nft -A FORWARD -j KUBE-FORWARD\niptables-nft -A KUBE-FORWARD -i eth0 -j DROP",
-			code:  "forward-dropped", message: "Kubernetes' rule 1 of KUBE-FORWARD",
+			code:  "forward-dropped", message: "Kubernetes' KUBE-FORWARD rule 1",
 		},
 		{
 			name: "DNAT before FORWARD", packet: packet{port: 6212}, at: serverIP, send: toOld,

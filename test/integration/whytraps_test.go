@@ -26,24 +26,24 @@ func TestWhyTraps(t *testing.T) {
 			name: "blocklist by a chain that logs and drops", packet: packet{port: 6701}, listens: true,
 			setup: logdrop + "ipset create blocklist hash:net\nipset add blocklist 192.0.2.0/24\n" +
 				"iptables-nft -A INPUT -m set --match-set blocklist src -j LOGDROP\niptables-nft -A INPUT -p udp --dport 6701 -j ACCEPT",
-			code: "meant-drop", message: "192.0.2.2 is in the blocklist blocklist of rule 1 of INPUT",
+			code: "meant-drop", message: "192.0.2.2 is in the blocklist blocklist of INPUT rule 1",
 		},
 		{
 			name: "invalid, by a chain that logs and drops", packet: packet{port: 6702},
 			setup: logdrop + "iptables-nft -A INPUT -m conntrack --ctstate INVALID -j LOGDROP\niptables-nft -A INPUT -p tcp --dport 6702 -j ACCEPT",
 			send:  sendRaw(unix.IPPROTO_TCP, hostIP, func() []byte { return tcpHeader(clientIP, hostIP, 40000, 6702, 0x12) }),
-			code:  "conntrack-invalid", message: "rule 1 of INPUT drops what is",
+			code:  "conntrack-invalid", message: "INPUT rule 1 drops what is",
 		},
 		{
 			name: "invalid, by policy", packet: packet{port: 6703}, listens: true,
 			setup: deny + "iptables-nft -A INPUT -p tcp --dport 6703 -m conntrack --ctstate NEW,ESTABLISHED -j ACCEPT",
 			send:  sendRaw(unix.IPPROTO_TCP, hostIP, func() []byte { return tcpHeader(clientIP, hostIP, 40000, 6703, 0x12) }),
-			code:  "conntrack-invalid", message: "no rule of INPUT accepts it so before the policy of INPUT: it answers a SYN",
+			code:  "conntrack-invalid", message: "no rule of INPUT accepts it so before the INPUT policy: it answers a SYN",
 		},
 		{
 			name: "all dropped by a chain, accepted below", packet: packet{port: 6704},
 			setup: logdrop + "iptables-nft -A INPUT -j LOGDROP\niptables-nft -A INPUT -p udp --dport 6704 -j ACCEPT",
-			code:  "accept-below-drop", message: "stands below rule 2 of LOGDROP",
+			code:  "accept-below-drop", message: "stands below LOGDROP rule 2",
 			fix: "iptables-nft -I INPUT 1 -p udp -m udp --dport 6704 -j ACCEPT",
 		},
 		{
@@ -61,7 +61,7 @@ func TestWhyTraps(t *testing.T) {
 			name: "flood protection", packet: packet{port: 6717}, prepare: packet{port: 6717}.send,
 			setup: "iptables-legacy -N FLOOD\niptables-legacy -A FLOOD -m limit --limit 1/hour --limit-burst 1 -j RETURN\n" +
 				"iptables-legacy -A FLOOD -j DROP\niptables-legacy -A INPUT -p udp -j FLOOD\niptables-legacy -A INPUT -p udp --dport 6717 -j ACCEPT",
-			code: "rate-limit", message: "rule 1 of FLOOD lets it through only up to a limit", choose: map[string]string{"LIMIT": "1000/sec"},
+			code: "rate-limit", message: "FLOOD rule 1 lets it through only up to a limit", choose: map[string]string{"LIMIT": "1000/sec"},
 			fix: "iptables-legacy -R FLOOD 1 -m limit --limit LIMIT --limit-burst 1 -j RETURN",
 		},
 		{
@@ -78,18 +78,18 @@ func TestWhyTraps(t *testing.T) {
 		{
 			name: "port left out by name", packet: packet{port: 6709}, listens: true, code: "listening-not-allowed",
 			setup:   deny + "iptables-nft -A INPUT -p udp -m multiport ! --dports 6709,22 -j ACCEPT",
-			message: "rule 1 of INPUT accepts only ports that are others than",
+			message: "INPUT rule 1 accepts only ports that are others than",
 		},
 		{
 			name: "source port for destination port", packet: packet{port: 6710}, listens: true, code: "listening-not-allowed",
 			setup:   deny + "iptables-nft -A INPUT -p udp --sport 6710 -j ACCEPT",
-			message: "nearest is rule 1 of INPUT, which asks for source port 6710",
+			message: "nearest is INPUT rule 1, which asks for source port 6710",
 			fix:     "iptables-nft -A INPUT -s 192.0.2.2 -p udp --dport 6710 -j ACCEPT",
 		},
 		{
 			name: "not now", packet: packet{port: 6711}, listens: true, code: "listening-not-allowed",
 			setup:   deny + "iptables-nft -A INPUT -p udp --dport 6711 -m recent --rcheck --name knocked -j ACCEPT",
-			message: "rule 1 of INPUT accepts it only with -m recent --rcheck --name knocked",
+			message: "INPUT rule 1 accepts it only with -m recent --rcheck --name knocked",
 		},
 		{
 			name: "a set with other users", packet: packet{port: 6712}, code: "set-member", message: "and 192.0.2.2 is not",
@@ -107,7 +107,7 @@ func TestWhyTraps(t *testing.T) {
 			name: "verdict map to a chain that drops", packet: packet{port: 6714}, code: "verdict-map",
 			setup: open + "nft add chain inet fw bad\nnft add rule inet fw bad counter drop\n" +
 				"nft 'add rule inet fw in udp dport vmap { 6714 : goto bad, 6715 : accept }'",
-			message: "the verdict map of rule 1 of in (handle 5) sends 6714 to bad, where rule 1 of bad (handle 3) drops it",
+			message: "the verdict map of in rule 1 (handle 5) sends 6714 to bad, where bad rule 1 (handle 3) drops it",
 		},
 		{
 			name: "goto away from the end", packet: packet{port: 6716}, listens: true, code: "listening-not-allowed",
@@ -161,13 +161,13 @@ func TestWhyTrapsOfTheWay(t *testing.T) {
 			setup: "nft add table ip fw\nnft 'add chain ip fw in { type filter hook input priority 0; policy drop; }'\n" +
 				"nft 'add chain ip fw pre { type nat hook prerouting priority -100; }'\n" +
 				"nft 'add rule ip fw pre iifname eth1 udp dport 6726 dnat to ip daddr map { 192.0.2.1 : 198.51.100.2 }'",
-			message: "rule 1 of pre (handle 4) would translate its destination, but asks for interface eth1",
+			message: "pre rule 1 (handle 4) would translate its destination, but asks for interface eth1",
 		},
 		{
 			name: "not tracked", packet: packet{port: 6731}, send: reply, arrives: replied, code: "untracked",
 			setup: "iptables-nft -P INPUT DROP\niptables-nft -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n" +
 				"iptables-nft -t raw -A OUTPUT -p udp --dport 53 -j NOTRACK\niptables-nft -t raw -A PREROUTING -p udp --sport 53 -j NOTRACK",
-			message: "rule 1 of iptables-nft raw PREROUTING keeps conntrack from it (notrack), so rule 1 of INPUT",
+			message: "iptables-nft raw PREROUTING rule 1 keeps conntrack from it (notrack), so INPUT rule 1",
 		},
 		{
 			name: "answer where nothing is tracked", packet: packet{port: 6732}, send: dial, arrives: connected,

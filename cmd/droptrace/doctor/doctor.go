@@ -136,27 +136,27 @@ func readWait(v string) (time.Duration, error) {
 // examine looks at everything that was asked for.
 func examine(ctx context.Context, o doctorOptions) (*output.Examination, error) {
 	e := &output.Examination{Time: time.Now()}
-	var patients []*patient
+	var subjects []*subject
 	if len(o.rules) > 0 {
-		p, err := newFilePatient(ctx, o.rules)
+		p, err := newFileSubject(ctx, o.rules)
 		if err != nil {
 			return nil, err
 		}
-		patients = append(patients, p)
-	} else if err := examineMachine(ctx, o, e, &patients); err != nil {
+		subjects = append(subjects, p)
+	} else if err := examineMachine(ctx, o, e, &subjects); err != nil {
 		return nil, err
 	}
-	lists, firewalls := make([][]netnsFinding, len(patients)), make([]output.Firewall, len(patients))
-	someAtOnce(len(patients), func(i int) {
-		lists[i] = patients[i].findings(ctx)
-		firewalls[i] = patients[i].firewall()
-		patients[i].close()
+	lists, firewalls := make([][]netnsFinding, len(subjects)), make([]output.Firewall, len(subjects))
+	someAtOnce(len(subjects), func(i int) {
+		lists[i] = subjects[i].findings(ctx)
+		firewalls[i] = subjects[i].firewall()
+		subjects[i].close()
 	})
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	findings := slices.Concat(lists...)
-	for i, p := range patients {
+	for i, p := range subjects {
 		if p.gone {
 			continue
 		}
@@ -171,14 +171,14 @@ func examine(ctx context.Context, o doctorOptions) (*output.Examination, error) 
 
 // examineMachine takes the first look at the namespaces, and finds out what this
 // machine can do while their counters have time to grow.
-func examineMachine(ctx context.Context, o doctorOptions, e *output.Examination, patients *[]*patient) error {
+func examineMachine(ctx context.Context, o doctorOptions, e *output.Examination, subjects *[]*subject) error {
 	spaces, err := doctorNamespaces(ctx, o)
 	if err != nil {
 		return err
 	}
 	memory := budget.New(budget.All, nil)
-	*patients = make([]*patient, len(spaces))
-	someAtOnce(len(spaces), func(i int) { (*patients)[i] = newPatient(ctx, spaces[i], memory) })
+	*subjects = make([]*subject, len(spaces))
+	someAtOnce(len(spaces), func(i int) { (*subjects)[i] = newSubject(ctx, spaces[i], memory) })
 	looked := time.Now()
 	if e.System, err = systemFacts(); err != nil {
 		return err
@@ -233,7 +233,7 @@ func doctorNamespaces(ctx context.Context, o doctorOptions) ([]netns.Namespace, 
 // netnsFinding is a finding with the namespace that it is of.
 type netnsFinding struct {
 	audit.Finding
-	of   *patient
+	of   *subject
 	rule []drop.Rule
 }
 

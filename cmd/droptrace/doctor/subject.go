@@ -21,13 +21,13 @@ import (
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
-// patient is one network namespace, or files of rules, that doctor looks at, twice: counters that
+// subject is one network namespace, or files of rules, that doctor looks at, twice: counters that
 // grow are seen only so.
-type patient struct {
+type subject struct {
 	info   drop.Netns
 	file   string // where the rules are from; empty for a namespace
 	at     netns.Namespace
-	handle *netns.Handle // open during a look only: there may be thousands of patients
+	handle *netns.Handle // open during a look only: there may be thousands of subjects
 	cookie uint64
 	gone   bool           // at the second look
 	memory *budget.Budget // of all
@@ -38,74 +38,74 @@ type patient struct {
 	unseen []string // what could not be looked at
 }
 
-// newPatient takes the first look.
-func newPatient(ctx context.Context, n netns.Namespace, memory *budget.Budget) *patient {
-	p := &patient{at: n, memory: memory, info: drop.Netns{Inode: n.Inode, Name: n.Name}}
+// newSubject takes the first look.
+func newSubject(ctx context.Context, n netns.Namespace, memory *budget.Budget) *subject {
+	s := &subject{at: n, memory: memory, info: drop.Netns{Inode: n.Inode, Name: n.Name}}
 	if own, err := netns.Current(); err == nil && own.Inode == n.Inode {
-		p.info.Own = true
+		s.info.Own = true
 	} else if n.Name == "" {
-		p.info.PID, p.info.Command = n.PID, n.Command
+		s.info.PID, s.info.Command = n.PID, n.Command
 	}
 	var err error
-	if p.handle, err = netns.Open(n); err != nil {
-		p.miss(err)
-		return p
+	if s.handle, err = netns.Open(n); err != nil {
+		s.miss(err)
+		return s
 	}
-	defer p.close()
-	p.cookie, _ = p.handle.Cookie() // 0 before Linux 5.14
-	p.first = time.Now()
-	p.before = p.machine()
-	share := budget.Of(p.info.Own, p.memory)
+	defer s.close()
+	s.cookie, _ = s.handle.Cookie() // 0 before Linux 5.14
+	s.first = time.Now()
+	s.before = s.machine()
+	share := budget.Of(s.info.Own, s.memory)
 	defer share.Release()
-	if rules, err := rules.ReadWithin(ctx, p.handle, share); err == nil { // told by the second look
-		p.counts = audit.Count(rules.List)
+	if rules, err := rules.ReadWithin(ctx, s.handle, share); err == nil { // told by the second look
+		s.counts = audit.Count(rules.List)
 	}
-	return p
+	return s
 }
 
-// newFilePatient reads files of rules, all of one machine.
-func newFilePatient(ctx context.Context, names []string) (*patient, error) {
-	p := &patient{file: strings.Join(names, ", ")}
+// newFileSubject reads files of rules, all of one machine.
+func newFileSubject(ctx context.Context, names []string) (*subject, error) {
+	s := &subject{file: strings.Join(names, ", ")}
 	var err error
-	p.rules, _, err = console.ReadRules(ctx, names)
-	return p, err
+	s.rules, _, err = console.ReadRules(ctx, names)
+	return s, err
 }
 
-func (p *patient) close() {
-	if p.handle != nil {
-		p.handle.Close()
-		p.handle = nil
+func (s *subject) close() {
+	if s.handle != nil {
+		s.handle.Close()
+		s.handle = nil
 	}
-	p.rules = nil
+	s.rules = nil
 }
 
 // reopen opens the namespace of the first look again. It reports false where that
 // could not be entered, or is gone: its inode and its name may be another's by now.
-func (p *patient) reopen() bool {
-	if p.first.IsZero() {
+func (s *subject) reopen() bool {
+	if s.first.IsZero() {
 		return false
 	}
-	h, err := netns.Open(p.at)
+	h, err := netns.Open(s.at)
 	if err == nil {
-		p.handle = h
+		s.handle = h
 		var cookie uint64
-		if cookie, err = h.Cookie(); err == nil && cookie != p.cookie {
+		if cookie, err = h.Cookie(); err == nil && cookie != s.cookie {
 			err = netns.ErrNotFound
 		}
 	}
 	if errors.Is(err, netns.ErrNotFound) {
-		p.gone = true
+		s.gone = true
 	} else if err != nil {
-		p.miss(err)
+		s.miss(err)
 	}
 	return err == nil
 }
 
 // miss notes something that could not be looked at.
-func (p *patient) miss(err error) {
+func (s *subject) miss(err error) {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range joined.Unwrap() {
-			p.miss(e)
+			s.miss(e)
 		}
 		return
 	}
@@ -113,49 +113,49 @@ func (p *patient) miss(err error) {
 	if errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EPERM) {
 		text += "; as root it could be: sudo droptrace doctor"
 	}
-	if !slices.Contains(p.unseen, text) {
-		p.unseen = append(p.unseen, text)
+	if !slices.Contains(s.unseen, text) {
+		s.unseen = append(s.unseen, text)
 	}
 }
 
 // machine reads what the namespace says of itself, nil where it cannot be entered.
-func (p *patient) machine() *audit.Machine {
+func (s *subject) machine() *audit.Machine {
 	var m *audit.Machine
-	err := p.handle.Do(func() error {
+	err := s.handle.Do(func() error {
 		var err error
 		m, err = audit.ReadMachine()
 		return err
 	})
 	if err != nil {
-		p.miss(err)
+		s.miss(err)
 	}
 	return m
 }
 
 // findings takes the second look and compares.
-func (p *patient) findings(ctx context.Context) []netnsFinding {
-	if p.file == "" && !p.reopen() {
+func (s *subject) findings(ctx context.Context) []netnsFinding {
+	if s.file == "" && !s.reopen() {
 		return nil
 	}
 	var after *audit.Machine
-	between := time.Since(p.first)
-	if p.file == "" {
-		after = p.machine()
+	between := time.Since(s.first)
+	if s.file == "" {
+		after = s.machine()
 		var err error
-		share := budget.Of(p.info.Own, p.memory)
+		share := budget.Of(s.info.Own, s.memory)
 		defer share.Release() // the findings keep none of the rules
-		if p.rules, err = rules.ReadWithin(ctx, p.handle, share); err != nil {
-			p.miss(err)
+		if s.rules, err = rules.ReadWithin(ctx, s.handle, share); err != nil {
+			s.miss(err)
 		}
 	}
-	text := func(r *ruleset.Rule) string { return p.rules.Text(ctx, r) }
+	text := func(r *ruleset.Rule) string { return s.rules.Text(ctx, r) }
 	list := audit.Look(audit.Subject{
-		Rulesets: p.rules.List, Before: p.before, After: after, Between: between, Counters: p.counts, Text: text,
-		Way: diagnose.Namespace{Name: p.info.Name, PID: p.info.PID, Own: p.info.Own || p.file != ""},
+		Rulesets: s.rules.List, Before: s.before, After: after, Between: between, Counters: s.counts, Text: text,
+		Way: diagnose.Namespace{Name: s.info.Name, PID: s.info.PID, Own: s.info.Own || s.file != ""},
 	})
 	out := make([]netnsFinding, len(list))
 	for i, f := range list {
-		out[i] = netnsFinding{Finding: f, of: p}
+		out[i] = netnsFinding{Finding: f, of: s}
 		for _, r := range f.Rules {
 			out[i].rule = append(out[i].rule, describeRule(r, text(r)))
 		}
@@ -173,29 +173,29 @@ func describeRule(r *ruleset.Rule, text string) drop.Rule {
 	}
 }
 
-func (p *patient) firewall() output.Firewall {
-	f := output.Firewall{File: p.file}
-	if p.file == "" {
-		f.Netns = &p.info
+func (s *subject) firewall() output.Firewall {
+	f := output.Firewall{File: s.file}
+	if s.file == "" {
+		f.Netns = &s.info
 	}
-	if p.before != nil {
-		f.ConntrackCount, f.ConntrackMax = p.before.Conntrack.Count, p.before.Conntrack.Max
+	if s.before != nil {
+		f.ConntrackCount, f.ConntrackMax = s.before.Conntrack.Count, s.before.Conntrack.Max
 	}
-	if p.rules != nil {
-		f.Tables, f.Rules = p.rules.Size()
+	if s.rules != nil {
+		f.Tables, f.Rules = s.rules.Size()
 	}
 	return f
 }
 
 // label stands before what could not be looked at.
-func (p *patient) label() string {
+func (s *subject) label() string {
 	switch {
-	case p.info.Own || p.file != "":
+	case s.info.Own || s.file != "":
 		return ""
-	case p.info.Name != "":
-		return "netns " + p.info.Name + ": "
-	case p.info.Command != "":
-		return "netns of " + p.info.Command + ": "
+	case s.info.Name != "":
+		return "netns " + s.info.Name + ": "
+	case s.info.Command != "":
+		return "netns of " + s.info.Command + ": "
 	}
 	return ""
 }

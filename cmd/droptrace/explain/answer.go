@@ -15,15 +15,15 @@ import (
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
-// asker asks one subject's rules about one packet.
-type asker struct {
+// explainer asks one subject's rules about one packet.
+type explainer struct {
 	*subject
-	*question
+	*flagPacket
 	trace bool
 }
 
 // journey follows the packet, or asks one hook alone.
-func (a *asker) journey(p *replay.Packet) *replay.Journey {
+func (a *explainer) journey(p *replay.Packet) *replay.Journey {
 	fw := replay.New(a.rules.List...)
 	env := a.environment(p.Out)
 	o := replay.Options{Steps: true}
@@ -47,7 +47,7 @@ func (a *asker) journey(p *replay.Packet) *replay.Journey {
 }
 
 // way is a journey as it is printed.
-func (a *asker) way(ctx context.Context, j *replay.Journey) output.Way {
+func (a *explainer) way(ctx context.Context, j *replay.Journey) output.Way {
 	w := output.Way{Verdict: verdictName(j.Verdict), Stages: []output.Stage{}, Stopped: j.Stopped}
 	for i := range j.Stages {
 		w.Stages = append(w.Stages, a.stage(ctx, &j.Stages[i]))
@@ -74,7 +74,7 @@ func verdictName(v replay.Verdict) string {
 	return "unknown"
 }
 
-func (a *asker) stage(ctx context.Context, s *replay.Stage) output.Stage {
+func (a *explainer) stage(ctx context.Context, s *replay.Stage) output.Stage {
 	if s.Route != nil {
 		return routeStage(s)
 	}
@@ -154,23 +154,15 @@ func device(i replay.Interface) *drop.Interface {
 }
 
 // describe names a place as the live command's records do.
-func (a *asker) describe(ctx context.Context, p replay.Place) *drop.Rule {
-	t := p.Chain.Table
-	r := &drop.Rule{Engine: string(t.Engine), Family: t.Family, Table: t.Name, Chain: p.Chain.Name}
-	if p.Base != nil {
-		r.BaseChain = p.Base.Name
-		priority := p.Base.Priority
-		r.Priority = &priority
+func (a *explainer) describe(ctx context.Context, p replay.Place) *drop.Rule {
+	r := resolve.RuleOf(p)
+	if p.Rule != nil {
+		r.Text = a.rules.Text(ctx, p.Rule)
 	}
-	if p.Rule == nil {
-		r.Policy = p.Chain.Policy
-		return r
-	}
-	r.Handle, r.Number, r.Text = p.Rule.Handle, p.Rule.Number, a.rules.Text(ctx, p.Rule)
 	return r
 }
 
-func (a *asker) doubt(ctx context.Context, d replay.Step) output.Doubt {
+func (a *explainer) doubt(ctx context.Context, d replay.Step) output.Doubt {
 	out := output.Doubt{Why: d.Why, At: textOf(d.At)}
 	if d.Chain != nil {
 		out.Rule = *a.describe(ctx, d.Place)
@@ -178,7 +170,7 @@ func (a *asker) doubt(ctx context.Context, d replay.Step) output.Doubt {
 	return out
 }
 
-func (a *asker) step(ctx context.Context, s *replay.Step) output.Step {
+func (a *explainer) step(ctx context.Context, s *replay.Step) output.Step {
 	out := output.Step{Rule: *a.describe(ctx, s.Place), Depth: s.Depth, Result: "no match", Why: s.Why}
 	switch s.Truth {
 	case replay.Yes:
@@ -216,7 +208,7 @@ func textOf(s ruleset.Statement) string {
 }
 
 // why asks for the causes of a drop that is certain.
-func (a *asker) why(ctx context.Context, j *replay.Journey, last *replay.Stage) []drop.Why {
+func (a *explainer) why(ctx context.Context, j *replay.Journey, last *replay.Stage) []drop.Why {
 	c := &diagnose.Case{
 		Packet: last.Packet, Hook: last.Hook, Rulesets: a.rules.List, Machine: a.machine(), Namespace: a.subject.way,
 		Environment: a.environment(last.Packet.Out), Text: func(r *ruleset.Rule) string { return a.rules.Text(ctx, r) },

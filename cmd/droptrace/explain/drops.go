@@ -71,7 +71,6 @@ func explainDrops(c *cli.Context, t console.Terminal, asJSON bool) error {
 		if r.after, err = s.change(c.Context, with); err != nil {
 			return err
 		}
-		defer r.after.close()
 	}
 	return r.run(readDrops(c.String("drops"), t), t, with, asJSON)
 }
@@ -120,7 +119,7 @@ func (r *replaying) rule(v explain.Verdict) *drop.Rule {
 	if v.Place.Chain == nil {
 		return nil
 	}
-	a := asker{subject: r.after.subject}
+	a := explainer{subject: r.after.subject}
 	return a.describe(r.ctx, v.Place)
 }
 

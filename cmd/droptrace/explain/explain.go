@@ -140,7 +140,7 @@ func explainAction(c *cli.Context, t console.Terminal) error {
 	if c.IsSet("drops") {
 		return explainDrops(c, t, format == "json")
 	}
-	q, err := readQuestion(c)
+	q, err := readPacketFlags(c)
 	if err != nil {
 		return err
 	}
@@ -226,13 +226,13 @@ func rootNeeded(err error) error {
 }
 
 // explainPacket answers for one packet, before and after a change.
-func explainPacket(ctx context.Context, s *subject, q *question, with []string, trace bool) (*output.Explanation, error) {
+func explainPacket(ctx context.Context, s *subject, q *flagPacket, with []string, trace bool) (*output.Explanation, error) {
 	q.fill(s)
 	p, assumed, err := q.build(s)
 	if err != nil {
 		return nil, err
 	}
-	a := asker{subject: s, question: q, trace: trace}
+	a := explainer{subject: s, flagPacket: q, trace: trace}
 	e := &output.Explanation{Time: time.Now(), Packet: resolve.PacketOf(p), Files: s.files, With: with}
 	e.Packet.TCP, e.Packet.IPID, e.Packet.ICMPMTU = nil, nil, nil // nobody said
 	if s.handle != nil {
@@ -246,10 +246,9 @@ func explainPacket(ctx context.Context, s *subject, q *question, with []string, 
 		if err != nil {
 			return nil, err
 		}
-		defer changed.close()
 		p := *p
 		p.In, p.Out = changed.device(p.In), changed.device(p.Out)
-		b := asker{subject: changed.subject, question: q, trace: trace}
+		b := explainer{subject: changed.subject, flagPacket: q, trace: trace}
 		j := b.journey(&p)
 		w := b.way(ctx, j)
 		e.After = &w

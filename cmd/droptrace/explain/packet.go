@@ -18,8 +18,8 @@ import (
 	"github.com/droptrace/droptrace/tracer/packet"
 )
 
-// question is the packet that is asked about, as far as flags say it.
-type question struct {
+// flagPacket is the packet that is asked about, as far as flags describe it.
+type flagPacket struct {
 	explain.Description
 	in, out, hook string
 	noFlags       bool // --tcp-flags none
@@ -27,9 +27,9 @@ type question struct {
 	notes         []string
 }
 
-// readQuestion reads the packet's flags.
-func readQuestion(c *cli.Context) (*question, error) {
-	q := &question{
+// readPacketFlags reads the packet's flags.
+func readPacketFlags(c *cli.Context) (*flagPacket, error) {
+	q := &flagPacket{
 		in: c.String("in"), out: c.String("out"), hook: c.String("hook"),
 		given: make(map[string]bool),
 	}
@@ -45,7 +45,7 @@ func readQuestion(c *cli.Context) (*question, error) {
 	return q, nil
 }
 
-func (q *question) readAddresses(c *cli.Context) error {
+func (q *flagPacket) readAddresses(c *cli.Context) error {
 	for name, to := range map[string]*netip.Addr{"src": &q.Source, "dst": &q.Destination} {
 		v := c.String(name)
 		if v == "" {
@@ -63,7 +63,7 @@ func (q *question) readAddresses(c *cli.Context) error {
 	return nil
 }
 
-func (q *question) readProtocol(c *cli.Context) error {
+func (q *flagPacket) readProtocol(c *cli.Context) error {
 	name := c.String("proto")
 	if name == "" {
 		if name = "tcp"; c.IsSet("icmp-type") {
@@ -98,7 +98,7 @@ func (q *question) readProtocol(c *cli.Context) error {
 	return nil
 }
 
-func (q *question) readPorts(c *cli.Context) error {
+func (q *flagPacket) readPorts(c *cli.Context) error {
 	for flag, to := range map[string]*uint16{"sport": &q.SourcePort, "dport": &q.DestinationPort} {
 		v := c.String(flag)
 		if v == "" {
@@ -117,7 +117,7 @@ func (q *question) readPorts(c *cli.Context) error {
 	return nil
 }
 
-func (q *question) readHeader(c *cli.Context) error {
+func (q *flagPacket) readHeader(c *cli.Context) error {
 	numbers := []struct {
 		flag      string
 		low, high uint64
@@ -156,7 +156,7 @@ func (q *question) readHeader(c *cli.Context) error {
 	return q.readICMP(c)
 }
 
-func (q *question) readTCPFlags(v string) error {
+func (q *flagPacket) readTCPFlags(v string) error {
 	if v == "none" {
 		q.noFlags = true
 	}
@@ -189,7 +189,7 @@ func icmpNames() map[string][2]int {
 	}
 }
 
-func (q *question) readICMP(c *cli.Context) error {
+func (q *flagPacket) readICMP(c *cli.Context) error {
 	six := q.Protocol == uint8(packet.ProtoICMPv6)
 	q.ICMPType = 8
 	if six {
@@ -228,7 +228,7 @@ func (q *question) readICMP(c *cli.Context) error {
 	return nil
 }
 
-func (q *question) readState(c *cli.Context) error {
+func (q *flagPacket) readState(c *cli.Context) error {
 	name := strings.ToLower(c.String("state"))
 	if name == "" {
 		name = "new"
@@ -248,7 +248,7 @@ func hooks() []string {
 	return []string{"ingress", "prerouting", "input", "forward", "output", "postrouting", "egress"}
 }
 
-func (q *question) readPlace(*cli.Context) error {
+func (q *flagPacket) readPlace(*cli.Context) error {
 	if q.hook != "" && !slices.Contains(hooks(), q.hook) {
 		return console.BadUsage(fmt.Errorf("--hook %q is not known", q.hook), "want "+console.Either(hooks()))
 	}
@@ -259,7 +259,7 @@ func (q *question) readPlace(*cli.Context) error {
 }
 
 // fill takes a source port that no rule names.
-func (q *question) fill(s *subject) {
+func (q *flagPacket) fill(s *subject) {
 	if !packet.Protocol(q.Protocol).HasPorts() || q.given["sport"] {
 		return
 	}
@@ -267,7 +267,7 @@ func (q *question) fill(s *subject) {
 }
 
 // build makes the packet, and says what it had to assume.
-func (q *question) build(s *subject) (*replay.Packet, []explain.Assumption, error) {
+func (q *flagPacket) build(s *subject) (*replay.Packet, []explain.Assumption, error) {
 	if err := q.place(s); err != nil {
 		return nil, nil, err
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // place finds the interfaces, and with neither given whether this host sends it.
-func (q *question) place(s *subject) error {
+func (q *flagPacket) place(s *subject) error {
 	var err error
 	if q.In, err = s.interfaceNamed("in", q.in); err != nil {
 		return err

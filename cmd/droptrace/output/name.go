@@ -8,21 +8,11 @@ import (
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
-// program names the firewall as the command that shows its rules: what people
-// type next.
-func program(r *drop.Rule) string {
-	switch engine := ruleset.Engine(r.Engine); engine {
-	case ruleset.IPTablesNFT, ruleset.IPTablesLegacy:
-		return ruleset.Program(engine, r.Family)
-	case ruleset.NFTables:
-		return "nft " + r.Family
-	}
-	return r.Engine + " " + r.Family
-}
-
-// chainName is the chain with all that is needed to find it.
+// chainName is the chain with all that is needed to find it. The program is the
+// command that shows its rules: what people type next.
 func chainName(r *drop.Rule, ascii bool) string {
-	return Escape(program(r), ascii) + "\x00" + Escape(r.Table, ascii) + "\x00" + Escape(r.Chain, ascii)
+	w := ruleset.ChainWords(ruleset.Engine(r.Engine), r.Family, r.Table, r.Chain)
+	return Escape(w[0], ascii) + "\x00" + Escape(w[1], ascii) + "\x00" + Escape(w[2], ascii)
 }
 
 // isPolicy tells a policy from a rule whose place is not known.
@@ -32,17 +22,10 @@ func isPolicy(r *drop.Rule) bool {
 
 // place is a rule's place in its chain: "rule 7 (handle 12)".
 func place(r *drop.Rule) string {
-	switch {
-	case isPolicy(r):
+	if isPolicy(r) {
 		return "policy\x00" + Escape(r.Policy, true)
-	case r.Number != 0 && r.Handle != 0:
-		return "rule\x00" + strconv.Itoa(r.Number) + " (handle\x00" + strconv.FormatUint(r.Handle, 10) + ")"
-	case r.Number != 0:
-		return "rule\x00" + strconv.Itoa(r.Number)
-	case r.Handle != 0:
-		return "handle\x00" + strconv.FormatUint(r.Handle, 10)
 	}
-	return "rule\x00unknown"
+	return ruleset.PlaceName(r.Number, r.Handle, "\x00")
 }
 
 // shortPlace is a place that was told in full before: "7".

@@ -1,4 +1,4 @@
-package explain
+package whatif
 
 import (
 	"errors"
@@ -7,9 +7,9 @@ import (
 
 var errQuote = errors.New("a quote is not closed")
 
-// shellSplit splits a command as a shell would, without expanding anything; a
+// splitWords splits a command as a shell would, without expanding anything; a
 // sudo before it is left out.
-func shellSplit(command string) ([]string, error) {
+func splitWords(command string) ([]string, error) {
 	var words []string
 	var word strings.Builder
 	inside, quote := false, byte(0)

@@ -1,4 +1,4 @@
-package explain
+package whatif
 
 import (
 	"context"
@@ -9,19 +9,19 @@ import (
 	"github.com/droptrace/droptrace/resolve/rules/scratch"
 )
 
-// load puts the subject's rules into the copy.
-func (s *subject) load(ctx context.Context, n *scratch.Namespace) error {
-	if s.handle == nil {
-		return loadFiles(ctx, n, s.files)
+// load puts the rules into the copy.
+func (r *Rules) load(ctx context.Context, n *scratch.Namespace) error {
+	if r.Handle == nil {
+		return loadFiles(ctx, n, r.Files)
 	}
-	if !s.info.Own {
+	if !r.Own {
 		// Reading the rules kept none of the large sets; a copy has all of them.
 		ctx = budget.With(ctx, budget.Of(false, nil))
 	}
-	return n.Copy(ctx, s.handle, s.rules.List)
+	return n.Copy(ctx, r.Handle, r.List)
 }
 
-// loadFiles loads what files hold, as the subject was read from them.
+// loadFiles loads what files hold, as they were read from them.
 func loadFiles(ctx context.Context, n *scratch.Namespace, files []string) error {
 	for _, name := range files {
 		l, text, err := rules.ReadFile(name)
