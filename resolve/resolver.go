@@ -129,7 +129,7 @@ func (r *Resolver) resolve(ctx context.Context, e *event.Event, at time.Time, d 
 	r.at, r.named, r.denied = replay.Place{}, place{}, nil
 	r.fault, r.pending, r.last = "", false, false
 	defer r.reportFault()
-	location := r.location(e.Location)
+	location := r.freedAt(e)
 	*d = drop.Drop{
 		Type: "drop", Schema: drop.Schema, Time: at,
 		Packet:   drop.EventPacket(e),
@@ -141,7 +141,7 @@ func (r *Resolver) resolve(ctx context.Context, e *event.Event, at time.Time, d 
 	}
 	d.Attribution.Certainty = drop.Certain
 	if e.Type == event.Listen {
-		r.resolveSocket(n, e, d)
+		r.resolveSocket(e, d)
 		resolveListen(e, d)
 		if r.NoWhy {
 			d.Why = nil
@@ -155,7 +155,7 @@ func (r *Resolver) resolve(ctx context.Context, e *event.Event, at time.Time, d 
 		r.resolveHook(e, d)
 	}
 	r.resolveCause(ctx, n, e, d)
-	r.resolveSocket(n, e, d)
+	r.resolveSocket(e, d)
 	if !r.pending {
 		r.guard(n, e, d)
 		r.agree(n, e, d)
