@@ -30,6 +30,8 @@ char _license[] SEC("license") = "Dual BSD/GPL";
 /* Conditions that only attribution can answer. */
 #define FILTER_NEEDS_HOOK (FILTER_ANY_IFACE | FILTER_HOOK | FILTER_NETFILTER)
 
+#define CALLER_DEPTH 8 /* the tracepoint's own frames, the function's, its caller's */
+
 /* A step of its own: inlined, the verifier would walk what follows once for each exit. */
 __noinline int step_site_kind(u32 level)
 {
@@ -49,6 +51,21 @@ __noinline int step_site_kind(u32 level)
 		}
 	}
 	s->kind = SITE_OTHER;
+	return 0;
+}
+
+/* Who called the function that frees: the stack's entry above its own. */
+__noinline int step_find_caller(u32 level)
+{
+	struct scratch *s = get_scratch(level);
+
+	if (!s)
+		return 0;
+	for (u32 i = 0; i < CALLER_DEPTH - 1; i++)
+		if (s->event.stack[i] == s->event.location) {
+			s->event.caller = s->event.stack[i + 1];
+			break;
+		}
 	return 0;
 }
 
@@ -144,7 +161,11 @@ static __always_inline void handle(u32 level, struct scratch *s, struct per_cpu_
 	}
 	if (!c->ready)
 		return;
-	if (s->kind >= SITE_TCP) {
+	if (s->kind == SITE_LIST) {
+		bpf_get_stack(ctx, s->event.stack, CALLER_DEPTH * sizeof(u64), 0);
+		step_find_caller(level);
+		s->kind = SITE_OTHER;
+	} else if (s->kind >= SITE_TCP) {
 		step_handshake(level);
 		s->kind = SITE_OTHER;
 	}

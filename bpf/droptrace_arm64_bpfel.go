@@ -226,6 +226,7 @@ type KernelEvent struct {
 		References uint32
 		Pad        uint32
 	}
+	Caller uint64
 	HookFn uint64
 	Ct     struct {
 		_        structs.HostLayout
@@ -497,9 +498,16 @@ type KernelListenRun struct {
 	Before KernelMibCounters
 }
 
+type KernelLossFlag uint32
+
+const (
+	KernelLossFlagLOSS_FLAGS KernelLossFlag = 16773060
+)
+
 type KernelLossKey struct {
 	_           structs.HostLayout
 	Location    uint64
+	Caller      uint64
 	NetnsCookie uint64
 	Rule        uint64
 	Chain       uint64
@@ -507,7 +515,7 @@ type KernelLossKey struct {
 	HookFn      uint64
 	Netns       uint32
 	Reason      uint32
-	Flags       uint32
+	Flags       KernelLossFlag
 	Offset      uint32
 	Type        uint8
 	Hook        uint8

@@ -33,7 +33,7 @@ enum event_flag {
 	FLAG_VLAN = 1 << 0,	    /* vlan_tci is valid */
 	FLAG_SOCKET = 1 << 1,	    /* skb->sk was set: the sender's or receiver's own */
 	FLAG_TASK = 1 << 2,	    /* on a task's stack: it may be the task's doing */
-	FLAG_CALLER = 1 << 3,	    /* pid and comm are of a task in a call on the socket */
+	FLAG_IN_CALL = 1 << 3,	    /* pid and comm are of a task in a call on the socket */
 	FLAG_STACK = 1 << 4,	    /* stack[] follows, zeros where it could not be had */
 	FLAG_HEADER_CUT = 1 << 5,   /* header_len is less than the linear part holds */
 	FLAG_HOOK_PROBE = 1 << 6,   /* hook, in and out from nf_hook_slow's probe */
@@ -239,6 +239,7 @@ struct event {
 	char comm[COMM_BYTES];
 	struct packet_bytes bytes;
 	struct socket_info socket;
+	u64 caller; /* as location, of the function there, where that frees for others */
 	u64 hook_fn; /* the only hook function left that may have dropped it */
 	struct ct_info ct;
 	struct rule_info rule;

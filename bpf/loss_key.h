@@ -7,14 +7,22 @@
 
 #include "event.h"
 
-/* Flags that Go asks for on its way from a record to rule, policy or hook. */
-#define LOSS_FLAGS                                                                                 \
-	(FLAG_HOOK_PROBE | FLAG_HOOK_FRAME | FLAG_XT_TRACKED | FLAG_XT_STALE |                     \
-	 FLAG_XT_UNTRACKED | FLAG_XT_CAPPED | FLAG_NFT_HERE | FLAG_NFT_POLICY | FLAG_CONNTRACK |   \
-	 FLAG_UNCALIBRATED | FLAG_EVAL_UNSEEN)
+/*
+ * Flags that Go asks for on its way from a record to what it means: class, rule,
+ * policy, hook, and how certain that is. All but those that say what follows the
+ * record or what its bytes are; a test goes through the others.
+ */
+enum loss_flag {
+	LOSS_FLAGS = FLAG_TASK | FLAG_HOOK_PROBE | FLAG_HOOK_FRAME | FLAG_XT_TRACKED |
+		     FLAG_XT_STALE | FLAG_XT_UNTRACKED | FLAG_XT_CAPPED | FLAG_NFT_HERE |
+		     FLAG_NFT_POLICY | FLAG_HEAD_FRAGS | FLAG_CONNTRACK | FLAG_FAILURE |
+		     FLAG_TUPLE_ONLY | FLAG_UNCALIBRATED | FLAG_EVAL_UNSEEN | FLAG_DEFERRED |
+		     FLAG_OVERFLOW | FLAG_HEADERLESS,
+};
 
 struct loss_key {
 	u64 location;
+	u64 caller;
 	u64 netns_cookie;
 	u64 rule;  /* nft: handle; x_tables: the table blob's address */
 	u64 chain; /* nft: handle */
@@ -22,7 +30,7 @@ struct loss_key {
 	u64 hook_fn;
 	u32 netns;
 	u32 reason;
-	u32 flags;
+	enum loss_flag flags;
 	u32 offset; /* x_tables: of the entry */
 	u8 type;
 	u8 hook;

@@ -62,6 +62,7 @@ static __always_inline void set_loss_key(struct loss_key *k, const struct event 
 
 	__builtin_memset(k, 0, sizeof(*k));
 	k->location = e->location;
+	k->caller = e->caller;
 	k->netns_cookie = e->netns_cookie;
 	k->rule = r->kind == RULE_XT ? r->address : r->rule_handle;
 	k->chain = r->chain_handle;

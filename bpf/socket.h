@@ -106,7 +106,7 @@ static __always_inline void read_task(struct event *e, u64 stack_pointer, struct
 	e->flags |= FLAG_TASK;
 	if (!in_call(task, file))
 		return;
-	e->flags |= FLAG_CALLER;
+	e->flags |= FLAG_IN_CALL;
 	e->pid = bpf_get_current_pid_tgid() >> 32;
 	bpf_get_current_comm(e->comm, sizeof(e->comm));
 }

@@ -104,7 +104,7 @@ func baseOf(bases []*ruleset.Chain, hook string) *ruleset.Chain {
 // noRule tells the rest: no netfilter in it, or netfilter that did not say which
 // rule.
 func (r *Resolver) noRule(ctx context.Context, n *namespace, e *event.Event, d *drop.Drop) {
-	function := r.location(e.Location).function
+	function := r.freedAt(e).function
 	if e.Hook == event.NoHook && !strings.HasPrefix(function, "nf") {
 		r.noHook(function, d)
 		return

@@ -46,6 +46,15 @@ func (r *Resolver) location(pc uint64) location {
 	return l
 }
 
+// freedAt is where the packet was freed: in the caller of a function that only frees
+// for others.
+func (r *Resolver) freedAt(e *event.Event) location {
+	if e.Caller != 0 {
+		return r.location(e.Caller)
+	}
+	return r.location(e.Location)
+}
+
 // interfaceKey is an interface as events have it.
 type interfaceKey struct {
 	index uint32

@@ -19,7 +19,7 @@ func (r *Resolver) caseOf(n *namespace, e *event.Event, d *drop.Drop) *diagnose.
 		Conntrack: d.Conntrack,
 		Namespace: diagnose.Namespace{Name: n.info.Name, PID: n.info.PID, Own: n.info.Own},
 	}
-	c.Symbol = r.location(e.Location).function
+	c.Symbol = r.freedAt(e).function
 	c.Overflow, c.Deferred = e.Flags&event.Overflow != 0, e.Flags&event.Deferred != 0
 	if n.machine != nil {
 		c.Machine, c.Environment = n.machine, n.machine
@@ -59,7 +59,19 @@ func replayPacket(e *event.Event, d *drop.Drop) replay.Packet {
 	if d.Out != nil {
 		p.Out.Index, p.Out.Name = d.Out.Index, d.Out.Name
 	}
+	if d.Hook == "output" || d.Hook == "postrouting" {
+		p.UID, p.GID = owner(&e.Socket)
+	}
 	return p
+}
+
+// owner is whom owner matches compare with: the user and group of the socket's file
+// (xt_owner's owner_mt, nft_meta_get_eval_skugid). A socket without a file has none.
+func owner(s *event.SocketInfo) (uid, gid int) {
+	if s.Inode == 0 {
+		return -2, -2
+	}
+	return int(s.FileUID), int(s.FileGID)
 }
 
 func replayConntrack(e *event.Event, d *drop.Drop) replay.Conntrack {

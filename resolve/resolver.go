@@ -131,7 +131,7 @@ func (r *Resolver) resolve(ctx context.Context, e *event.Event, at time.Time, d 
 	n := r.spaceOf(e)
 	n.used = time.Now()
 	defer r.reportFault()
-	location := r.location(e.Location)
+	location := r.freedAt(e)
 	*d = drop.Drop{
 		Type: "drop", Schema: drop.Schema, Time: at,
 		Packet:   drop.EventPacket(e),
@@ -143,7 +143,7 @@ func (r *Resolver) resolve(ctx context.Context, e *event.Event, at time.Time, d 
 	}
 	d.Attribution.Certainty = drop.Certain
 	if e.Type == event.Listen {
-		r.resolveSocket(n, e, d)
+		r.resolveSocket(e, d)
 		resolveListen(e, d)
 		if r.NoWhy {
 			d.Why = nil
@@ -157,7 +157,7 @@ func (r *Resolver) resolve(ctx context.Context, e *event.Event, at time.Time, d 
 		r.resolveHook(e, d)
 	}
 	r.resolveCause(ctx, n, e, d)
-	r.resolveSocket(n, e, d)
+	r.resolveSocket(e, d)
 	if !r.pending {
 		r.guard(n, e, d)
 		r.agree(n, e, d)

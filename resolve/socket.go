@@ -29,6 +29,8 @@ type holders struct {
 	known  map[uint64]held // by inode
 	search *holderSearch   // nil where none is under way
 	next   time.Time       // none looks before: they take a fifth of the time at most
+	// machine has no rules: it is what searches are said to be of.
+	machine namespace
 }
 
 type held struct {
@@ -85,21 +87,21 @@ func (s *holderSearch) run(ctx context.Context, begin time.Time) {
 
 // resolveSocket fills in the packet's socket, and the process that sent it. That is
 // one that was in a call on the very socket, or else the only one that has it open.
-func (r *Resolver) resolveSocket(n *namespace, e *event.Event, d *drop.Drop) {
+func (r *Resolver) resolveSocket(e *event.Event, d *drop.Drop) {
 	role := r.socketRole(e, d)
 	if role == "" {
 		return
 	}
 	s := &drop.Socket{Role: role, UID: e.Socket.UID}
 	d.Socket = s
-	if e.Flags&event.Caller != 0 && role == drop.Sender {
+	if e.Flags&event.InCall != 0 && role == drop.Sender {
 		d.Process = &drop.Process{PID: int(e.PID), Command: event.Text(e.Comm[:])}
 		return
 	}
 	if e.Socket.Inode == 0 {
 		return
 	}
-	s.Processes = r.holdersOf(n, &e.Socket)
+	s.Processes = r.holdersOf(&e.Socket)
 	if role == drop.Sender && len(s.Processes) == 1 {
 		d.Process = &s.Processes[0]
 		s.Processes = nil
@@ -137,14 +139,14 @@ func (r *Resolver) socketRole(e *event.Event, d *drop.Drop) string {
 
 // holdersOf returns all processes that have the socket open; none where they are not
 // known, or are still being looked for: the drop is then to be tried again.
-func (r *Resolver) holdersOf(n *namespace, s *event.SocketInfo) []drop.Process {
+func (r *Resolver) holdersOf(s *event.SocketInfo) []drop.Process {
 	h := &r.holders
 	for range 2 { // the search under way, and then one for this socket
 		if known, ok := h.known[s.Inode]; ok && time.Since(known.at) < holdersLive {
 			return known.all(s.References)
 		}
 		if h.search == nil {
-			r.startHolders(n)
+			r.startHolders()
 		}
 		h.search.add(s.Inode)
 		if !r.await(h.search.task, holdersHold) {
@@ -156,9 +158,10 @@ func (r *Resolver) holdersOf(n *namespace, s *event.SocketInfo) []drop.Process {
 	return known.all(s.References)
 }
 
-func (r *Resolver) startHolders(n *namespace) {
+func (r *Resolver) startHolders() {
 	s, begin := &holderSearch{}, r.holders.next
-	s.task = r.start(n, holdersTime, nil, func(ctx context.Context) { s.run(ctx, begin) })
+	r.holders.machine.info.Own = true // it takes no place from readings of namespaces
+	s.task = r.start(&r.holders.machine, holdersTime, nil, func(ctx context.Context) { s.run(ctx, begin) })
 	r.holders.search = s
 }
 

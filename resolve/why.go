@@ -48,6 +48,7 @@ type whyKey struct {
 	fragment       bool
 	handshake      event.Flag // Overflow, Deferred
 	mark, ctMark   uint32
+	uid, gid       int // owner
 	status         uint32
 	state          string
 	original       event.CTTuple
@@ -169,6 +170,7 @@ func (r *Resolver) whyKey(n *namespace, e *event.Event, d *drop.Drop) whyKey {
 		handshake: e.Flags & (event.Overflow | event.Deferred),
 		in:        e.InIndex, out: e.OutIndex, ctMark: e.CT.Mark, status: e.CT.Status, original: e.CT.Original,
 	}
+	k.uid, k.gid = owner(&e.Socket)
 	if n.nft != nil {
 		k.generation = n.nft.Ruleset().Generation
 	}

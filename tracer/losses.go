@@ -12,6 +12,9 @@ import (
 // place and reason.
 type LossKey = bpf.KernelLossKey
 
+// LossFlags are the flags of a record that a LossKey holds.
+const LossFlags = event.Flag(bpf.KernelLossFlagLOSS_FLAGS)
+
 // Losses calls each with every kind of drop that found no room in the ring: how
 // many were lost so far, and the first of them, which each must not keep. The
 // counts add up to Counts.Lost, but for kinds beyond those that it has room for.

@@ -17,6 +17,7 @@ const (
 	siteNetfilter = 4
 	siteTCP       = 5
 	siteCookie    = 6
+	siteList      = 7
 )
 
 // Classes of hook functions: enum hook_class of bpf/config.h.
@@ -53,6 +54,10 @@ func siteFunctions() []siteFunction {
 		{"nfqnl_recv_verdict", siteNetfilter},
 		{"nfqnl_enqueue_packet", siteNetfilter},
 		{"nf_synproxy_core", siteNetfilter},
+		{"kfree_skb_list", siteList},
+		{"kfree_skb_list_reason", siteList}, // 5.17 and later
+		{"skb_queue_purge", siteList},
+		{"skb_queue_purge_reason", siteList}, // 6.7 and later
 	}
 }
 

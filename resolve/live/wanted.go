@@ -69,15 +69,26 @@ func (t *Trace) class(e *event.Event) symbol.Class {
 	if e.Hook != event.NoHook {
 		return symbol.Lost
 	}
+	name, _, _ := t.symbols.Lookup(e.Location)
+	free := t.free(e, name)
+	if e.Caller != 0 {
+		if caller, _, ok := t.symbols.Lookup(e.Caller); ok {
+			free.Callers = []string{caller}
+		}
+	}
+	return free.Class()
+}
+
+// free is what the record says of a packet that the function freed.
+func (t *Trace) free(e *event.Event, function string) symbol.Free {
 	p := e.Headers()
-	free := symbol.Free{Reason: t.reasons.Name(e.Reason), Protocol: uint8(p.Protocol),
+	free := symbol.Free{Symbol: function, Reason: t.reasons.Name(e.Reason), Protocol: uint8(p.Protocol),
 		Deferred: e.Flags&event.Deferred != 0, Overflow: e.Flags&event.Overflow != 0}
-	free.Symbol, _, _ = t.symbols.Lookup(e.Location)
 	if p.HasTCP {
 		free.TCPFlags, free.Empty = uint8(p.TCP.Flags), p.PayloadLength == 0
 	}
 	if p.HasICMP {
 		free.ICMPType = p.ICMP.Type
 	}
-	return free.Class()
+	return free
 }

@@ -62,7 +62,7 @@ func loadModules() {
 		"nft_compat", "nft_chain_nat", "nf_tables_inet", "nft_fwd_netdev", "nfnetlink_queue", "nft_queue",
 		"iptable_filter", "iptable_raw", "iptable_mangle", "ip6table_filter", "ipt_REJECT", "ip6t_REJECT",
 		"nft_numgen", "nft_nat", "nft_masq", "xt_tcpudp", "xt_comment", "xt_NFQUEUE", "bridge", "nf_conntrack_netlink",
-		"nft_synproxy", "ipt_SYNPROXY",
+		"nft_synproxy", "ipt_SYNPROXY", "tun", "sch_tbf",
 	} {
 		_ = exec.Command(modprobe, "-q", name).Run()
 	}

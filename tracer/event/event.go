@@ -45,7 +45,7 @@ const (
 	VLAN         Flag = 1 << iota // VLANTCI is valid
 	Socket                        // skb->sk was set
 	Task                          // on a task's stack: it may be the task's doing
-	Caller                        // PID and Comm are of a task in a call on the packet's Socket
+	InCall                        // PID and Comm are of a task in a call on the packet's Socket
 	HasStack                      // Stack is valid
 	HeaderCut                     // more linear header bytes than Header holds
 	HookProbe                     // Hook, In and Out from nf_hook_slow's probe
@@ -302,6 +302,7 @@ type Event struct {
 	Comm          [16]byte
 	Bytes         PacketBytes
 	Socket        SocketInfo
+	Caller        uint64 // as Location, of the function there, where that frees for others
 	HookFn        uint64
 	CT            CTInfo
 	Rule          RuleInfo

@@ -139,6 +139,7 @@ type ProgramsInput struct {
 			References uint32
 			Pad        uint32
 		}
+		Caller uint64
 		HookFn uint64
 		Ct     struct {
 			_        structs.HostLayout
