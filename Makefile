@@ -2,7 +2,9 @@
 # scripts/install-deps, which is quiet when nothing is missing.
 
 GO       ?= go
-LDFLAGS   = -s -w
+# The number of a release, without a v; else what git says of this tree.
+VERSION  ?= $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null | sed 's/^v//')
+LDFLAGS   = -s -w -X github.com/droptrace/droptrace/cmd/droptrace/console.version=$(VERSION)
 KERNELS  ?= 5.10,6.12
 N        ?= 1500
 SEED     ?= 11

@@ -6,14 +6,8 @@ import (
 	"os"
 	"runtime/debug"
 
-	"github.com/urfave/cli/v2"
-
-	"github.com/droptrace/droptrace/cmd/droptrace/conntrack"
+	"github.com/droptrace/droptrace/cmd/droptrace/app"
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
-	"github.com/droptrace/droptrace/cmd/droptrace/doctor"
-	"github.com/droptrace/droptrace/cmd/droptrace/explain"
-	"github.com/droptrace/droptrace/cmd/droptrace/live"
-	"github.com/droptrace/droptrace/cmd/droptrace/read"
 	"github.com/droptrace/droptrace/cmd/droptrace/source"
 )
 
@@ -27,15 +21,7 @@ func main() {
 	os.Exit(run(os.Args, console.SystemTerminal(), source.Open))
 }
 
-// run is main without the process: it returns the exit code. Each command has a
-// folder of its own.
+// run is main without the process: it returns the exit code.
 func run(args []string, t console.Terminal, open source.Opener) int {
-	app := live.App(t, open, read.Recordings(t))
-	app.Commands = []*cli.Command{
-		conntrack.Command(t, open),
-		explain.Command(t),
-		doctor.Command(t),
-		read.Command(t),
-	}
-	return console.Run(app, t, args)
+	return console.Run(app.New(t, open), t, args)
 }
