@@ -26,7 +26,7 @@ test: build
 	$(MAKE) lint unit integration hostile oracle vm N=300
 
 unit:
-	$(GO) test -skip '^TestWithoutAPart' ./bpf/... ./cmd/... ./resolve/... ./tracer/... ./test/adversary ./test/nstest ./test/vm/...
+	$(GO) test -skip '^TestWithoutAPart' ./bpf/... ./cmd/... ./resolve/... ./scripts/... ./tracer/... ./test/adversary ./test/nstest ./test/vm/...
 
 # The running kernel, in namespaces of the tests' own.
 integration: build

@@ -3,10 +3,12 @@
 package main
 
 import (
+	"context"
 	"os"
 	"runtime/debug"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/app"
+	"github.com/droptrace/droptrace/cmd/droptrace/completion"
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/source"
 )
@@ -23,5 +25,10 @@ func main() {
 
 // run is main without the process: it returns the exit code.
 func run(args []string, t console.Terminal, open source.Opener) int {
-	return console.Run(app.New(t, open), t, args)
+	a := app.New(t, open)
+	if words, ok := completion.Asked(args); ok {
+		_ = completion.Print(context.Background(), t.Stdout, a, words) // a shell that has gone asks no more
+		return 0
+	}
+	return console.Run(a, t, args)
 }
