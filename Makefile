@@ -12,7 +12,7 @@ RECORDS  ?= 100000
 
 export CGO_ENABLED = 0
 
-.PHONY: build demo test unit integration hostile vm test-newest oracle oracle-vm adversary bench lint generate check-generated clean
+.PHONY: build demo release test unit integration hostile vm test-newest oracle oracle-vm adversary bench lint generate check-generated clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o droptrace ./cmd/droptrace
@@ -20,6 +20,11 @@ build:
 demo: build
 	scripts/install-deps demo
 	scripts/demo ./droptrace
+
+# All that a release is made of, in dist/: make release VERSION=1.2.3
+release:
+	scripts/install-deps build
+	scripts/release '$(VERSION)' dist
 
 test: build
 	scripts/install-deps test vm
@@ -85,4 +90,4 @@ check-generated:
 	scripts/check-generated
 
 clean:
-	rm -f droptrace
+	rm -rf droptrace dist

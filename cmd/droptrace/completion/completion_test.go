@@ -92,7 +92,7 @@ func TestWhereTheCursorIs(t *testing.T) {
 		"--nosuch=x":             "",
 		"tcp ":                   "",
 		"read file con":          "",
-		"-n read --probes kp":    "kprobe",
+		"-n read --output t":     "text tcpdump",
 		"--hook -i lo --hook ou": "output",
 		"-ni lo --hook ou":       "output",
 	} {
