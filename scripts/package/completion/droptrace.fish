@@ -9,7 +9,7 @@ function __droptrace_complete
         if test "$answer" = ':files'
             set -l flag (string match -r -- '^--[^=]*=' "$current")
             for path in (__fish_complete_path (string replace -- "$flag" '' "$current"))
-                echo $flag$path
+                echo "$flag$path" # quoted: without a flag, too
             end
         else
             echo $answer
