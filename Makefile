@@ -2,7 +2,9 @@
 # scripts/install-deps, which is quiet when nothing is missing.
 
 GO       ?= go
-LDFLAGS   = -s -w
+# The number of a release, without a v; else what git says of this tree.
+VERSION  ?= $(shell git describe --tags --always --dirty --abbrev=12 2>/dev/null | sed 's/^v//')
+LDFLAGS   = -s -w -X github.com/droptrace/droptrace/cmd/droptrace/console.version=$(VERSION)
 KERNELS  ?= 5.10,6.12
 N        ?= 1500
 SEED     ?= 11
@@ -10,7 +12,7 @@ RECORDS  ?= 100000
 
 export CGO_ENABLED = 0
 
-.PHONY: build demo test unit integration hostile vm test-newest oracle oracle-vm adversary bench lint generate check-generated clean
+.PHONY: build demo release publish test unit integration hostile packages test-real vm test-newest oracle oracle-vm adversary bench lint generate check-generated clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o droptrace ./cmd/droptrace
@@ -19,12 +21,21 @@ demo: build
 	scripts/install-deps demo
 	scripts/demo ./droptrace
 
+# All that a release is made of, in dist/: make release VERSION=1.2.3
+release:
+	scripts/install-deps build
+	scripts/release '$(VERSION)' dist
+
+# Puts dist/ where people download it, with GitHub's gh.
+publish:
+	gh release create 'v$(VERSION)' --verify-tag --generate-notes dist/*
+
 test: build
 	scripts/install-deps test vm
-	$(MAKE) lint unit integration hostile oracle vm N=300
+	$(MAKE) lint unit integration hostile packages oracle vm N=300
 
 unit:
-	$(GO) test -skip '^TestWithoutAPart' ./bpf/... ./cmd/... ./resolve/... ./tracer/... ./test/adversary ./test/nstest ./test/vm/...
+	$(GO) test -skip '^TestWithoutAPart' ./bpf/... ./cmd/... ./resolve/... ./scripts/... ./tracer/... ./test/adversary ./test/nstest ./test/vm/...
 
 # The running kernel, in namespaces of the tests' own.
 integration: build
@@ -34,6 +45,16 @@ integration: build
 # Root of a container against the host: names, comments and prefixes by raw netlink.
 hostile: build
 	DROPTRACE=$(CURDIR)/droptrace $(GO) test -count=1 -timeout 15m ./test/hostile
+
+# The archive and the deb of this machine, built and run.
+packages:
+	$(GO) test -count=1 -timeout 15m -run '^TestRelease' ./test/real
+
+# Packages in trees of Debian 12, 13 and sid and in roots of their own, two builds
+# byte by byte, completion in its shells. DROPTRACE_TREES=DIR keeps the trees.
+test-real:
+	scripts/install-deps real
+	$(GO) test -count=1 -timeout 60m ./test/real
 
 # Other kernels, under QEMU without KVM. KERNELS=all: all that are tried before a
 # release; one of them may have -generic or -rt behind it.
@@ -83,4 +104,4 @@ check-generated:
 	scripts/check-generated
 
 clean:
-	rm -f droptrace
+	rm -rf droptrace dist

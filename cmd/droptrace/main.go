@@ -3,17 +3,13 @@
 package main
 
 import (
+	"context"
 	"os"
 	"runtime/debug"
 
-	"github.com/urfave/cli/v2"
-
-	"github.com/droptrace/droptrace/cmd/droptrace/conntrack"
+	"github.com/droptrace/droptrace/cmd/droptrace/app"
+	"github.com/droptrace/droptrace/cmd/droptrace/completion"
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
-	"github.com/droptrace/droptrace/cmd/droptrace/doctor"
-	"github.com/droptrace/droptrace/cmd/droptrace/explain"
-	"github.com/droptrace/droptrace/cmd/droptrace/live"
-	"github.com/droptrace/droptrace/cmd/droptrace/read"
 	"github.com/droptrace/droptrace/cmd/droptrace/source"
 )
 
@@ -27,15 +23,12 @@ func main() {
 	os.Exit(run(os.Args, console.SystemTerminal(), source.Open))
 }
 
-// run is main without the process: it returns the exit code. Each command has a
-// folder of its own.
+// run is main without the process: it returns the exit code.
 func run(args []string, t console.Terminal, open source.Opener) int {
-	app := live.App(t, open, read.Recordings(t))
-	app.Commands = []*cli.Command{
-		conntrack.Command(t, open),
-		explain.Command(t),
-		doctor.Command(t),
-		read.Command(t),
+	a := app.New(t, open)
+	if words, ok := completion.Asked(args); ok {
+		_ = completion.Print(context.Background(), t.Stdout, a, words) // a shell that has gone asks no more
+		return 0
 	}
-	return console.Run(app, t, args)
+	return console.Run(a, t, args)
 }

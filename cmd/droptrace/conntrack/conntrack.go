@@ -37,7 +37,7 @@ const (
 
 // Command is the command with its flags.
 func Command(t console.Terminal, open source.Opener) *cli.Command {
-	return console.NewCommand("conntrack", "droptrace conntrack [flags]", `Shows which packets failed to get a conntrack entry, and why: the table was
+	return console.NewCommand("conntrack", "which flows got no conntrack entry, and why", `Shows which packets failed to get a conntrack entry, and why: the table was
 full, two packets raced for one entry, NAT had no port left, and others. On a
 terminal it is a running table of each namespace's counters (those of
 conntrack -S) with the causes and flows that fail most; else, or with --list,

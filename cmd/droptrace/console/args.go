@@ -45,7 +45,7 @@ func part(args []string, known []cli.Flag, commands func(string) *cli.Command) (
 			words = append(words, arg)
 		default:
 			flags = append(flags, arg)
-			if takesValue(arg, known) && i+1 < len(args) {
+			if TakesValue(arg, known) && i+1 < len(args) {
 				i++
 				flags = append(flags, args[i])
 			}
@@ -54,24 +54,25 @@ func part(args []string, known []cli.Flag, commands func(string) *cli.Command) (
 	return flags, words, nil
 }
 
-// takesValue reports whether the next argument is the value of this flag; of
+// TakesValue reports whether the next argument is the value of this flag; of
 // flags in one, such as -ni, the last one's.
-func takesValue(arg string, known []cli.Flag) bool {
+func TakesValue(arg string, known []cli.Flag) bool {
 	name := strings.TrimLeft(arg, "-")
 	if strings.Contains(name, "=") {
 		return false
 	}
-	if f := flagNamed(name, known); f != nil {
+	if f := FlagNamed(name, known); f != nil {
 		return valued(f)
 	}
 	if strings.HasPrefix(arg, "--") || name == "" {
 		return false
 	}
-	f := flagNamed(name[len(name)-1:], known)
+	f := FlagNamed(name[len(name)-1:], known)
 	return f != nil && valued(f)
 }
 
-func flagNamed(name string, known []cli.Flag) cli.Flag {
+// FlagNamed is the flag that has the name, long or short, without dashes; nil for none.
+func FlagNamed(name string, known []cli.Flag) cli.Flag {
 	i := slices.IndexFunc(known, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
 	if i < 0 {
 		return nil

@@ -9,10 +9,14 @@ import (
 )
 
 // NewCommand builds one of droptrace's commands: its flags stand behind its name,
-// and what is no flag is refused.
-func NewCommand(name, usage, description string, flags []cli.Flag, action func(*cli.Context) error) *cli.Command {
+// and what is no flag is refused. about is its line in the list of commands.
+func NewCommand(name, about, description string, flags []cli.Flag, action func(*cli.Context) error) *cli.Command {
+	usage := "droptrace " + name + " [flags]"
 	return &cli.Command{
 		Name:                   name,
+		Usage:                  about,
+		UsageText:              usage,
+		Description:            description,
 		Flags:                  flags,
 		HideHelpCommand:        true,
 		UseShortOptionHandling: true,

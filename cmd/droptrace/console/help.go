@@ -23,23 +23,43 @@ func CommandHelp(c *cli.Command) string {
 func usageText(usage, description string, flags []cli.Flag) string {
 	var b strings.Builder
 	b.WriteString("Usage: " + usage + "\n\n" + description + "\n")
-	category := "\x00"
-	for _, f := range flags {
-		d, ok := f.(describedFlag)
-		if !ok {
-			continue
-		}
-		if c := d.GetCategory(); c != category {
-			category = c
+	category := ""
+	for i, f := range Describe(flags) {
+		if i == 0 || f.Category != category {
+			category = f.Category
 			b.WriteByte('\n')
-			if c != "" {
-				b.WriteString(c + "\n")
+			if category != "" {
+				b.WriteString(category + "\n")
 			}
 		}
-		writeFlagHelp(&b, d)
+		writeFlagHelp(&b, f)
 	}
-	writeFlagHelp(&b, &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "print this and end"})
 	return b.String()
+}
+
+// Description is what people are told about a flag.
+type Description struct {
+	Name     string // without dashes, as all names here
+	Short    string // empty where there is none
+	Value    string // what its value is called, empty where it takes none
+	Usage    string
+	Category string // the heading it is listed under, may be empty
+}
+
+// Describe returns the flags in the order in which they are declared, --help behind
+// them: cli adds that one by itself.
+func Describe(flags []cli.Flag) []Description {
+	var out []Description
+	for _, f := range flags {
+		if d, ok := f.(describedFlag); ok {
+			out = append(out, describe(d))
+		}
+	}
+	help := describe(&cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "print this and end"})
+	if len(out) > 0 {
+		help.Category = out[len(out)-1].Category
+	}
+	return append(out, help)
 }
 
 // describedFlag is what every flag of cli can do.
@@ -49,21 +69,30 @@ type describedFlag interface {
 	Names() []string
 }
 
-// writeFlagHelp writes "  -i, --iface NAME    description": the name of the
-// value stands between backquotes before the description.
-func writeFlagHelp(b *strings.Builder, f describedFlag) {
-	left := "      "
+// describe takes the name of the value from between the backquotes before the
+// description.
+func describe(f describedFlag) Description {
+	d := Description{Name: f.Names()[0], Usage: f.GetUsage(), Category: f.GetCategory()}
 	for _, n := range f.Names() {
 		if len(n) == 1 {
-			left = "  -" + n + ", "
+			d.Short = n
 		}
 	}
-	left += Dashed(f.Names()[0])
-	usage := f.GetUsage()
-	if rest, ok := strings.CutPrefix(usage, "`"); ok {
-		var value string
-		value, usage, _ = strings.Cut(rest, "` ")
-		left += " " + value
+	if rest, ok := strings.CutPrefix(d.Usage, "`"); ok {
+		d.Value, d.Usage, _ = strings.Cut(rest, "` ")
+	}
+	return d
+}
+
+// writeFlagHelp writes "  -i, --iface NAME    description".
+func writeFlagHelp(b *strings.Builder, f Description) {
+	left := "      "
+	if f.Short != "" {
+		left = "  -" + f.Short + ", "
+	}
+	left += Dashed(f.Name)
+	if f.Value != "" {
+		left += " " + f.Value
 	}
 	b.WriteString(left)
 	if pad := helpColumn - len(left); pad > 0 {
@@ -71,5 +100,5 @@ func writeFlagHelp(b *strings.Builder, f describedFlag) {
 	} else {
 		b.WriteString("\n" + strings.Repeat(" ", helpColumn))
 	}
-	b.WriteString(usage + "\n")
+	b.WriteString(f.Usage + "\n")
 }

@@ -49,7 +49,7 @@ func Command(t console.Terminal) *cli.Command {
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no closing line"},
 		&cli.BoolFlag{Name: "schema", Usage: "print the JSON schema of --json and end"},
 	}
-	return console.NewCommand("doctor", "droptrace doctor [flags]", `Says what this kernel, this user and this build can do, then looks at the
+	return console.NewCommand("doctor", "what this machine can do, and what is amiss in its firewall", `Says what this kernel, this user and this build can do, then looks at the
 firewall for what is amiss before anything drops:
 
     droptrace doctor                   this network namespace

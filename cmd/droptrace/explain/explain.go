@@ -33,7 +33,7 @@ const (
 
 // Command is the command with its flags.
 func Command(t console.Terminal) *cli.Command {
-	return console.NewCommand("explain", "droptrace explain [flags]", `Says what would become of a packet that has not been sent: hook by hook, the
+	return console.NewCommand("explain", "what would become of a packet, and of a change of the rules", `Says what would become of a packet that has not been sent: hook by hook, the
 verdict, the rule that gives it, and why:
 
     droptrace explain --in eth0 --src 198.51.100.7 --dst 10.0.0.2 \

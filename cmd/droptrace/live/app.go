@@ -2,6 +2,9 @@
 package live
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/urfave/cli/v2"
 
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
@@ -9,10 +12,11 @@ import (
 )
 
 // App is the command line of droptrace without a command: it traces, or reads
-// a recording (-r).
-func App(t console.Terminal, open source.Opener, read Reader) *cli.App {
+// a recording (-r). Its help lists the commands.
+func App(t console.Terminal, open source.Opener, read Reader, commands []*cli.Command) *cli.App {
 	app := &cli.App{
 		Name:      "droptrace",
+		Usage:     "show the packets that the kernel drops, and the rule that dropped each",
 		UsageText: "droptrace [flags] [expression]\n       droptrace COMMAND [flags]",
 		Description: `Shows every packet that the kernel drops, with the rule that dropped it:
 
@@ -31,12 +35,9 @@ only, as it was when it was dropped; tcpdump must be installed to compile it.
 
 Commands, each with a --help of its own:
 
-    conntrack   which flows got no conntrack entry, and why
-    explain     what would become of a packet, and of a change of the rules
-    doctor      what this machine can do, and what is amiss in its firewall
-    read        a recording again; --correlate lays it beside tcpdump's
-
+` + list(commands) + `
 Exit codes: 0 ended as asked, 1 failed, 2 bad usage, 3 doctor has findings.`,
+		Commands:        commands,
 		Flags:           Flags(),
 		Writer:          t.Stdout,
 		ErrWriter:       t.Stderr,
@@ -55,4 +56,13 @@ Exit codes: 0 ended as asked, 1 failed, 2 bad usage, 3 doctor has findings.`,
 		return liveAction(c, t, open, read)
 	}
 	return app
+}
+
+// list is a line for each command.
+func list(commands []*cli.Command) string {
+	var b strings.Builder
+	for _, c := range commands {
+		fmt.Fprintf(&b, "    %-10s  %s\n", c.Name, c.Usage)
+	}
+	return b.String()
 }

@@ -169,7 +169,11 @@ func (p *examinationPrinter) system(y *System) {
 	if y.UID != 0 {
 		user = "user\x00" + strconv.Itoa(y.UID)
 	}
-	facts := []string{"Linux\x00" + Escape(y.Kernel, p.s.ASCII), Escape(y.Architecture, true), user}
+	var facts []string
+	if y.Droptrace != "" {
+		facts = append(facts, "droptrace\x00"+Escape(y.Droptrace, p.s.ASCII))
+	}
+	facts = append(facts, "Linux\x00"+Escape(y.Kernel, p.s.ASCII), Escape(y.Architecture, true), user)
 	if len(y.Missing) > 0 {
 		facts = append(facts, "without "+strings.Join(y.Missing, ", "))
 	}

@@ -18,7 +18,7 @@ import (
 func Command(t console.Terminal) *cli.Command {
 	cmd := &cli.Command{
 		Name:      "read",
-		Usage:     "show a recording again",
+		Usage:     "a recording again; --correlate lays it beside tcpdump's",
 		UsageText: "droptrace read [flags] FILE... [expression]",
 		Description: `Shows what droptrace -w or --json has recorded, with every filter and output
 of the live command. FILE is - for standard input. It needs no root.
