@@ -14,7 +14,7 @@ import (
 // about.
 type agreed struct {
 	known map[whyKey]agreement
-	cost  whys
+	cost  share
 }
 
 type agreement struct {

@@ -45,7 +45,7 @@ func TestACountOfAnotherPacketIsNotCertain(t *testing.T) {
 			}
 			g.legacy(t, e, chain, tt.rule, tt.method)
 			g.n.xt[filterTable].since = 0
-			g.n.guards.agreed.cost = whys{}
+			g.n.guards.agreed.cost = share{}
 			for range 2 { // the second is remembered
 				g.Resolve(context.Background(), e, g.now(), d, MaxHold)
 				if d.Attribution.Certainty != tt.want {

@@ -18,7 +18,7 @@ import (
 type replays struct {
 	of       *model.Model
 	firewall *replay.Firewall
-	cost     whys
+	cost     share
 	// changed is when the rules were last seen to be others than before: what
 	// dropped before then is not replayed.
 	changed time.Time

@@ -20,11 +20,6 @@ const (
 	whyLives = 10 * time.Second
 	// maxWhys bounds the diagnoses that one namespace keeps.
 	maxWhys = 4096
-	// whyShare is the part of the time, one in so many, that diagnoses may take,
-	// and whyBurst what they may take at once: a flood of drops that all differ
-	// must not lose drops to their explanation.
-	whyShare = 8
-	whyBurst = 100 * time.Millisecond
 )
 
 // whyKey is all of a drop that a diagnosis can depend on.
@@ -65,9 +60,8 @@ type diagnosed struct {
 
 // whys are a namespace's diagnoses and what they have cost.
 type whys struct {
+	share
 	known map[whyKey]diagnosed
-	spent time.Duration
-	last  time.Time
 
 	firewall     *replay.Firewall // that the next two are of
 	ports, bytes bool
@@ -100,15 +94,6 @@ func inKey(f ruleset.Field) bool {
 	}
 	_, _, routes := f.IsFIB() // by addresses, mark and interfaces
 	return routes
-}
-
-// affords reports whether another diagnosis may be made now.
-func (w *whys) affords(now time.Time) bool {
-	if passed := now.Sub(w.last); passed > 0 {
-		w.spent = max(w.spent-passed/whyShare, 0)
-		w.last = now
-	}
-	return w.spent < whyBurst
 }
 
 func (w *whys) add(k whyKey, list []drop.Why, at time.Time, cost time.Duration) {

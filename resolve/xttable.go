@@ -47,9 +47,13 @@ func (r *Resolver) readXT(n *namespace) error {
 	if n.handle == nil {
 		return n.err
 	}
-	if now.Sub(n.xtRead) < rereadEvery {
+	again := !n.xtRead.IsZero() && !n.info.Own
+	if now.Sub(n.xtRead) < rereadEvery || again && !r.reread.affords(now) {
 		n.xtDue = true // its next drop may be long in coming
 		return nil
+	}
+	if again {
+		defer func() { r.reread.spent += r.now().Sub(now) }()
 	}
 	n.xtRead, n.xtDue = now, false
 	ids, err := xtables.Tables(n.handle)
@@ -154,7 +158,11 @@ func (r *Resolver) Rewatch() (next time.Time) {
 		if now.Sub(n.xtRead) >= rereadEvery {
 			r.rereadXT(n)
 		}
-		if at := n.xtRead.Add(rereadEvery); n.xtDue && (next.IsZero() || at.Before(next)) {
+		at := n.xtRead.Add(rereadEvery)
+		if !at.After(now) { // others have taken the time
+			at = now.Add(rereadEvery)
+		}
+		if n.xtDue && (next.IsZero() || at.Before(next)) {
 			next = at
 		}
 	}
