@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/droptrace/droptrace/resolve/drop"
@@ -36,6 +37,7 @@ type namespace struct {
 
 	used    time.Time      // when its last drop was resolved
 	running sync.WaitGroup // tasks, which use the handle
+	slow    atomic.Bool    // a task took long
 
 	nft       *nftables.Snapshot
 	nftErr    error

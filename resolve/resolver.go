@@ -75,7 +75,7 @@ type Resolver struct {
 
 	tasks   *tasks
 	lookups lookups
-	reread  share // of legacy tables of other namespaces, again
+	reread  share          // of legacy tables of other namespaces, again
 	memory  *budget.Budget // of all namespaces
 	others  *budget.Budget // of all but our own; memory is its whole
 	// until is how long the drop being resolved may wait, and pending says that it

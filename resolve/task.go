@@ -14,8 +14,12 @@ import (
 const (
 	// limitPause is how long rules that were too much are not tried again.
 	limitPause = time.Minute
-	// maxTasks is how many namespaces are read at once, beside our own.
-	maxTasks = 4
+	// maxTasks is how many namespaces are read at once, beside our own, and maxSlow
+	// how many of them may be among those that took slowReading or longer before:
+	// they must not keep all others waiting.
+	maxTasks    = 4
+	maxSlow     = 2
+	slowReading = time.Second
 
 	// MaxHold is how long a drop waits for rules, texts and what the rules do.
 	MaxHold = 10 * time.Second
@@ -28,13 +32,14 @@ var errReading = errors.New("its rules are still being read")
 // another's drops waiting.
 type tasks struct {
 	slots    chan struct{}
+	slow     chan struct{}
 	life     context.Context
 	end      context.CancelFunc
 	finished atomic.Uint64
 }
 
 func newTasks() *tasks {
-	t := &tasks{slots: make(chan struct{}, maxTasks)}
+	t := &tasks{slots: make(chan struct{}, maxTasks), slow: make(chan struct{}, maxSlow)}
 	t.life, t.end = context.WithCancel(context.Background())
 	return t
 }
@@ -68,20 +73,40 @@ func (r *Resolver) start(n *namespace, limit time.Duration, memory *budget.Budge
 		defer close(t.done)
 		defer stop()
 		if !n.info.Own {
-			select {
-			case r.tasks.slots <- struct{}{}:
-				defer func() { <-r.tasks.slots }()
-			case <-life.Done():
-			}
+			defer r.tasks.slot(life, n.slow.Load())()
 		}
 		begin := time.Now()
 		t.begun.Store(&begin)
 		ctx, cancel := budget.WithTime(budget.With(life, memory), limit)
 		defer cancel()
 		run(ctx)
-		t.took = time.Since(begin)
+		if t.took = time.Since(begin); t.took >= slowReading {
+			n.slow.Store(true)
+		}
 	}()
 	return t
+}
+
+// slot waits for a slot, and returns what gives it back. Where life ends first it has
+// none, and what runs in it ends at once.
+func (t *tasks) slot(life context.Context, slow bool) (release func()) {
+	wanted := []chan struct{}{t.slots}
+	if slow {
+		wanted = []chan struct{}{t.slow, t.slots}
+	}
+	var held []chan struct{}
+	for _, s := range wanted {
+		select {
+		case s <- struct{}{}:
+			held = append(held, s)
+		case <-life.Done():
+		}
+	}
+	return func() {
+		for _, s := range held {
+			<-s
+		}
+	}
 }
 
 // limited is the limit that ended a reading, else the error itself.

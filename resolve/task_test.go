@@ -85,6 +85,33 @@ func TestSlowNamespacesKeepNoSlotFromOurOwn(t *testing.T) {
 	}
 }
 
+// Namespaces that took long before leave slots for those that did not.
+func TestSlowNamespacesLeaveSlots(t *testing.T) {
+	r, end := newTaskResolver(t), make(chan struct{})
+	var slow []*namespace
+	running := make(chan struct{}, 2*maxTasks)
+	for range 2 * maxTasks {
+		n := &namespace{}
+		n.slow.Store(true)
+		slow = append(slow, n)
+		r.start(n, time.Hour, nil, func(ctx context.Context) {
+			running <- struct{}{}
+			until(end)(ctx)
+		})
+	}
+	for range maxSlow {
+		<-running
+	}
+	<-r.start(&namespace{}, time.Hour, nil, func(context.Context) {}).done
+	if n := len(running); n > 0 {
+		t.Errorf("%d more than %d slow ones at once", n, maxSlow)
+	}
+	close(end)
+	for _, n := range slow {
+		n.running.Wait()
+	}
+}
+
 func TestLimitsAreTold(t *testing.T) {
 	r, n := newTaskResolver(t), &namespace{}
 	var err error
