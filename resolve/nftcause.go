@@ -109,12 +109,10 @@ func (r *Resolver) nftText(n *namespace, s *nftables.Snapshot, rule *ruleset.Rul
 	text, err := r.textOf(n, s, rule)
 	d.Rule.Text = text
 	switch {
-	case errors.Is(err, nftables.ErrNoProgram):
-		d.Rule.TextMissing = "nft is not installed"
 	case errors.Is(err, nftables.ErrChanged):
 		d.Rule.TextMissing = "the ruleset changed since"
 	case err != nil:
-		d.Rule.TextMissing = err.Error()
+		d.Rule.TextMissing = textMissing(err)
 	}
 }
 

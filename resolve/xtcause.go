@@ -75,7 +75,7 @@ func (r *Resolver) xtPlace(ctx context.Context, n *namespace, table *xtTable, en
 		text, err := r.xtText(n, table, entry.Rule)
 		d.Rule.Text = text
 		if err != nil {
-			d.Rule.TextMissing = err.Error()
+			d.Rule.TextMissing = textMissing(err)
 		}
 	}
 	if !r.pending {

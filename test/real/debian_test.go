@@ -33,7 +33,8 @@ func tree(t *testing.T, suite string) string {
 // systems, which go with the mount namespace that they are in.
 func chroot(dir string) []string {
 	return []string{"unshare", "--mount", "sh", "-c", `
-		for d in proc sys dev; do mount --rbind /$d "$0/$d" || exit; done
+		mkdir -p "$0/run/netns"
+		for d in proc sys dev run/netns; do mount --rbind /$d "$0/$d" || exit; done
 		exec chroot "$0" "$@"`, dir}
 }
 
@@ -48,6 +49,11 @@ func TestDebianInstallsRunsRemovesPurges(t *testing.T) {
 			}
 			command(t, "cp", only(t, "*.deb"), filepath.Join(dir, "droptrace.deb"))
 			command(t, "cp", "-L", "/etc/resolv.conf", filepath.Join(dir, "etc/resolv.conf"))
+			// A mirror may stand still, whose lists are too old then.
+			conf := filepath.Join(dir, "etc/apt/apt.conf.d/mirror")
+			if err := os.WriteFile(conf, []byte("Acquire::Check-Valid-Until \"false\";\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
 			in("apt-get", "-qq", "update")
 			in("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "install", "-y", "/droptrace.deb")
 			// What is recommended came along.

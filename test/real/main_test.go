@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 const version = "1.2.3-rc1"
@@ -73,9 +75,8 @@ func command(t *testing.T, name string, args ...string) string {
 // namespace is a network namespace of the test's own, with its loopback up.
 func namespace(t *testing.T) string {
 	t.Helper()
-	name := fmt.Sprintf("dt-real-%d", time.Now().UnixNano())
-	command(t, "ip", "netns", "add", name)
-	t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", name).Run() })
+	name := nstest.Name("dt-real-")
+	nstest.Named(t, name)
 	command(t, "ip", "-n", name, "link", "set", "lo", "up")
 	return name
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/droptrace/droptrace/resolve/host/distribution"
 	"github.com/droptrace/droptrace/resolve/host/program"
 	"github.com/droptrace/droptrace/resolve/live"
 	"github.com/droptrace/droptrace/tracer/filter/expression"
@@ -30,7 +31,7 @@ func ExpressionFailed(err error, text string) error {
 	}
 	switch {
 	case errors.Is(err, expression.ErrNoTcpdump):
-		return BadUsage(err, "droptrace has expressions compiled by it; "+flagsInstead(text))
+		return BadUsage(err, distribution.Here().Install("tcpdump")+", which compiles expressions; "+flagsInstead(text))
 	case errors.Is(err, expression.ErrUnsupported):
 		return BadUsage(err, "flags may do it, see --help")
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/droptrace/droptrace/resolve/host/distribution"
+	"github.com/droptrace/droptrace/resolve/host/program"
 	"github.com/droptrace/droptrace/resolve/rules"
 	"github.com/droptrace/droptrace/resolve/rules/scratch"
 )
@@ -40,9 +42,17 @@ func scratchHints(err error) error {
 		return WithHint(err, "nft reads its file in a namespace of droptrace's own, which this user may not make: run it as root",
 			"files of iptables-save need no root")
 	case errors.Is(err, scratch.ErrNoProgram):
-		return WithHint(err, "install nftables")
+		return WithHint(err, installHints(err)...)
 	case errors.Is(err, scratch.ErrModule):
 		return WithHint(err, "droptrace loads no modules by itself: load them, or ask on the machine that the rules are from")
 	}
 	return err
+}
+
+// installHints says how a program that is missing is installed here.
+func installHints(err error) []string {
+	if e, ok := errors.AsType[*program.NotInstalledError](err); ok {
+		return []string{distribution.Here().Install(e.Program)}
+	}
+	return nil
 }

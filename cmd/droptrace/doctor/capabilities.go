@@ -14,6 +14,7 @@ import (
 	"github.com/droptrace/droptrace/cmd/droptrace/console"
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/cmd/droptrace/source"
+	"github.com/droptrace/droptrace/resolve/host/distribution"
 	"github.com/droptrace/droptrace/resolve/host/program"
 	"github.com/droptrace/droptrace/resolve/host/symbol"
 	"github.com/droptrace/droptrace/resolve/live"
@@ -280,7 +281,7 @@ func (r *abilities) programs() {
 		{"iptables-legacy-save", "the text of iptables-legacy rules, where there are any"},
 	} {
 		if !installed(p.name) {
-			r.add("program", p.name, output.Cannot, "not installed: "+p.lost+" stays unknown", "install nftables or iptables")
+			r.add("program", p.name, output.Cannot, "not installed: "+p.lost+" stays unknown", distribution.Here().Install(p.name))
 		}
 	}
 }

@@ -15,6 +15,17 @@ import (
 // ErrNotInstalled is returned where none of the directories has the program.
 var ErrNotInstalled = errors.New("program is not installed")
 
+// NotInstalledError names a program that none of the directories has. It is an
+// [ErrNotInstalled].
+type NotInstalledError struct {
+	Program string
+}
+
+func (e *NotInstalledError) Error() string { return e.Program + ": " + ErrNotInstalled.Error() }
+
+// Is implements errors.Is.
+func (e *NotInstalledError) Is(target error) bool { return target == ErrNotInstalled }
+
 // ErrTooMuch is returned for a program that printed more than [MaxOutput].
 var ErrTooMuch = fmt.Errorf("more than %d MiB of output", MaxOutput>>20)
 
@@ -82,7 +93,8 @@ func Dirs() []string {
 	return []string{"/usr/sbin", "/usr/bin", "/sbin", "/bin", "/run/current-system/sw/bin"}
 }
 
-// Find is the path of an installed program. The error is [ErrNotInstalled].
+// Find is the path of an installed program. The error is a
+// [*NotInstalledError].
 func (r Runner) Find(name string) (string, error) {
 	dirs := r.Dirs
 	if dirs == nil {
@@ -94,7 +106,7 @@ func (r Runner) Find(name string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("find %s: %w", name, ErrNotInstalled)
+	return "", &NotInstalledError{Program: name}
 }
 
 // Run runs the program to its end and returns what it printed. The error is an

@@ -191,7 +191,7 @@ func (s *Snapshot) list(ctx context.Context, c *chainNode) (map[*ruleset.Chain][
 	}
 	listed, err := s.listNFT(ctx, c)
 	switch {
-	case errors.Is(err, ErrNoProgram) && saveErr != nil:
+	case errors.Is(err, ErrNoProgram) && saveErr != nil && !errors.Is(saveErr, errWouldLoad):
 		return nil, saveErr
 	case err != nil:
 		return nil, err

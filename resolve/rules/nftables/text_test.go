@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/droptrace/droptrace/resolve/host/program"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
@@ -235,4 +236,38 @@ func TestTextsFromSeveralGoroutines(t *testing.T) {
 		})
 	}
 	group.Wait()
+}
+
+// nft leaves out a rule with an expression that it does not know, and says nothing.
+func TestTextOfAnOlderProgram(t *testing.T) {
+	ns := newNamespace(t)
+	ns.nft(t, "table ip t {\n chain c {\n ip saddr 2.2.2.2 drop\n drop\n }\n}\n")
+	s := ns.read(t)
+	dir := t.TempDir()
+	script := "#!/bin/sh\ncase $1 in --version) echo 'nftables v0.9.8 (E.D.S.)'; exit ;; esac\n" +
+		"/usr/sbin/nft \"$@\" | /usr/bin/grep -v 2.2.2.2\n"
+	if err := os.WriteFile(filepath.Join(dir, "nft"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.texts.Dirs = []string{dir}
+	_, err := s.Texts(t.Context(), s.chainNamed(t, "ip", "t", "c"))
+	if other, ok := errors.AsType[*OtherVersionError](err); !ok || other.Version != "0.9.8" || !errors.Is(err, errListing) {
+		t.Errorf("%v; want an nft of version 0.9.8", err)
+	}
+}
+
+// Neither iptables-nft-save, which would load a module, nor nft: nft is to be had.
+func TestTextNamesTheProgramThatIsMissing(t *testing.T) {
+	ns := newNamespace(t)
+	ns.nft(t, "table ip t {\n chain c {\n drop\n }\n}\n")
+	ns.iptables(t, "iptables-nft -A INPUT -p udp -m multiport --dports 1,2 -j DROP")
+	s := ns.read(t)
+	s.texts.Dirs = []string{t.TempDir()}
+	for chain, want := range map[string]string{"c": "nft", "INPUT": "iptables-nft-save"} {
+		table := map[string]string{"c": "t", "INPUT": "filter"}[chain]
+		_, err := s.Texts(t.Context(), s.chainNamed(t, "ip", table, chain))
+		if missing, ok := errors.AsType[*program.NotInstalledError](err); !ok || missing.Program != want {
+			t.Errorf("%s: %v; want %s", chain, err, want)
+		}
+	}
 }

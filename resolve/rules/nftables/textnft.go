@@ -12,9 +12,9 @@ import (
 // listNFT lists the chain with nft, in the form of `nft -a list ruleset` but
 // for the numbers of counters (-s, since nft 0.9).
 func (s *Snapshot) listNFT(ctx context.Context, c *chainNode) (map[*ruleset.Chain][]string, error) {
-	nft, ok := s.texts.find("nft")
-	if !ok {
-		return nil, fmt.Errorf("%w: no nft", ErrNoProgram)
+	nft, err := s.texts.Find("nft")
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoProgram, err)
 	}
 	// nft does not list a bound chain but inside the rule that has it.
 	for c.bound {
@@ -23,7 +23,7 @@ func (s *Snapshot) listNFT(ctx context.Context, c *chainNode) (map[*ruleset.Chai
 		}
 		c = s.nodes[c.jumper.Chain]
 	}
-	err := errListing
+	err = errListing
 	var found map[*ruleset.Chain][]string
 	list := func(want *chainNode, args ...string) error {
 		j := &joiner{s: s, want: want, found: make(map[*ruleset.Chain][]string), tables: make(map[uint64]bool)}
@@ -43,6 +43,9 @@ func (s *Snapshot) listNFT(ctx context.Context, c *chainNode) (map[*ruleset.Chai
 	}
 	if _, ok := found[c.Chain]; !ok && err == nil {
 		err = fmt.Errorf("not listed: %w", errListing)
+	}
+	if errors.Is(err, errListing) {
+		err = s.texts.otherVersion(ctx, nft, err)
 	}
 	return found, err
 }

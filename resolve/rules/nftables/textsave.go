@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/droptrace/droptrace/resolve/host/module"
+	"github.com/droptrace/droptrace/resolve/host/program"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 )
 
@@ -23,7 +24,7 @@ func (t *texts) save(ctx context.Context, table *tableNode) (map[*ruleset.Chain]
 			return nil, err
 		}
 		if !ok {
-			return nil, fmt.Errorf("%w: iptables would load nft_compat", ErrNoProgram)
+			return nil, errWouldLoad
 		}
 	}
 	path, args, err := t.saveProgram(ctx, table)
@@ -90,5 +91,5 @@ func (t *texts) saveProgram(ctx context.Context, table *tableNode) (path string,
 			return path, args, nil
 		}
 	}
-	return "", nil, fmt.Errorf("%w: no %s-nft-save", ErrNoProgram, name)
+	return "", nil, fmt.Errorf("%w: %w", ErrNoProgram, &program.NotInstalledError{Program: name + "-nft-save"})
 }

@@ -11,8 +11,9 @@ import (
 	"github.com/droptrace/droptrace/resolve/host/program"
 )
 
-// ErrNoProgram is returned where a program is not installed.
-var ErrNoProgram = errors.New("program is not installed")
+// ErrNoProgram is returned where a program is not installed; the error is a
+// [*program.NotInstalledError].
+var ErrNoProgram = program.ErrNotInstalled
 
 // programTimeout is enough for iptables-restore with 100,000 rules.
 const programTimeout = 30 * time.Second
@@ -66,7 +67,7 @@ func (n *Namespace) Run(ctx context.Context, argv []string) (string, error) {
 func (n *Namespace) find(name string) (string, error) {
 	path, err := n.programs.Find(name)
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrNoProgram, err)
+		return "", err
 	}
 	return path, nil
 }

@@ -39,7 +39,7 @@ func (p programs) saveProgram(ctx context.Context, family string) (string, error
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("%w: no %s-legacy-save", ErrNoProgram, name)
+	return "", fmt.Errorf("%w: %w", ErrNoProgram, &program.NotInstalledError{Program: name + "-legacy-save"})
 }
 
 // run runs a program inside the namespace and returns its output. check, which may be
