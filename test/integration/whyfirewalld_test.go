@@ -66,7 +66,7 @@ func TestWhyFirewalld(t *testing.T) {
 	proveAll(t, []proof{{
 		name: "zone", packet: packet{port: 6501}, listens: true,
 		prepare: func(t *testing.T, l *lab) { firewalld(t, l) },
-		code:    "listening-not-allowed", message: "firewalld's rule",
+		code:    "listening-not-allowed", message: "firewalld's filter_",
 		fix: `firewall-cmd --zone=public '--add-rich-rule=rule family="ipv4" source address="192.0.2.2" port port="6501" protocol="udp" accept'`,
 	}})
 }
@@ -106,7 +106,7 @@ func proveNewPolicy(t *testing.T, ingress string, setup ...string) {
 	proveAll(t, []proof{{
 		name: "no policy", packet: packet{port: 6503, to: serverIP},
 		prepare: func(t *testing.T, l *lab) { firewalld(t, l, setup...) },
-		code:    "forward-dropped", message: "firewalld's rule",
+		code:    "forward-dropped", message: "firewalld's filter_",
 		fix: "firewall-cmd --permanent --new-policy=allow-udp-6503 && " +
 			policy + "--add-ingress-zone=" + ingress + " && " + policy + "--add-egress-zone=ANY && " +
 			policy + `'--add-rich-rule=rule family="ipv4" source address="192.0.2.2" destination address="198.51.100.2" ` +
@@ -124,7 +124,7 @@ func TestWhyFirewalldPolicy(t *testing.T) {
 				"firewall-cmd --permanent --policy=web --add-ingress-zone=ANY", "firewall-cmd --permanent --policy=web --add-egress-zone=ANY",
 				"firewall-cmd --reload")
 		},
-		code: "forward-dropped", message: "firewalld's rule",
+		code: "forward-dropped", message: "firewalld's filter_",
 		fix: `firewall-cmd --policy=web '--add-rich-rule=rule family="ipv6" source address="2001:db8::2" destination address="2001:db8:1::2" port port="6504" protocol="udp" accept'`,
 	}})
 }
