@@ -15,6 +15,7 @@ import (
 	"github.com/droptrace/droptrace/cmd/droptrace/output"
 	"github.com/droptrace/droptrace/cmd/droptrace/source"
 	"github.com/droptrace/droptrace/resolve/host/distribution"
+	"github.com/droptrace/droptrace/resolve/host/netns"
 	"github.com/droptrace/droptrace/resolve/host/program"
 	"github.com/droptrace/droptrace/resolve/host/symbol"
 	"github.com/droptrace/droptrace/resolve/live"
@@ -66,7 +67,7 @@ func capabilities(ctx context.Context) []output.Capability {
 		r.methods(&c)
 		r.missing(&c)
 	}
-	r.programs()
+	r.programs(ctx)
 	return r
 }
 
@@ -271,7 +272,7 @@ func noticed(notices []string) string {
 }
 
 // programs are those that print rules in their own words.
-func (r *abilities) programs() {
+func (r *abilities) programs(ctx context.Context) {
 	for _, part := range program.Missing() {
 		r.add("program", "cage", output.Partly, part, "")
 	}
@@ -280,13 +281,40 @@ func (r *abilities) programs() {
 		{"iptables-nft-save", "the text of iptables-nft rules"},
 		{"iptables-legacy-save", "the text of iptables-legacy rules, where there are any"},
 	} {
-		if !installed(p.name) {
+		switch err := runs(ctx, p.name); {
+		case errors.Is(err, program.ErrNotInstalled):
 			r.add("program", p.name, output.Cannot, "not installed: "+p.lost+" stays unknown", distribution.Here().Install(p.name))
+		case err != nil && os.Getuid() == 0:
+			r.add("program", p.name, output.Cannot, p.lost+" stays unknown: "+err.Error(), cannotLimit(err))
 		}
 	}
 }
 
-func installed(name string) bool {
-	_, err := program.Runner{}.Find(name)
-	return err == nil
+// runs runs a program as it is run for the text of a rule: what keeps it from that is
+// found now, and not at the first drop.
+func runs(ctx context.Context, name string) error {
+	path, err := program.Runner{}.Find(name)
+	if err != nil {
+		return err
+	}
+	own, err := netns.Current()
+	if err != nil {
+		return err
+	}
+	h, err := netns.Open(own)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	_, err = program.Runner{}.Run(ctx, program.Command{Path: path, Args: []string{"--version"}, Namespace: h})
+	return err
+}
+
+// cannotLimit is what to do about a program that may not be limited: its user is not
+// ours, and Yama forbids to trace it.
+func cannotLimit(err error) string {
+	if errors.Is(err, unix.EPERM) {
+		return "CAP_SYS_RESOURCE, or kernel.yama.ptrace_scope below 3"
+	}
+	return ""
 }
