@@ -33,8 +33,10 @@ type want struct {
 	function       string
 }
 
-// check runs all scenarios at once, each in a lab of its own, under one
-// droptrace: it must keep their rulesets apart.
+// check runs all scenarios, each in a lab of its own, under one droptrace: it must keep
+// their rulesets apart. The next one begins when the drops of the last have all they
+// wait for: in a guest a program takes seconds, and a dozen namespaces read at once
+// would run into the limits of each.
 func check(t *testing.T, scenarios []scenario) {
 	t.Helper()
 	labs := make([]*lab, len(scenarios))
@@ -59,6 +61,7 @@ func check(t *testing.T, scenarios []scenario) {
 			counts[i] = s.count(t, labs[i])
 			return counts[i].total() >= dropped
 		})
+		trace.settle(t)
 	}
 	drops := trace.stop(t)
 	for i, s := range scenarios {

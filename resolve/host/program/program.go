@@ -34,7 +34,7 @@ const (
 	// are about 10 MB.
 	MaxOutput = 64 << 20
 
-	defaultTimeout = 5 * time.Second
+	defaultTimeout = 10 * time.Second
 	maxStderr      = 16 << 10
 )
 
@@ -49,7 +49,7 @@ type Runner struct {
 	// Dirs are the directories where programs are looked for, in order; those of
 	// [Dirs] where nil.
 	Dirs []string
-	// Timeout ends a program; 5 s where 0.
+	// Timeout ends a program; 10 s where 0.
 	Timeout time.Duration
 }
 
