@@ -74,6 +74,9 @@ func TestAPKSaysWhatIsInIt(t *testing.T) {
 	if out, err := exec.Command(program, "--version").Output(); err != nil || !bytes.Contains(out, []byte(version)) {
 		t.Errorf("--version: %q %v", out, err)
 	}
+	if _, ok := content[""]; ok {
+		t.Error("a directory has no name")
+	}
 	if len(content["usr/share/zsh/site-functions/_droptrace"]) == 0 {
 		t.Error("zsh's completion is not where Alpine has it")
 	}

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -96,5 +97,24 @@ func TestLintersAreContent(t *testing.T) {
 	out, err := exec.Command("rpmlint", "-c", "../../scripts/package/rpmlint.toml", only(t, "*.rpm")).CombinedOutput()
 	if err != nil || !bytes.Contains(out, []byte("1 packages")) || !bytes.Contains(out, []byte("; 0 errors, 0 warnings")) {
 		t.Errorf("rpmlint: %v\n%s", err, out)
+	}
+}
+
+// One list of parts and one of licences serve both architectures.
+func TestReleaseHasTheSameModulesEverywhere(t *testing.T) {
+	lists := make(map[string]string)
+	for _, arch := range []string{"amd64", "arm64"} {
+		cmd := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}} {{.Version}}{{end}}", "../../cmd/droptrace")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		modules := strings.Split(strings.TrimSpace(string(out)), "\n")
+		slices.Sort(modules)
+		lists[arch] = strings.Join(slices.Compact(modules), "\n")
+	}
+	if lists["amd64"] != lists["arm64"] {
+		t.Errorf("amd64:\n%s\narm64:\n%s", lists["amd64"], lists["arm64"])
 	}
 }
