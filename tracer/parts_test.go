@@ -178,11 +178,15 @@ func TestWithoutAPart(t *testing.T) {
 	defer table.Close()
 	n := dropping(t)
 	cache := btf.NewCache()
+	kernel, err := btf.LoadKernelSpec()
+	if err != nil {
+		t.Fatal(err)
+	}
 	whole := &asked{parts: make(map[part]bool)}
 	legacy := legacyParts(t)
 	same := 0
 	for i, p := range everyPart(t) {
-		if i > 0 && !p.matters(t, whole) {
+		if i > 0 && !p.matters(kernel, whole) {
 			same++
 			continue
 		}
@@ -212,7 +216,7 @@ func TestWithoutAPart(t *testing.T) {
 
 // matters reports whether a start without the part can differ from that of the whole
 // machine: whether that asked for a program or symbol, and the kernel has the type.
-func (p part) matters(t *testing.T, whole *asked) bool {
+func (p part) matters(kernel *btf.Spec, whole *asked) bool {
 	if len(whole.parts) == 0 {
 		return true // -run leaves out the whole machine
 	}
@@ -222,19 +226,14 @@ func (p part) matters(t *testing.T, whole *asked) bool {
 	case "symbol":
 		return whole.parts[p] || slices.Contains([]string{"every", "(text)", "(modules)"}, p.name)
 	case "type", "member":
-		return kernelHas(t, p.name)
+		return kernelHas(kernel, p.name)
 	}
 	return true
 }
 
 // kernelHas reports whether the kernel itself, not a module, describes a type, or with
 // net.ct a member.
-func kernelHas(t *testing.T, name string) bool {
-	t.Helper()
-	kernel, err := btf.LoadKernelSpec()
-	if err != nil {
-		t.Fatal(err)
-	}
+func kernelHas(kernel *btf.Spec, name string) bool {
 	typeName, member, _ := strings.Cut(name, ".")
 	found, err := kernel.AnyTypesByName(typeName)
 	if errors.Is(err, btf.ErrNotFound) {
