@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -29,7 +30,25 @@ type lessMachine struct {
 	runningMachine
 	without part
 	kernel  *btf.Spec // where the part is one of its types
+	legacy  bool      // the part may matter to the programs for iptables-legacy
+	asked   *asked
 }
+
+// asked is what a start asks a machine for, by kind and name.
+type asked struct {
+	mu    sync.Mutex // programs are loaded beside
+	parts map[part]bool
+}
+
+func (a *asked) note(kind, name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.parts[part{kind: kind, name: name}] = true
+}
+
+// isLegacyProgram reports those that the verifier needs as long for as for all the rest. In
+// these tests nothing runs them.
+func isLegacyProgram(name string) bool { return name == "xt_find" || name == "xt_baseline" }
 
 type lessTypes struct {
 	types
@@ -60,6 +79,7 @@ func (m lessMachine) load(c *ebpf.CollectionSpec, o ebpf.CollectionOptions) (*eb
 		}
 	}
 	for name, p := range c.Programs {
+		m.asked.note("program", name)
 		if m.is("program", name) || m.is("attribution", "") && strings.HasPrefix(name, "kfree_skb") && name != emitterPlain {
 			return nil, fmt.Errorf("program %s: %w", name, errTaken)
 		}
@@ -67,6 +87,11 @@ func (m lessMachine) load(c *ebpf.CollectionSpec, o ebpf.CollectionOptions) (*eb
 			if m.without.kind == "helper" && ins.IsBuiltinCall() && asm.BuiltinFunc(ins.Constant) == m.without.helper {
 				return nil, fmt.Errorf("program %s calls %v: %w", name, m.without.helper, errTaken)
 			}
+		}
+	}
+	for name, p := range c.Programs {
+		if isLegacyProgram(name) && !m.legacy {
+			p.Instructions = asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}
 		}
 	}
 	return m.runningMachine.load(c, o)
@@ -104,9 +129,13 @@ func (m lessMachine) attachKprobe(function string, address, config uint64, p *eb
 type lessSymbols struct {
 	table   *symbol.Table
 	without part
+	asked   *asked
 }
 
 func (s lessSymbols) hides(name string) bool {
+	if len(s.table.Range(name)) > 0 {
+		s.asked.note("symbol", name)
+	}
 	return s.without.kind == "symbol" && (s.without.name == name || s.without.name == "every")
 }
 

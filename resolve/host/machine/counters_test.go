@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 // counted reads a folder like /proc/net.
@@ -64,6 +66,7 @@ func TestCountersThatGrew(t *testing.T) {
 // The names are this kernel's own: one that it does not know is misspelt, or of
 // another kernel.
 func TestCountersAreTheKernels(t *testing.T) {
+	nstest.SkipUnprivileged(t)
 	c, err := ReadCounters()
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,7 @@ ip link set lo up
 hostname guest
 
 # The host reads lines as they are written.
+# shellcheck disable=SC2154 # the kernel's command line sets it
 stty -F "/dev/$control" raw -echo
 stty -opost
 
