@@ -37,6 +37,16 @@ __noinline int step_compare_table_unrolled(u32 level, u64 table)
 	return compare_table(level, table, false);
 }
 
+/*
+ * Whether no chain behind the NAT hook can have returned its NF_DROP. NAT drops by
+ * itself: ICMP redirects of what it translates or has not finished
+ * (nf_nat_icmp_reply_translation), what masquerading sent by another interface.
+ */
+static __always_inline bool nat_alone(const struct hook_scan *scan, const struct config *c)
+{
+	return !scan->nat_xt && (!scan->nat_nft || c->nft_in_place);
+}
+
 /* Narrows the scan to the hook that dropped, where the frame tells which. */
 __noinline int step_find_dropper(u32 level)
 {
@@ -65,7 +75,9 @@ __noinline int step_find_dropper(u32 level)
 		name_chain(&s->event.rule, &c->layout, scan->dropper.priv);
 		break;
 	case HOOK_NAT:
-		break;
+		if (!nat_alone(scan, c))
+			break;
+		/* fallthrough */
 	default:
 		scan->xt = 0;
 		s->event.rule.kind = RULE_HOOK;
@@ -120,13 +132,18 @@ static __always_inline bool may_be_nft(const struct hook_scan *scan)
 	return scan->nft > 0;
 }
 
-/* Where the frame did not tell: the one hook that is left when rules cannot be it. */
+/*
+ * Where the frame did not tell: the one hook that is left when nothing else can be
+ * it. NAT can, with chains behind it or without; so can what was not looked at.
+ * Hooks of other kinds (IPVS, br_netfilter, synproxy, BPF, defragmentation of IPv6)
+ * are among the others, of which there must be one.
+ */
 static __always_inline void attribute_rest(struct scratch *s)
 {
 	const struct config *c = get_config();
 	const struct hook_scan *scan = &s->scan;
 
-	if (!c || scan->known || scan->xt || scan->nat_entries || scan->other != 1)
+	if (!c || scan->known || scan->xt || scan->nat || scan->unseen || scan->other != 1)
 		return;
 	if (scan->nft && !c->nft_in_place)
 		return;

@@ -224,7 +224,9 @@ type KernelEvent struct {
 		FileGid    uint32
 		Kind       uint32
 		References uint32
-		Pad        uint32
+		Filters    uint32
+		Queued     uint32
+		Limit      uint32
 	}
 	Caller uint64
 	HookFn uint64
@@ -460,6 +462,10 @@ type KernelHookScan struct {
 	OtherFn      uint64
 	PolicyChain  uint64
 	NatEntries   uint64
+	Nat          uint32
+	NatXt        uint32
+	NatNft       uint32
+	Unseen       uint32
 	XtTable      [8]uint64
 	NftChain     [16]uint64
 }
@@ -501,7 +507,7 @@ type KernelListenRun struct {
 type KernelLossFlag uint32
 
 const (
-	KernelLossFlagLOSS_FLAGS KernelLossFlag = 16773060
+	KernelLossFlagLOSS_FLAGS KernelLossFlag = 33550276
 )
 
 type KernelLossKey struct {

@@ -54,6 +54,7 @@ enum event_flag {
 	FLAG_DEFERRED = 1 << 21,    /* a bare ACK that TCP_DEFER_ACCEPT has no use for */
 	FLAG_OVERFLOW = 1 << 22,    /* the packet found its accept queue full */
 	FLAG_HEADERLESS = 1 << 23,  /* there was no IP header yet: one of its socket's addresses */
+	FLAG_NAT_HERE = 1 << 24,    /* NAT has its hook here, with chains or without */
 };
 
 enum rule_kind {
@@ -196,6 +197,13 @@ enum socket_kind {
 	SOCKET_RECEIVES = 3,   /* the packet came to it */
 };
 
+/* Who may refuse what comes to a socket (sk_filter_trim_cap). */
+enum socket_filter {
+	SOCKET_FILTER_KNOWN = 1 << 0,
+	SOCKET_FILTER_OWN = 1 << 1,    /* the socket has a filter */
+	SOCKET_FILTER_CGROUP = 1 << 2, /* its cgroup, or one above, has a program */
+};
+
 struct socket_info {
 	u64 inode; /* of its file; 0: its program has closed it */
 	u64 destructor; /* skb->destructor: tells senders' packets from received ones */
@@ -205,7 +213,10 @@ struct socket_info {
 	u32 file_gid;
 	u32 kind; /* enum socket_kind */
 	u32 references; /* to its file: descriptors, and calls under way */
-	u32 pad;
+	/* Of SOCKET_RECEIVES. */
+	u32 filters;
+	u32 queued; /* bytes of memory that wait to be read */
+	u32 limit;  /* SO_RCVBUF */
 };
 
 struct event {

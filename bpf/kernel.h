@@ -171,8 +171,38 @@ struct socket {
 	struct file *file;
 };
 
+struct bpf_prog_array_item {
+	void *prog;
+};
+
+struct bpf_prog_array {
+	struct bpf_prog_array_item items[0];
+};
+
+struct cgroup_bpf {
+	struct bpf_prog_array *effective[1]; /* the first: CGROUP_INET_INGRESS */
+};
+
+struct cgroup {
+	struct cgroup_bpf bpf;
+};
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup; /* 5.15 and later */
+};
+
+typedef struct {
+	int counter;
+} atomic_t;
+
 struct sock {
 	struct sock_common __sk_common;
+	struct {
+		atomic_t rmem_alloc; /* sk_rmem_alloc */
+	} sk_backlog;
+	int sk_rcvbuf;
+	void *sk_filter;
+	struct sock_cgroup_data sk_cgrp_data;
 	u32 sk_ack_backlog;
 	u32 sk_max_ack_backlog;
 	u16 sk_protocol;

@@ -17,7 +17,7 @@ enum loss_flag {
 		     FLAG_XT_STALE | FLAG_XT_UNTRACKED | FLAG_XT_CAPPED | FLAG_NFT_HERE |
 		     FLAG_NFT_POLICY | FLAG_HEAD_FRAGS | FLAG_CONNTRACK | FLAG_FAILURE |
 		     FLAG_TUPLE_ONLY | FLAG_UNCALIBRATED | FLAG_EVAL_UNSEEN | FLAG_DEFERRED |
-		     FLAG_OVERFLOW | FLAG_HEADERLESS,
+		     FLAG_OVERFLOW | FLAG_HEADERLESS | FLAG_NAT_HERE,
 };
 
 struct loss_key {
@@ -44,7 +44,7 @@ struct loss_key {
 	/* Outside of netfilter: they tell whether the free lost a packet. */
 	u8 protocol;
 	u8 detail; /* TCP: flags; ICMP: type; a listening socket's: listen.kind */
-	u8 empty;  /* TCP: no payload */
+	u8 empty;  /* TCP: no payload; no protocol: no byte */
 	u32 pad;
 };
 

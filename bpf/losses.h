@@ -46,6 +46,7 @@ static __always_inline void loss_detail(struct loss_key *k, const struct event *
 		transport = 40;
 		length = transport + (h[4] << 8 | h[5]);
 	} else {
+		k->empty = !e->protocol && !e->length && !e->header_len;
 		return;
 	}
 	if (k->protocol == IPPROTO_TCP) {

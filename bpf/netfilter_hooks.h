@@ -44,6 +44,10 @@ struct hook_scan {
 	u64 other_fn;
 	u64 policy_chain;
 	u64 nat_entries; /* what hangs behind the NAT hook */
+	u32 nat;	 /* NAT hooks: each drops by itself, too */
+	u32 nat_xt;	 /* of xt, those behind it */
+	u32 nat_nft;
+	u32 unseen; /* more entries than are looked at */
 	u64 xt_table[MAX_XT_TABLES];
 	u64 nft_chain[MAX_NFT_CHAINS];
 };
@@ -181,6 +185,7 @@ static __always_inline void scan_entry(struct hook_scan *scan, const struct conf
 		break;
 	case HOOK_NAT:
 		/* struct nf_nat_lookup_hook_priv begins with .entries, 5.10 to 7.2 */
+		scan->nat++;
 		scan->nat_entries = READ_AT(u64, h->priv);
 		break;
 	case HOOK_HARMLESS:

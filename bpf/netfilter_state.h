@@ -177,6 +177,7 @@ __noinline int step_scan_entry(u32 level, u64 entries, u32 i)
 
 static __always_inline void scan_hook(u32 level, u64 entries)
 {
+	struct scratch *s = get_scratch(level);
 	u16 n = entries ? entries_count(entries) : 0;
 
 	for (u32 i = 0; i < MAX_HOOKS; i++) {
@@ -184,6 +185,18 @@ static __always_inline void scan_hook(u32 level, u64 entries)
 			break;
 		step_scan_entry(level, entries, i);
 	}
+	if (s && n > MAX_HOOKS)
+		s->scan.unseen = 1;
+}
+
+/* The NAT chains, which NAT's one hook runs. */
+static __always_inline void scan_nat(u32 level, struct scratch *s)
+{
+	u32 xt = s->scan.xt, nft = s->scan.nft;
+
+	scan_hook(level, s->scan.nat_entries);
+	s->scan.nat_xt = s->scan.xt - xt;
+	s->scan.nat_nft = s->scan.nft - nft;
 }
 
 /* What stands on the hook. */
@@ -206,7 +219,9 @@ __noinline int step_scan_hooks(u32 level)
 	__builtin_memset(&s->scan, 0, sizeof(s->scan));
 	scan_hook(level, s->entries);
 	if (s->scan.nat_entries)
-		scan_hook(level, s->scan.nat_entries);
+		scan_nat(level, s);
+	if (s->scan.nat)
+		e->flags |= FLAG_NAT_HERE;
 	if (s->scan.nft)
 		e->flags |= FLAG_NFT_HERE;
 	if (s->scan.policy)

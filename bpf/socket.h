@@ -128,6 +128,32 @@ static __always_inline struct sock *whole_socket(struct sock *sk, u32 *kind)
 	return READ(sk, __sk_common.skc_listener);
 }
 
+static __always_inline bool has_cgroup_program(struct sock *sk)
+{
+	struct cgroup *cgroup = READ(sk, sk_cgrp_data.cgroup);
+	u64 effective = ADDRESS(cgroup, bpf.effective);
+	u64 array;
+
+	if (!cgroup || !effective)
+		return false;
+	array = READ_AT(u64, effective);
+	return array && READ_AT(u64, ADDRESS((struct bpf_prog_array *)array, items)) != 0;
+}
+
+/* What may have refused a packet that came to the socket. */
+static __always_inline void read_limits(struct socket_info *info, struct sock *sk)
+{
+	info->queued = READ(sk, sk_backlog.rmem_alloc.counter);
+	info->limit = READ(sk, sk_rcvbuf);
+	if (!bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
+		return;
+	info->filters = SOCKET_FILTER_KNOWN;
+	if (READ(sk, sk_filter))
+		info->filters |= SOCKET_FILTER_OWN;
+	if (has_cgroup_program(sk))
+		info->filters |= SOCKET_FILTER_CGROUP;
+}
+
 /* Fills in the socket and returns its file. */
 static __always_inline struct file *read_socket(struct socket_info *info, struct sock *sk, u32 kind)
 {
@@ -140,6 +166,8 @@ static __always_inline struct file *read_socket(struct socket_info *info, struct
 		return NULL;
 	info->kind = kind;
 	info->uid = READ(sk, sk_uid.val);
+	if (kind == SOCKET_RECEIVES)
+		read_limits(info, sk);
 	file = READ(READ(sk, sk_socket), file);
 	if (!file)
 		return NULL;

@@ -31,6 +31,7 @@ func (r *Resolver) resolveCause(ctx context.Context, n *namespace, e *event.Even
 			d.Attribution = drop.Attribution{Certainty: drop.Unknown,
 				Note: "a module with rules was loaded just before the drop; it is known from now on"}
 		}
+		explainNAT(e, d)
 	default:
 		r.noRule(ctx, n, e, d)
 	}
@@ -126,6 +127,9 @@ func (r *Resolver) noRule(ctx context.Context, n *namespace, e *event.Event, d *
 	}
 	if e.Flags&(event.XTStale|event.XTUntracked|event.XTTracked|event.NFTHere) != 0 {
 		d.Cause = "rule" // there are rules here; which, if any, is what is not known
+	}
+	if r.blameNAT(e, d) {
+		return
 	}
 	d.Attribution.Note = r.unknownNote(e)
 	if table := event.Text(e.Rule.Table[:]); table != "" && e.HookFn != 0 {

@@ -24,8 +24,24 @@ import (
 // that changes with each drop must not eat the machine.
 const rereadEvery = 200 * time.Millisecond
 
-// errGone says that a namespace no longer exists.
+// errGone says that a namespace no longer exists: another has its inode.
 var errGone = errors.New("its network namespace is gone")
+
+// findAgain is how soon a namespace that was not found is looked for again: one that is
+// being made may have no process any more and no name yet.
+const findAgain = 200 * time.Millisecond
+
+// notFoundError is of a namespace that had neither name nor process when it was looked
+// for, which need not mean that it is gone.
+type notFoundError struct{ late time.Duration } // since the drop
+
+func (e *notFoundError) Error() string {
+	const what = "its network namespace was not found"
+	if e.late < time.Second {
+		return what + " right after the drop"
+	}
+	return fmt.Sprintf("%s when it was looked for, %.1f s after the drop: it may have been there then", what, e.late.Seconds())
+}
 
 // namespace is what is known of one network namespace: read when its first drop
 // comes, read again when a drop shows that it changed.
@@ -35,6 +51,7 @@ type namespace struct {
 	err    error
 	cookie uint64 // 0: not known
 
+	looked  time.Time      // when it was looked for
 	used    time.Time      // when its last drop was resolved
 	running sync.WaitGroup // tasks, which use the handle
 	slow    atomic.Bool    // a task took long
@@ -76,13 +93,13 @@ type namespace struct {
 	guards  guards
 }
 
-// openNamespace opens the namespace that was found, or not. A failure is kept: it is
-// told with each drop, not tried with each.
-func openNamespace(found netns.Namespace, err error, inode, own uint32) *namespace {
-	n := &namespace{info: drop.Netns{Inode: inode, Own: inode == own}}
+// openNamespace opens the namespace that was found, or not, so long after the drop. A
+// failure is kept for a while: it is told with each drop, not tried with each.
+func openNamespace(found netns.Namespace, err error, inode, own uint32, late time.Duration) *namespace {
+	n := &namespace{info: drop.Netns{Inode: inode, Own: inode == own}, looked: time.Now()}
 	if err != nil {
 		if errors.Is(err, netns.ErrNotFound) {
-			err = errGone
+			err = &notFoundError{late}
 		}
 		n.err = err
 		return n
@@ -96,6 +113,12 @@ func openNamespace(found netns.Namespace, err error, inode, own uint32) *namespa
 		n.cookie, _ = n.handle.Cookie() // not known, then
 	}
 	return n
+}
+
+// due reports whether a namespace that was not found is to be looked for again.
+func (n *namespace) due() bool {
+	var missed *notFoundError
+	return errors.As(n.err, &missed) && time.Since(n.looked) >= findAgain
 }
 
 // close lets the namespace go, once nothing of it is read any more.

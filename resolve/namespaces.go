@@ -3,11 +3,13 @@ package resolve
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/netns"
 	"github.com/droptrace/droptrace/resolve/rules/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
+	"github.com/droptrace/droptrace/tracer/ktime"
 )
 
 // Prepare reads the legacy tables that it has not read yet, of every namespace: a
@@ -71,24 +73,33 @@ func (r *Resolver) watched(inode uint32, ids []xtables.TableID) bool {
 }
 
 // space returns what is known of a namespace, looking it up the first time. One that
-// was not found yet is looked up again.
-func (r *Resolver) space(inode uint32) *namespace {
-	if n, ok := r.spaces[inode]; ok {
+// was not found yet is looked up again. late is how long ago its drop was.
+func (r *Resolver) space(inode uint32, late time.Duration) *namespace {
+	n, ok := r.spaces[inode]
+	if ok && !n.due() {
 		return n
 	}
 	found, err := r.lookup(inode)
 	if errors.Is(err, errLooking) {
 		return &namespace{info: drop.Netns{Inode: inode}, err: err}
 	}
-	return r.keep(openNamespace(found, err, inode, r.own))
+	if ok {
+		n.close()
+		delete(r.spaces, inode)
+	}
+	return r.keep(openNamespace(found, err, inode, r.own, late))
 }
 
 // spaceAt is space for a namespace that was just found.
 func (r *Resolver) spaceAt(found netns.Namespace) *namespace {
 	if n, ok := r.spaces[found.Inode]; ok {
-		return n
+		if !n.due() {
+			return n
+		}
+		n.close()
+		delete(r.spaces, found.Inode)
 	}
-	return r.keep(openNamespace(found, nil, found.Inode, r.own))
+	return r.keep(openNamespace(found, nil, found.Inode, r.own, 0))
 }
 
 // keep makes room for the namespace.
@@ -104,10 +115,19 @@ func (r *Resolver) keep(n *namespace) *namespace {
 	return n
 }
 
+// age is how long ago the event was; 0 where that is not known.
+func age(e *event.Event) time.Duration {
+	now, err := ktime.Now()
+	if err != nil || now < e.Time {
+		return 0
+	}
+	return time.Duration(now - e.Time)
+}
+
 // spaceOf is the namespace that an event is from. Its inode may have been given out
 // again since: that of a cookie is never another.
 func (r *Resolver) spaceOf(e *event.Event) *namespace {
-	n := r.space(e.Netns)
+	n := r.space(e.Netns, age(e))
 	if n.cookie != 0 && e.NetnsCookie != 0 && n.cookie != e.NetnsCookie {
 		return &namespace{info: drop.Netns{Inode: e.Netns}, err: errGone}
 	}

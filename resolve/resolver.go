@@ -143,6 +143,7 @@ func (r *Resolver) resolve(ctx context.Context, e *event.Event, at time.Time, d 
 		Location: location.name,
 	}
 	d.Attribution.Certainty = drop.Certain
+	d.Why = socketRefused(e, d.Reason)
 	if e.Type == event.Listen {
 		r.resolveSocket(e, d)
 		resolveListen(e, d)

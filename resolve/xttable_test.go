@@ -16,7 +16,7 @@ func TestATableThatChangedTooSoonIsReadAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := openNamespace(own, nil, own.Inode, own.Inode)
+	n := openNamespace(own, nil, own.Inode, own.Inode, 0)
 	if n.err != nil {
 		t.Fatal(n.err)
 	}
@@ -61,7 +61,7 @@ func TestRereadingLegacyTablesIsBounded(t *testing.T) {
 		own   uint32
 		reads bool
 	}{{"our own", own.Inode, true}, {"another", 0, false}} {
-		n := openNamespace(own, nil, own.Inode, v.own)
+		n := openNamespace(own, nil, own.Inode, v.own, 0)
 		if n.err != nil {
 			t.Fatal(n.err)
 		}

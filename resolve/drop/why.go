@@ -58,4 +58,8 @@ const (
 	WhyOwnerMismatch          = "owner-mismatch"
 	WhyEchoToBroadcast        = "echo-to-broadcast"
 	WhyRuleMatches            = "rule-matches"
+	WhyNATRedirect            = "nat-redirect"
+	WhySocketFilter           = "socket-filter"
+	WhyCgroupProgram          = "cgroup-program"
+	WhySecurityModule         = "security-module"
 )

@@ -84,6 +84,7 @@ func (t *Trace) free(e *event.Event, function string) symbol.Free {
 	p := e.Headers()
 	free := symbol.Free{Symbol: function, Reason: t.reasons.Name(e.Reason), Protocol: uint8(p.Protocol),
 		Deferred: e.Flags&event.Deferred != 0, Overflow: e.Flags&event.Overflow != 0}
+	free.Blank = e.Length == 0 && e.HeaderLen == 0 && e.Protocol == 0
 	if p.HasTCP {
 		free.TCPFlags, free.Empty = uint8(p.TCP.Flags), p.PayloadLength == 0
 	}

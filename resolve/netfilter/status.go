@@ -11,6 +11,7 @@ const (
 	StatusSNAT      = 1 << 4
 	StatusDNAT      = 1 << 5
 	StatusSeqAdjust = 1 << 6
+	StatusNATDone   = 1<<7 | 1<<8 // IPS_NAT_DONE_MASK: NAT has decided, both ways
 	StatusDying     = 1 << 9
 	StatusHelper    = 1 << 13
 )

@@ -249,7 +249,7 @@ func connectionCases() []aCase {
 			host: `iptables-nft -A OUTPUT -p tcp --dport 7308 -m owner --uid-owner 0 -j ACCEPT
 				iptables-nft -A OUTPUT -p tcp --dport 7308 -j REJECT`,
 			by: connectAs(33, "192.0.2.2:7308"), port: 7308,
-			code: "owner-mismatch", says: []string{"OUTPUT rule 1", "--uid-owner 0", "another user"},
+			code: "owner-mismatch", says: []string{"OUTPUT rule 1", "--uid-owner 0", "its sender is user 33"},
 		},
 		{
 			name: "owner match, nft",
@@ -259,7 +259,7 @@ func connectionCases() []aCase {
 				nft add rule ip o out ip daddr 198.51.100.0/24 accept
 				nft add rule ip o out meta l4proto tcp drop`,
 			by: connectAs(33, "192.0.2.2:7309"), port: 7309,
-			code: "owner-mismatch", says: []string{"out rule 1", "skuid", "another user"},
+			code: "owner-mismatch", says: []string{"out rule 1", "skuid", "its sender is user 33"},
 		},
 	}
 }

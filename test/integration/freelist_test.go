@@ -10,6 +10,7 @@ import (
 func TestAFreedListIsNamedByItsCaller(t *testing.T) {
 	l := newLab(t)
 	l.ready(t)
+	configure(t, l.host, "neigh add 192.0.2.2 lladdr 02:00:00:00:00:02 dev eth0 nud permanent\n") // it resolves nothing
 	// Its queue holds less than any packet.
 	command(t, "", "tc", "-n", l.host, "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", "8bit", "burst", "1600", "limit", "1")
 	trace := start(t, []*lab{l}, "--dport", "8095", "--no-why")

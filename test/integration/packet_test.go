@@ -15,6 +15,7 @@ type packet struct {
 	port  uint16
 	local bool // sent by the host, not the client
 	size  int
+	from  int // the port that it is sent from, any if 0
 }
 
 // send sends it once. A TCP connection is closed before it can try again.
@@ -38,6 +39,11 @@ func (p packet) transmit() error {
 		return err
 	}
 	defer unix.Close(fd)
+	if p.from != 0 {
+		if err := unix.Bind(fd, &unix.SockaddrInet4{Port: p.from}); err != nil {
+			return err
+		}
+	}
 	if p.tcp {
 		err = unix.Connect(fd, to)
 	} else {

@@ -55,7 +55,7 @@ func TestWriterOfATunDeviceIsNoSender(t *testing.T) {
 	trace := start(t, []*lab{l}, "--sport", "8097", "--no-why")
 	var tun, listener *os.File
 	within(t, l.host, func() (err error) {
-		if tun, err = openTun("tun0"); err != nil {
+		if tun, err = openTun("tun0", unix.IFF_TUN); err != nil {
 			return err
 		}
 		listener, err = listen(8097)
@@ -184,7 +184,7 @@ func listen(port uint16) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "listener"), unix.Listen(fd, 8)
 }
 
-func openTun(name string) (*os.File, error) {
+func openTun(name string, flags uint16) (*os.File, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
@@ -193,7 +193,7 @@ func openTun(name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
+	request.SetUint16(flags | unix.IFF_NO_PI)
 	return os.NewFile(uintptr(fd), name), unix.IoctlIfreq(fd, unix.TUNSETIFF, request)
 }
 

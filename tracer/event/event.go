@@ -66,6 +66,7 @@ const (
 	Deferred                      // a bare ACK that TCP_DEFER_ACCEPT has no use for
 	Overflow                      // the packet found its accept queue full
 	Headerless                    // there was no IP header yet: Header begins with its socket's addresses
+	NATHere                       // NAT has its hook here, with chains or without
 )
 
 // RuleKind says what RuleInfo names.
@@ -256,6 +257,15 @@ const (
 	SocketReceives             // the packet came to it
 )
 
+// SocketFilter says who may refuse what comes to a socket.
+type SocketFilter uint32
+
+const (
+	FiltersKnown SocketFilter = 1 << iota
+	OwnFilter                 // the socket has a filter
+	CgroupFilter              // its cgroup, or one above, has a program
+)
+
 // SocketInfo is the packet's socket. The kernel's own are left out.
 type SocketInfo struct {
 	_          structs.HostLayout
@@ -266,7 +276,10 @@ type SocketInfo struct {
 	FileGID    uint32
 	Kind       SocketKind
 	References uint32 // to its file: descriptors, and calls under way
-	_          uint32
+	// Of SocketReceives.
+	Filters SocketFilter
+	Queued  uint32 // bytes of memory that wait to be read
+	Limit   uint32 // SO_RCVBUF
 }
 
 // Event is one record.

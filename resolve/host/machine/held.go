@@ -22,7 +22,7 @@ func (m *Machine) Sockets(protocol string, port uint16) (list []diagnose.Socket,
 	if protocol != "tcp" && protocol != "udp" {
 		return nil, false
 	}
-	deadline := time.Now().Add(lookLimit)
+	deadline := time.Now().Add(searchLimit)
 	err := m.ns.Do(func() error {
 		for _, name := range []string{protocol, protocol + "6"} {
 			f, err := os.Open("/proc/thread-self/net/" + name)
@@ -43,14 +43,18 @@ func (m *Machine) Sockets(protocol string, port uint16) (list []diagnose.Socket,
 	if err != nil {
 		return nil, false
 	}
+	inodes := make([]string, len(list))
 	for i := range list {
-		look(&list[i], time.Now().Add(lookLimit))
+		inodes[i] = list[i].Inode
+	}
+	held := anyHolders(inodes, searchLimit)
+	for i := range list {
+		if by, ok := held[list[i].Inode]; ok {
+			look(&list[i], by)
+		}
 	}
 	return list, true
 }
-
-// lookLimit bounds the search for one socket's process: who it is bound to hangs on it.
-const lookLimit = 250 * time.Millisecond
 
 // readHeld appends the sockets of a file of /proc/net that have the port, whatever
 // their state.
@@ -89,21 +93,18 @@ func parseEnd(s string) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(a, uint16(n)), ok && known && err == nil
 }
 
-// look finds a socket's process and, through a copy of its descriptor that is closed
+// look fills in a socket's process and, through a copy of its descriptor that is closed
 // at once, what /proc does not show: the interface it is bound to, and whether it
 // takes IPv6 only. sock_diag shows them, too, but asking it may load a module.
 // pidfd_getfd is there from 5.6 on.
-func look(s *diagnose.Socket, deadline time.Time) {
-	var number int
-	if s.PID, s.Command, number = holding(s.Inode, deadline); s.PID == 0 {
-		return
-	}
+func look(s *diagnose.Socket, by holding) {
+	s.PID, s.Command = by.pid, by.command
 	process, err := unix.PidfdOpen(s.PID, 0)
 	if err != nil {
 		return
 	}
 	defer unix.Close(process)
-	fd, err := unix.PidfdGetfd(process, number, 0)
+	fd, err := unix.PidfdGetfd(process, by.fd, 0)
 	if err != nil {
 		return
 	}

@@ -13,9 +13,9 @@ import (
 	"github.com/droptrace/droptrace/resolve/drop"
 )
 
-// searchLimit bounds the search for a listener's process: a machine can have
-// thousands of them.
-const searchLimit = 20 * time.Millisecond
+// searchLimit bounds the search for the processes of one port's sockets: a machine
+// can have thousands of them.
+const searchLimit = 250 * time.Millisecond
 
 // initialPIDs is the inode of the first PID namespace (PROC_PID_INIT_INO).
 const initialPIDs = "pid:[4026531836]"
@@ -47,32 +47,35 @@ func Holders(ctx context.Context, sockets []uint64) (found map[uint64]Held, whol
 	return found, err == nil && !hidden && nsErr == nil && ns == initialPIDs, err
 }
 
-// holder finds a process that has the socket open; 0 where none is found in
-// time, or may be looked at.
-func holder(inode string, deadline time.Time) (pid int, command string) {
-	pid, command, _ = holding(inode, deadline)
-	return pid, command
+// holding is a process that has a socket open, and the number of its descriptor.
+type holding struct {
+	pid, fd int
+	command string
 }
 
-// holding is holder with the number of the descriptor.
-func holding(inode string, deadline time.Time) (pid int, command string, fd int) {
-	want, err := strconv.ParseUint(inode, 10, 64)
-	if err != nil {
-		return 0, "", 0
-	}
-	ctx, cancel := context.WithDeadline(context.Background(), deadline)
-	defer cancel()
-	_, err = eachSocket(ctx, func(inode uint64, p, n int) bool {
-		if inode != want {
-			return true
+// anyHolders finds a process for each of the sockets in one search; those that it does
+// not find in time, or may not look at, are left out.
+func anyHolders(inodes []string, limit time.Duration) map[string]holding {
+	left := make(map[uint64]string, len(inodes))
+	for _, inode := range inodes {
+		if n, err := strconv.ParseUint(inode, 10, 64); err == nil && n != 0 {
+			left[n] = inode
 		}
-		pid, fd = p, n
-		return false
-	})
-	if err != nil || pid == 0 {
-		return 0, "", 0
 	}
-	return pid, commandOf(pid), fd
+	if len(left) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	found := make(map[string]holding, len(left))
+	_, _ = eachSocket(ctx, func(inode uint64, pid, fd int) bool {
+		if name, ok := left[inode]; ok {
+			found[name] = holding{pid, fd, commandOf(pid)}
+			delete(left, inode)
+		}
+		return len(left) > 0
+	})
+	return found
 }
 
 func commandOf(pid int) string {

@@ -162,8 +162,9 @@ func TestListenersWithTheirProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Not within the time that a diagnosis has: the machine may be busy.
-	if pid, command := holder(fmt.Sprint(st.Ino), time.Now().Add(time.Minute)); pid != os.Getpid() || command == "" {
-		t.Errorf("the socket is held by %d (%s), not by this process", pid, command)
+	inode := fmt.Sprint(st.Ino)
+	if by := anyHolders([]string{"1", inode}, time.Minute)[inode]; by.pid != os.Getpid() || by.fd != fds[0] || by.command == "" {
+		t.Errorf("the socket is held by %+v, not by this process", by)
 	}
 	if _, ok := m.Listeners("sctp", 80); ok {
 		t.Error("sctp is known")

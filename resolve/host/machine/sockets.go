@@ -9,7 +9,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/cpu"
 
@@ -67,10 +66,14 @@ func (m *Machine) Listeners(protocol string, port uint16) (list []diagnose.Liste
 	if err != nil {
 		return nil, false
 	}
+	inodes := make([]string, len(found))
+	for i, s := range found {
+		inodes[i] = s.inode
+	}
+	held := anyHolders(inodes, searchLimit)
 	for _, s := range found {
-		l := diagnose.Listener{Address: s.address, Waiting: s.waiting}
-		l.PID, l.Command = holder(s.inode, time.Now().Add(searchLimit))
-		list = append(list, l)
+		by := held[s.inode]
+		list = append(list, diagnose.Listener{Address: s.address, Waiting: s.waiting, PID: by.pid, Command: by.command})
 	}
 	return list, true
 }

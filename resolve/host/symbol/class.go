@@ -35,16 +35,25 @@ type Free struct {
 	Protocol uint8 // of IP: 1 ICMP, 6 TCP, 58 ICMPv6
 	TCPFlags uint8 // the header's flag byte, where Protocol is TCP
 	Empty    bool  // a TCP segment with no payload
+	Blank    bool  // a buffer with no byte and no protocol
 	ICMPType uint8 // where Protocol is ICMP or ICMPv6
 	// What the kernel counted just before: a bare ACK that TCP_DEFER_ACCEPT has no use
 	// for; a full accept queue.
 	Deferred, Overflow bool
 }
 
-// Class tells whether the packet was lost. What is not known to lose none is
+// Class tells whether the packet was lost. A blank buffer never was one: what the
+// kernel tries when a device is made or GRO is switched (napi_get_frags_check, which
+// compilers put into netif_napi_add_weight_locked and its older names), what waited in
+// a driver's ring for a frame to come. A frame that came has a protocol.
+//
+// What is not known to lose none is
 // Lost: a needless line is better than a silent loss.
 func (f Free) Class() Class {
 	f.Symbol = Base(f.Symbol)
+	if f.Blank {
+		return Done
+	}
 	switch f.Symbol {
 	case "kfree_skb_list", "kfree_skb_list_reason":
 		return f.ofList()

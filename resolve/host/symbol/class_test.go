@@ -118,6 +118,10 @@ func TestClassByPacketAndCaller(t *testing.T) {
 		{"echo request before reasons", Free{Symbol: "icmp_rcv", Protocol: 1, ICMPType: 8}, Lost},
 		{"unknown ICMP before reasons", Free{Symbol: "icmp_rcv"}, Lost},
 
+		{"a new device's probe", Free{Symbol: "netif_napi_add_weight_locked", Reason: "NOT_SPECIFIED", Blank: true}, Done},
+		{"an empty ring", Free{Symbol: "kfree_skb_list", Blank: true}, Done},
+		{"frames that GRO held", Free{Symbol: "__netif_napi_del_locked", Reason: "NOT_SPECIFIED"}, Lost},
+
 		{"pieces of a head", Free{Symbol: "kfree_skb_list", Callers: []string{"skb_release_data"}}, Part},
 		{"a list of a queueing discipline", Free{Symbol: "kfree_skb_list", Callers: []string{"__dev_queue_xmit"}}, Lost},
 		{"a list of unknown origin", Free{Symbol: "kfree_skb_list_reason"}, Lost},

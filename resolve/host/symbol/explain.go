@@ -87,13 +87,13 @@ func explainSocket(reason string) string {
 	case "NO_SOCKET":
 		return "no socket for this address and port"
 	case "SOCKET_FILTER":
-		return "a filter attached to the socket refused it"
+		return "a filter of the socket, a BPF program of its cgroup or a security module refused it"
 	case "SOCKET_RCVBUFF":
 		return "socket receive buffer full: the program reads too slowly"
 	case "SOCKET_BACKLOG":
 		return "socket backlog full: packets arrive faster than the program lets them in"
 	case "PROTO_MEM":
-		return "protocol out of memory (net.ipv4.tcp_mem, net.ipv4.udp_mem)"
+		return "no memory to receive it: the socket's buffer is full, or all of the protocol's are (net.ipv4.tcp_mem, net.ipv4.udp_mem)"
 	case "PFMEMALLOC":
 		return "memory is short, and this socket may not use the reserve"
 	case "NOMEM":

@@ -137,7 +137,9 @@ type ProgramsInput struct {
 			FileGid    uint32
 			Kind       uint32
 			References uint32
-			Pad        uint32
+			Filters    uint32
+			Queued     uint32
+			Limit      uint32
 		}
 		Caller uint64
 		HookFn uint64
