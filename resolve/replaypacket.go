@@ -1,10 +1,12 @@
 package resolve
 
 import (
+	"context"
 	"encoding/binary"
 
 	"github.com/droptrace/droptrace/resolve/diagnose"
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/host/conntrack/table"
 	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/resolve/rules/replay"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
@@ -21,6 +23,9 @@ func (r *Resolver) caseOf(n *namespace, e *event.Event, d *drop.Drop) *diagnose.
 	}
 	c.Symbol = r.freedAt(e).function
 	c.Overflow, c.Deferred = e.Flags&event.Overflow != 0, e.Flags&event.Deferred != 0
+	c.Lookup = func(t *table.Tuple, zone uint16) (*table.Entry, error) {
+		return n.ct.lookup(context.Background(), n, r.Ctnetlink, r.now(), t, zone)
+	}
 	if n.machine != nil {
 		c.Machine, c.Environment = n.machine, n.machine
 	}

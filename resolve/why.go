@@ -8,8 +8,10 @@ import (
 
 	"github.com/droptrace/droptrace/resolve/diagnose"
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/resolve/netfilter"
 	"github.com/droptrace/droptrace/resolve/rules/replay"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
+	"github.com/droptrace/droptrace/resolve/rules/xtables"
 	"github.com/droptrace/droptrace/tracer/event"
 	"github.com/droptrace/droptrace/tracer/packet"
 )
@@ -178,7 +180,8 @@ func (r *Resolver) whyKey(n *namespace, e *event.Event, d *drop.Drop) whyKey {
 		}
 		ports, bytes = n.whys.ask(f)
 	}
-	if ports || bytes || p.SourcePort < 1024 {
+	// Another connection has another entry.
+	if ports || bytes || p.SourcePort < 1024 || e.CT.Status&netfilter.StatusConfirmed != 0 || asksTable(d) {
 		k.sport = p.SourcePort
 	} else {
 		k.original.SrcPort = [2]byte{}
@@ -189,11 +192,16 @@ func (r *Resolver) whyKey(n *namespace, e *event.Event, d *drop.Drop) whyKey {
 	return k
 }
 
+// asksTable reports whether conntrack's table is asked for the packet's own entry.
+func asksTable(d *drop.Drop) bool {
+	return d.Cause == "kernel" && d.Reason == "NO_SOCKET"
+}
+
 // place gives the case the namespace's rules and its rule among them. It is false
 // where the rules are not read yet.
 func (r *Resolver) place(ctx context.Context, n *namespace, c *diagnose.Case) bool {
 	if r.at.Base == nil {
-		return true
+		return !c.AsksNAT() || r.rulesOf(ctx, n, c)
 	}
 	m := r.readModel(n, modelWait)
 	if m == nil {
@@ -204,6 +212,28 @@ func (r *Resolver) place(ctx context.Context, n *namespace, c *diagnose.Case) bo
 		return true // the ruleset is another one by now
 	}
 	c.Place, c.Rulesets, c.Firewall = at, m.Rulesets, m.Firewall()
+	c.Text = func(rule *ruleset.Rule) string { return r.modelText(n, m, rule) }
+	return true
+}
+
+// rulesOf gives the case of a drop that no rule made the namespace's rules as they are
+// now. It is false where they are not read yet.
+func (r *Resolver) rulesOf(ctx context.Context, n *namespace, c *diagnose.Case) bool {
+	if n.handle == nil {
+		return true
+	}
+	// No drop of theirs shows that legacy tables were replaced.
+	if ids, err := xtables.Tables(n.handle); err == nil && !r.watched(n.info.Inode, ids) {
+		_ = r.readXT(n)
+	}
+	if !r.current(ctx, n) {
+		return !r.pending
+	}
+	m := r.readModel(n, modelWait)
+	if m == nil {
+		return !r.pending
+	}
+	c.Rulesets = m.Rulesets
 	c.Text = func(rule *ruleset.Rule) string { return r.modelText(n, m, rule) }
 	return true
 }

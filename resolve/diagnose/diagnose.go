@@ -45,6 +45,8 @@ type Case struct {
 	// Text returns a rule as its own tool prints it, "" where that is not known.
 	// May be nil.
 	Text func(*ruleset.Rule) string
+	// Lookup asks conntrack's table; nil where it is not to be asked.
+	Lookup Lookup
 
 	Machine     Machine // nil where nothing is known
 	Environment replay.Environment

@@ -29,6 +29,11 @@ func (d *diagnosis) kernel() []drop.Why {
 			return w
 		}
 	}
+	if d.c.AsksNAT() {
+		if w := d.stale(); w != nil {
+			return w
+		}
+	}
 	switch d.c.Reason {
 	case "TCP_LISTEN_OVERFLOW":
 		return d.acceptQueue()

@@ -22,7 +22,7 @@ func (d *diagnosis) netfilter() []drop.Why {
 		return nil
 	}
 	for _, cause := range []func() []drop.Why{
-		d.blocked, d.listed, d.icmpBlocked, d.scanned, d.invalid, d.extensionHeader, d.neighbours, d.untracked, d.established, d.strange, d.otherSender, d.rateLimit, d.acceptBelow,
+		d.blocked, d.listed, d.icmpBlocked, d.scanned, d.invalid, d.staleHere, d.extensionHeader, d.neighbours, d.untracked, d.established, d.strange, d.otherSender, d.rateLimit, d.acceptBelow,
 		d.dropSet, d.dropMap, d.forged, d.excepted, d.proven, d.narrow,
 	} {
 		if whys := cause(); len(whys) > 0 {
@@ -148,7 +148,7 @@ func (d *diagnosis) ruleName(r *ruleset.Rule) string {
 
 func (d *diagnosis) placeName(p replay.Place) string {
 	where := p.Chain.Name
-	if place := d.c.Place; place.Chain != nil && p.Chain.Table != place.Chain.Table {
+	if place := d.c.Place; place.Chain == nil || p.Chain.Table != place.Chain.Table {
 		where = p.Chain.FullName()
 	}
 	owner := ""

@@ -28,6 +28,7 @@ const (
 	WhyConntrackTableFull     = "conntrack-table-full"
 	WhyConntrackInsertFailed  = "conntrack-insert-failed"
 	WhyConntrackInvalid       = "conntrack-invalid"
+	WhyConntrackStale         = "conntrack-stale"
 	WhyUntracked              = "untracked"
 	WhyRateLimit              = "rate-limit"
 	WhySetMember              = "set-member"

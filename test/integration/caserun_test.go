@@ -40,6 +40,10 @@ type aCase struct {
 	works bool
 	// listens: somebody waits there from the beginning.
 	listens bool
+	// sport is the source port of what is sent, 0 for any: the same connection each time.
+	sport uint16
+	// answers is "WHERE PORT" of who answers, where NAT leads there.
+	answers string
 }
 
 // what is send, read.
@@ -165,7 +169,7 @@ func (c *aCase) emit(t *testing.T, l *lab) {
 		within(t, l.named(w.from), func() error { return ping(w.to) })
 		return
 	}
-	p := packet{tcp: w.protocol == "tcp", to: w.to.String(), port: w.port}
+	p := packet{tcp: w.protocol == "tcp", to: w.to.String(), port: w.port, from: c.sport}
 	within(t, l.named(w.from), p.transmit)
 }
 
@@ -217,13 +221,13 @@ func (c *aCase) checkConnection(t *testing.T, l *lab, fix string) {
 	if !c.listens {
 		c.answer(t, l)
 	}
-	if err := answered(t, l.named(w.from), w); err == nil {
+	if err := answered(t, l.named(w.from), w, c.sport); err == nil {
 		t.Fatal("it is answered before the fix: the case proves nothing")
 	}
 	command(t, "", "sh", "-c", fix)
 	var err error
 	for range 20 {
-		if err = answered(t, l.named(w.from), w); err == nil {
+		if err = answered(t, l.named(w.from), w, c.sport); err == nil {
 			return
 		}
 	}
@@ -239,6 +243,14 @@ func (c *aCase) answer(t *testing.T, l *lab) {
 		at = l.server
 	case clientIP, clientIP6:
 		at = l.client
+	}
+	if c.answers != "" {
+		name, port, _ := strings.Cut(c.answers, " ")
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil {
+			t.Fatalf("%s: answers %q: %v", c.name, c.answers, err)
+		}
+		at, w.port = l.named(name), uint16(n)
 	}
 	answerAt(t, at, w)
 }
@@ -297,7 +309,7 @@ func answerAt(t *testing.T, ns string, w what) {
 }
 
 // answered sends a few bytes and reads them again: data pass both ways.
-func answered(t *testing.T, ns string, w what) error {
+func answered(t *testing.T, ns string, w what, sport uint16) error {
 	t.Helper()
 	var failed error
 	within(t, ns, func() error {
@@ -307,7 +319,11 @@ func answered(t *testing.T, ns string, w what) error {
 		}
 		var c net.Conn
 		const wait = time.Second
-		c, failed = net.DialTimeout(w.protocol, netip.AddrPortFrom(w.to, w.port).String(), wait)
+		dialer := net.Dialer{Timeout: wait}
+		if sport != 0 && w.protocol == "udp" {
+			dialer.LocalAddr = &net.UDPAddr{Port: int(sport)}
+		}
+		c, failed = dialer.Dial(w.protocol, netip.AddrPortFrom(w.to, w.port).String())
 		if failed != nil {
 			return nil
 		}

@@ -15,7 +15,7 @@ type packet struct {
 	port  uint16
 	local bool // sent by the host, not the client
 	size  int
-	from  int // the port that it is sent from, any if 0
+	from  uint16 // the port that it is sent from, any if 0
 }
 
 // send sends it once. A TCP connection is closed before it can try again.
@@ -40,7 +40,15 @@ func (p packet) transmit() error {
 	}
 	defer unix.Close(fd)
 	if p.from != 0 {
-		if err := unix.Bind(fd, &unix.SockaddrInet4{Port: p.from}); err != nil {
+		any := "0.0.0.0"
+		if domain == unix.AF_INET6 {
+			any = "::"
+		}
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+			return err
+		}
+		_, own := address(any, p.from)
+		if err := unix.Bind(fd, own); err != nil {
 			return err
 		}
 	}

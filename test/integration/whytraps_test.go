@@ -197,8 +197,8 @@ func TestWhySaysNothing(t *testing.T) {
 		"deny one, allow the rest": "iptables-nft -A INPUT -p udp --dport 6741 -j DROP\niptables-nft -A INPUT -j ACCEPT",
 		"a network, and below it a service": "iptables-nft -A INPUT -s 192.0.2.0/28 -j DROP\n" +
 			"iptables-nft -A INPUT -p udp --dport 6741 -j ACCEPT",
-		"a drop up to a limit":      "iptables-nft -A INPUT -p udp --dport 6741 -m limit --limit 10/sec -j DROP",
-		"a drop up to a limit, nft": open + "nft add rule inet fw in udp dport 6741 limit rate 10/second drop",
+		"a drop up to a limit":      "iptables-nft -A INPUT -p udp --dport 6741 -m limit --limit 10000/sec --limit-burst 10000 -j DROP",
+		"a drop up to a limit, nft": open + "nft add rule inet fw in udp dport 6741 limit rate 10000/second burst 10000 packets drop",
 		"a port by a chain": "iptables-legacy -N GONE\niptables-legacy -A GONE -j DROP\n" +
 			"iptables-legacy -A INPUT -p udp --dport 6741 -j GONE",
 	}
