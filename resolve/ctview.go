@@ -40,7 +40,8 @@ type ctView struct {
 	found       map[lookupKey]*table.Entry // in this second
 
 	pools    map[table.Tuple]*drop.PortPool
-	poolNext time.Time
+	poolNext time.Time // of the table as a whole, too
+	missed   bool      // a diagnosis went without what a later one may have
 }
 
 var errTooMany = errors.New("too many lookups")
@@ -135,4 +136,26 @@ func (v *ctView) pool(ctx context.Context, n *namespace, netlink bool, now time.
 	}
 	v.pools[key] = conntrack.PoolOf(p)
 	return v.pools[key]
+}
+
+// eachLimit bounds one reading of the whole table.
+const eachLimit = 100 * time.Millisecond
+
+// each visits all entries, where that is not too soon again or takes too long.
+func (v *ctView) each(n *namespace, netlink bool, now time.Time, visit func(*table.Entry) error) error {
+	if now.Before(v.poolNext) {
+		v.missed = true
+		return errTooMany
+	}
+	r := v.open(n, netlink)
+	if r == nil {
+		return errTooMany
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), eachLimit)
+	defer cancel()
+	begin := time.Now()
+	err := r.Each(ctx, visit)
+	v.missed = v.missed || err != nil
+	v.poolNext = now.Add(poolPause * time.Since(begin))
+	return err
 }

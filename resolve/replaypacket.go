@@ -26,6 +26,7 @@ func (r *Resolver) caseOf(n *namespace, e *event.Event, d *drop.Drop) *diagnose.
 	c.Lookup = func(t *table.Tuple, zone uint16) (*table.Entry, error) {
 		return n.ct.lookup(context.Background(), n, r.Ctnetlink, r.now(), t, zone)
 	}
+	c.Each = func(visit func(*table.Entry) error) error { return n.ct.each(n, r.Ctnetlink, r.now(), visit) }
 	if n.machine != nil {
 		c.Machine, c.Environment = n.machine, n.machine
 	}

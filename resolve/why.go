@@ -126,9 +126,10 @@ func (r *Resolver) why(ctx context.Context, n *namespace, e *event.Event, d *dro
 		return nil // not yet: a later drop is told
 	}
 	begin := r.now() // reading the model has a limit of its own
+	n.ct.missed = false
 	list := diagnose.Diagnose(c)
 	end := r.now()
-	if r.pending { // a text that it asks for is being read
+	if r.pending || n.ct.missed { // something that it asks for is being read, or was too much just now
 		w.spent += end.Sub(begin)
 		return list
 	}

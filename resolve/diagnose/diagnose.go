@@ -47,6 +47,7 @@ type Case struct {
 	Text func(*ruleset.Rule) string
 	// Lookup asks conntrack's table; nil where it is not to be asked.
 	Lookup Lookup
+	Each   Each // all of it; nil as well
 
 	Machine     Machine // nil where nothing is known
 	Environment replay.Environment

@@ -32,6 +32,9 @@ func (d *diagnosis) netfilter() []drop.Why {
 	if !d.byDefault() || !d.f.ip() {
 		return nil
 	}
+	if w := d.withoutHelper(); w != nil {
+		return w
+	}
 	whys := d.destinationNAT()
 	if w := d.nearly(); len(w) > 0 {
 		whys = append(whys, w...)

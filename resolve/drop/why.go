@@ -29,6 +29,7 @@ const (
 	WhyConntrackInsertFailed  = "conntrack-insert-failed"
 	WhyConntrackInvalid       = "conntrack-invalid"
 	WhyConntrackStale         = "conntrack-stale"
+	WhyHelperMissing          = "helper-missing"
 	WhyUntracked              = "untracked"
 	WhyRateLimit              = "rate-limit"
 	WhySetMember              = "set-member"

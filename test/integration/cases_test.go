@@ -31,7 +31,7 @@ func TestCases(t *testing.T) {
 	nstest.NotInGuests(t, "kernel-independent")
 	only := os.Getenv("CASES") // of which a part is wanted: words of their names
 	var all []aCase
-	for _, list := range [][]aCase{trackingCases(), linkCases(), socketCases(), connectionCases(), staleCases()} {
+	for _, list := range [][]aCase{trackingCases(), linkCases(), socketCases(), connectionCases(), staleCases(), helperCases()} {
 		for _, c := range list {
 			if strings.Contains(c.name, only) {
 				all = append(all, c)

@@ -1,6 +1,7 @@
 package table
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -27,6 +28,7 @@ type Entry struct {
 	Zone            uint16
 	Timeout         uint32 // seconds; 0 for an entry not yet confirmed
 	TCPState        uint8  // enum tcp_conntrack; only TCP's
+	Helper          string // that reads it, "" for none
 }
 
 // ErrNoEntry says that no entry has that tuple.
@@ -38,6 +40,7 @@ const (
 	attrReply     = 2  // CTA_TUPLE_REPLY
 	attrStatus    = 3  // CTA_STATUS
 	attrProtoinfo = 4  // CTA_PROTOINFO
+	attrHelp      = 5  // CTA_HELP
 	attrTimeout   = 7  // CTA_TIMEOUT
 	attrMark      = 8  // CTA_MARK
 	attrZone      = 18 // CTA_ZONE
@@ -59,6 +62,7 @@ const (
 	protoICMP6Code    = 9
 	protoinfoTCP      = 1 // CTA_PROTOINFO_TCP
 	protoinfoTCPState = 1 // CTA_PROTOINFO_TCP_STATE
+	helpName          = 1 // CTA_HELP_NAME
 	numberICMP        = unix.IPPROTO_ICMP
 	numberICMP6       = unix.IPPROTO_ICMPV6
 )
@@ -105,7 +109,8 @@ func (r *Reader) Each(ctx context.Context, fn func(e *Entry) error) error {
 	return nil
 }
 
-// parse reads an IPCTNL_MSG_CT_NEW message's attributes. It allocates nothing.
+// parse reads an IPCTNL_MSG_CT_NEW message's attributes. It allocates nothing but
+// a helper's name.
 func (e *Entry) parse(b []byte) error {
 	for a := walk(b); a.next(); {
 		switch a.typ {
@@ -123,6 +128,12 @@ func (e *Entry) parse(b []byte) error {
 			e.Zone = a.uint16()
 		case attrProtoinfo:
 			e.TCPState = tcpState(a.data)
+		case attrHelp:
+			for in := walk(a.data); in.next(); {
+				if in.typ == helpName {
+					e.Helper = string(bytes.TrimRight(in.data, "\x00"))
+				}
+			}
 		}
 	}
 	if !e.Original.Source.IsValid() {
