@@ -195,7 +195,7 @@ func (r *Resolver) whyKey(n *namespace, e *event.Event, d *drop.Drop) whyKey {
 
 // asksTable reports whether conntrack's table is asked for the packet's own entry.
 func asksTable(d *drop.Drop) bool {
-	return d.Cause == "kernel" && d.Reason == "NO_SOCKET"
+	return d.Cause == "kernel" && d.Reason == "NO_SOCKET" || d.Conntrack != nil && d.Conntrack.State == "invalid"
 }
 
 // place gives the case the namespace's rules and its rule among them. It is false

@@ -1,11 +1,11 @@
 package diagnose
 
 import (
-	"errors"
 	"net/netip"
 
 	"github.com/droptrace/droptrace/resolve/host/conntrack/table"
 	"github.com/droptrace/droptrace/resolve/rules/replay"
+	"github.com/droptrace/droptrace/resolve/rules/ruleset"
 	"github.com/droptrace/droptrace/tracer/packet"
 )
 
@@ -30,25 +30,36 @@ func (d *diagnosis) connectionEntry() replay.Conntrack {
 // lookup asks conntrack's table for the packet's addresses and ports. known is false
 // where it could not be asked.
 func (d *diagnosis) lookup() (c replay.Conntrack, known bool) {
-	if d.c.Lookup == nil || !d.f.ip() || !d.f.HasPorts || !portProtocol(d.f.Protocol) {
-		return c, false
-	}
-	own := table.Tuple{
-		Source: d.f.Source, Destination: d.f.Destination, Protocol: uint8(d.f.Protocol),
-		SourcePort: d.f.SourcePort, DestinationPort: d.f.DestinationPort,
-	}
-	e, err := d.c.Lookup(&own, 0)
-	switch {
-	case errors.Is(err, table.ErrNoEntry):
-		return c, true
-	case err != nil:
-		return c, false
+	e, known := d.entryNow()
+	if e == nil {
+		return c, known
 	}
 	c = entryOf(e)
-	if e.Original != own {
+	if e.Original != *d.tuple() {
 		c.Direction = 1
 	}
 	return c, true
+}
+
+// tuple is the packet's, as conntrack's table has it.
+func (d *diagnosis) tuple() *table.Tuple {
+	return &table.Tuple{
+		Source: d.f.Source, Destination: d.f.Destination, Protocol: uint8(d.f.Protocol),
+		SourcePort: d.f.SourcePort, DestinationPort: d.f.DestinationPort,
+	}
+}
+
+// zones reports whether a rule puts connections into a zone of their own, so that an
+// entry may be in any.
+func (d *diagnosis) zones() bool {
+	for r := range d.rules() {
+		for _, s := range r.Statements {
+			if a, ok := s.(*ruleset.Assign); ok && a.Field == ruleset.CTZone {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func entryOf(e *table.Entry) replay.Conntrack {

@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/droptrace/droptrace/resolve/conntrack"
 	"github.com/droptrace/droptrace/resolve/drop"
@@ -27,7 +26,9 @@ func (d *diagnosis) invalid() []drop.Why {
 	} else {
 		return nil
 	}
-	if f := d.failure(); f != nil && f.Cause == drop.CauseInvalid {
+	if d.outsideWindow() {
+		w.Fix = d.c.Namespace.in(d.shell("sysctl", "-w", liberal+"=1"))
+	} else if f := d.failure(); f != nil && f.Cause == drop.CauseInvalid {
 		_, w.Fix = conntrack.Explain(f, d.c.Conntrack)
 	}
 	return []drop.Why{w}
@@ -60,40 +61,6 @@ func (d *diagnosis) failure() *drop.Failure {
 		return ct.Failure
 	}
 	return nil
-}
-
-// whyInvalid is what conntrack says or, where no probe heard it, the packet tells.
-func (d *diagnosis) whyInvalid() string {
-	if f := d.failure(); f != nil && f.Reason != "" {
-		if d.f.HasTCP && strings.Contains(f.Reason, "invalid new") { // tcp_new
-			return d.neverBegun() + " (" + f.Reason + ")"
-		}
-		return f.Reason
-	}
-	if !d.f.HasTCP {
-		if d.f.HasICMP && d.f.HasInner {
-			return fmt.Sprintf("it is an error about a connection that conntrack does not know (%s to %s)",
-				d.f.Inner.Source, d.f.Inner.Destination)
-		}
-		return "it fits no connection that conntrack knows"
-	}
-	switch f := d.f.TCP.Flags; {
-	case f&(packet.SYN|packet.ACK) == packet.SYN|packet.ACK:
-		return d.neverBegun()
-	case f&packet.SYN != 0:
-		return "it is a SYN that does not fit the connection that conntrack knows"
-	case f&packet.RST != 0:
-		return "it resets a connection that conntrack does not know or has closed, or is outside of its window"
-	}
-	return "it is of a connection that conntrack does not know or has closed, or is outside of its window"
-}
-
-// neverBegun is for a segment that can begin no connection, where none is known.
-func (d *diagnosis) neverBegun() string {
-	if d.f.TCP.Flags&(packet.SYN|packet.ACK) == packet.SYN|packet.ACK {
-		return "it answers a SYN that conntrack has not seen, as when the two ways differ"
-	}
-	return "it begins no connection, and conntrack knows none that it is part of"
 }
 
 // conntrackHook tells drops by conntrack itself where no probe saw why. What a

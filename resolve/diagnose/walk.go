@@ -10,8 +10,9 @@ import (
 
 // diagnosis is a Case with what its replay showed.
 type diagnosis struct {
-	c *Case
-	f facts
+	c   *Case
+	f   facts
+	raw replay.Packet // as it was at the drop
 	// state is conntrack's at the drop, which Before may take back.
 	state uint32
 	// result is the replay at the case's hook. Its steps are told only where
@@ -38,7 +39,7 @@ type diagnosis struct {
 func newDiagnosis(c *Case) *diagnosis {
 	own := *c // the packet is changed
 	c = &own
-	d := &diagnosis{c: c, f: readFacts(&c.Packet), state: c.Packet.Conntrack.State}
+	d := &diagnosis{c: c, raw: c.Packet, f: readFacts(&c.Packet), state: c.Packet.Conntrack.State}
 	if c.Place.Base == nil {
 		return d
 	}

@@ -29,6 +29,8 @@ const (
 	WhyConntrackInsertFailed  = "conntrack-insert-failed"
 	WhyConntrackInvalid       = "conntrack-invalid"
 	WhyConntrackStale         = "conntrack-stale"
+	WhyMarked                 = "marked"
+	WhyNoEndpoints            = "service-no-endpoints"
 	WhyHelperMissing          = "helper-missing"
 	WhyUntracked              = "untracked"
 	WhyRateLimit              = "rate-limit"

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,9 +32,9 @@ func TestCases(t *testing.T) {
 	nstest.NotInGuests(t, "kernel-independent")
 	only := os.Getenv("CASES") // of which a part is wanted: words of their names
 	var all []aCase
-	for _, list := range [][]aCase{trackingCases(), linkCases(), socketCases(), connectionCases(), staleCases(), helperCases()} {
+	for _, list := range [][]aCase{trackingCases(), linkCases(), socketCases(), connectionCases(), staleCases(), helperCases(), markCases(), invalidCases()} {
 		for _, c := range list {
-			if strings.Contains(c.name, only) {
+			if only == "" || slices.ContainsFunc(strings.Split(only, ","), func(word string) bool { return strings.Contains(c.name, word) }) {
 				all = append(all, c)
 			}
 		}
