@@ -158,7 +158,7 @@ func TestExplain(t *testing.T) {
 		// Netfilter's are told by the rule.
 		{"nf_hook_slow", "NETFILTER_DROP", ""},
 		{"nf_hook_slow", "", ""},
-		{"", "SOMETHING_NEW", ""},
+		{"", "SOMETHING_NEW", Newer},
 	}
 	for _, tt := range tests {
 		if got := Explain(tt.symbol, tt.reason); got != tt.want {

@@ -2,7 +2,8 @@ package symbol
 
 // Explain says in a few plain words why the packet was dropped, for people who do
 // not read kernel sources. It is "" where neither the function nor the reason has
-// one meaning; it is also "" for netfilter, which is told by its rule.
+// one meaning; it is also "" for netfilter, which is told by its rule. A reason that
+// is newer than this is told as that: [Newer].
 func Explain(symbol, reason string) string {
 	symbol = Base(symbol)
 	switch reason {
@@ -33,12 +34,16 @@ func Explain(symbol, reason string) string {
 	}
 	for _, explain := range []func(string) string{
 		explainSocket, explainIP, explainTCP, explainTCPAuth, explainLink, explainDevice,
+		explainNeighbour, explainSocketEnd, explainTrafficControl, explainVirtual, explainOVS, explainWiFi,
 	} {
 		if text := explain(reason); text != "" {
 			return text
 		}
 	}
-	return ""
+	if withoutWords(reason) {
+		return ""
+	}
+	return Newer
 }
 
 // explainPlace explains functions that free for one cause only, where the kernel
