@@ -26,7 +26,7 @@ func (d *diagnosis) managers() []drop.Why {
 }
 
 // otherBases are the base chains of the hook that filter and are of another
-// engine or owner.
+// engine, owner or, where they run before the drop, table.
 func (d *diagnosis) otherBases() []*ruleset.Chain {
 	by := d.c.Place
 	owner := tableOwner(by.Base.Table)
@@ -40,7 +40,7 @@ func (d *diagnosis) otherBases() []*ruleset.Chain {
 				if c == by.Base || c.Hook != by.Base.Hook || c.Type != "filter" && t.Name != "filter" {
 					continue
 				}
-				if t.Engine != by.Base.Table.Engine || tableOwner(t) != owner {
+				if t.Engine != by.Base.Table.Engine || tableOwner(t) != owner || t != by.Base.Table && c.Priority < by.Base.Priority {
 					out = append(out, c)
 				}
 			}
@@ -49,7 +49,7 @@ func (d *diagnosis) otherBases() []*ruleset.Chain {
 	return out
 }
 
-// acceptsIn is the rule about this service with which a base chain, asked alone,
+// acceptsIn is the rule about this packet with which a base chain, asked alone,
 // accepts the packet.
 func (d *diagnosis) acceptsIn(base *ruleset.Chain) *ruleset.Rule {
 	table := *base.Table
@@ -63,10 +63,17 @@ func (d *diagnosis) acceptsIn(base *ruleset.Chain) *ruleset.Rule {
 	if r == nil {
 		return nil
 	}
-	if s := shapeOf(r); !s.anchored() {
+	if s := shapeOf(r); !s.anchored() && !s.specific() {
 		return nil
 	}
 	return r
+}
+
+// specific reports whether a rule is for some hosts, interfaces or protocols, and so
+// was written for packets like this one: not one for all, nor one for states.
+func (s *shape) specific() bool {
+	return s.has(ruleset.IPSource, ruleset.IP6Source, ruleset.IPDestination, ruleset.IP6Destination, ruleset.InName, ruleset.OutName,
+		ruleset.InIndex, ruleset.OutIndex, ruleset.L4Protocol, ruleset.IPProtocol, ruleset.Mark) != nil
 }
 
 func order(a, b *ruleset.Chain) string {

@@ -22,7 +22,7 @@ func (d *diagnosis) netfilter() []drop.Why {
 		return nil
 	}
 	for _, cause := range []func() []drop.Why{
-		d.noEndpoints, d.blocked, d.listed, d.icmpBlocked, d.scanned, d.invalid, d.staleHere, d.extensionHeader, d.neighbours, d.untracked, d.established, d.strange, d.otherSender, d.rateLimit, d.acceptBelow,
+		d.noEndpoints, d.staleHere, d.docker, d.blocked, d.listed, d.icmpBlocked, d.scanned, d.invalid, d.extensionHeader, d.neighbours, d.untracked, d.established, d.strange, d.otherSender, d.rateLimit, d.acceptBelow,
 		d.dropSet, d.dropMap, d.forged, d.marked, d.excepted, d.proven, d.narrow,
 	} {
 		if whys := cause(); len(whys) > 0 {

@@ -17,6 +17,10 @@ func (d *diagnosis) notRouted() []drop.Why {
 	if !ok || local || !d.f.Destination.IsGlobalUnicast() {
 		return nil
 	}
+	byPolicy := d.routedByPolicy()
+	if len(byPolicy) > 0 && byPolicy[0].Code == drop.WhyRouteRefuses {
+		return byPolicy
+	}
 	route, ok := d.c.Machine.RouteTo(d.f.Destination)
 	if ok && route.Refused != "" {
 		return []drop.Why{{Code: drop.WhyRouteRefuses, Message: fmt.Sprintf(
@@ -30,6 +34,9 @@ func (d *diagnosis) notRouted() []drop.Why {
 			return d.notLocal() // there is nowhere to forward it to
 		}
 		return w
+	}
+	if byPolicy != nil {
+		return byPolicy
 	}
 	if !ok || route.Device != "" {
 		return nil

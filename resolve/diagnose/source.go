@@ -54,6 +54,9 @@ func (d *diagnosis) rpFilter() (mode int, ok bool) {
 func (d *diagnosis) reversePath() []drop.Why {
 	w := drop.Why{Code: drop.WhyReversePath}
 	mode, _ := d.rpFilter()
+	if w := d.reversedByPolicy(mode); w != nil {
+		return w
+	}
 	var back Route
 	known := false
 	if d.c.Machine != nil {

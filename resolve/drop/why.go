@@ -31,6 +31,8 @@ const (
 	WhyConntrackStale         = "conntrack-stale"
 	WhyMarked                 = "marked"
 	WhyNoEndpoints            = "service-no-endpoints"
+	WhyDockerIsolation        = "docker-isolation"
+	WhyDockerUnpublished      = "docker-unpublished"
 	WhyHelperMissing          = "helper-missing"
 	WhyUntracked              = "untracked"
 	WhyRateLimit              = "rate-limit"

@@ -32,7 +32,7 @@ func TestCases(t *testing.T) {
 	nstest.NotInGuests(t, "kernel-independent")
 	only := os.Getenv("CASES") // of which a part is wanted: words of their names
 	var all []aCase
-	for _, list := range [][]aCase{trackingCases(), linkCases(), socketCases(), connectionCases(), staleCases(), helperCases(), markCases(), invalidCases()} {
+	for _, list := range [][]aCase{trackingCases(), linkCases(), socketCases(), connectionCases(), staleCases(), helperCases(), markCases(), invalidCases(), policyCases(), dockerCases()} {
 		for _, c := range list {
 			if only == "" || slices.ContainsFunc(strings.Split(only, ","), func(word string) bool { return strings.Contains(c.name, word) }) {
 				all = append(all, c)
@@ -245,7 +245,7 @@ func connectionCases() []aCase {
 				iptables-nft -A ufw-not-local -m addrtype --dst-type BROADCAST -j RETURN
 				iptables-nft -A ufw-not-local -j DROP`,
 			by: sendDiscover, port: 67, code: "policy-drop-no-accept", says: []string{"udp 67"},
-			fix: "ufw allow in on eth0 proto udp from any to any port 67",
+			fix: "ufw allow in on eth0 to any port 67 proto udp",
 		},
 		{
 			name: "an established rule is there", host: `iptables-nft -P FORWARD DROP
