@@ -156,8 +156,8 @@ func (s *spec) richRule() string {
 	}
 	var b strings.Builder
 	b.WriteString(`rule family="` + family + `"`)
-	if s.src.IsValid() {
-		b.WriteString(` source address="` + s.src.String() + `"`)
+	if source := s.source(); source != "" {
+		b.WriteString(` source address="` + source + `"`)
 	}
 	if s.dst.IsValid() {
 		b.WriteString(` destination address="` + s.dst.String() + `"`)

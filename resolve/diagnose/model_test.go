@@ -169,6 +169,16 @@ type machine struct {
 	interfaces map[string]Interface
 	queues     int
 	programs   string // "" for all
+	networks   []string
+}
+
+func (m *machine) Network(a netip.Addr) (netip.Prefix, bool) {
+	for _, n := range m.networks {
+		if p := netip.MustParsePrefix(n); p.Contains(a) {
+			return p, true
+		}
+	}
+	return netip.Prefix{}, false
 }
 
 func (m *machine) Sysctl(path string) (string, bool) { v, ok := m.sysctls[path]; return v, ok }

@@ -47,14 +47,7 @@ func (d *diagnosis) missed(m miss) (drop.Why, bool) {
 	if set := m.match.Set; set != nil && !set.Anonymous && !m.match.Negate && !set.Dynamic {
 		return d.notMember(m, name)
 	}
-	s, ok := d.specLike(m)
 	w := drop.Why{}
-	if d.c.Hook.Name != "output" {
-		s.src = d.f.Source // what the rule was kept from is not opened to all
-	}
-	if ok && !m.match.Negate { // who is left out by name is meant to be
-		w.Fix = d.fix(s)
-	}
 	switch m.match.Fields[0] {
 	case ruleset.IPSource, ruleset.IP6Source:
 		w.Code = drop.WhySourceTooNarrow
@@ -75,7 +68,58 @@ func (d *diagnosis) missed(m miss) (drop.Why, bool) {
 	default:
 		return w, false
 	}
+	if s, ok := d.specLike(m); ok && !m.match.Negate { // who is left out by name is meant to be
+		d.inScope(&w, s, m.match.Fields[0])
+	}
 	return w, true
+}
+
+// inScope gives a near miss a fix of its own scope: an interface's or a network's first,
+// the single host's second.
+func (d *diagnosis) inScope(w *drop.Why, s spec, missed ruleset.Field) {
+	narrow, wide, opens := s, s, ""
+	if d.c.Hook.Name != "output" {
+		narrow.src = d.f.Source
+	}
+	switch missed {
+	case ruleset.IPSource, ruleset.IP6Source:
+		if wide.from = d.network(d.f.Source); wide.from.IsValid() {
+			wide.src, opens = netip.Addr{}, wide.from.String()
+		}
+	case ruleset.InName, ruleset.InIndex:
+		if !wide.src.IsValid() {
+			opens = "all that comes in by " + d.f.in
+		}
+	case ruleset.OutName, ruleset.OutIndex:
+		if !wide.src.IsValid() && narrow.src.IsValid() {
+			opens = "all that goes out by " + d.f.out
+		}
+	}
+	w.Fix = d.fix(narrow)
+	if opens == "" || w.Fix == "" {
+		return
+	}
+	if fix := d.fix(wide); fix != "" && fix != w.Fix {
+		w.Message += fmt.Sprintf("; the fix is for %s; for %s alone: %s", opens, d.f.Source, w.Fix)
+		w.Fix = fix
+	}
+}
+
+// network is the network of this host's interfaces that an address is in; not valid
+// where there is none.
+func (d *diagnosis) network(a netip.Addr) netip.Prefix {
+	n, is := d.c.Machine.(Networks)
+	if !is {
+		return netip.Prefix{}
+	}
+	p, _ := n.Network(a)
+	return p
+}
+
+// Networks is a [Machine] that knows the networks of its interfaces.
+type Networks interface {
+	// Network is the one that an address is in.
+	Network(a netip.Addr) (p netip.Prefix, ok bool)
 }
 
 func orNone(name string) string {

@@ -14,6 +14,7 @@ import (
 type spec struct {
 	family      string // ip or ip6
 	src, dst    netip.Addr
+	from        netip.Prefix    // in place of src, where valid
 	proto       packet.Protocol // 0 for any
 	dport       uint16          // 0 for any
 	icmpType    uint8
@@ -67,6 +68,17 @@ func portProtocol(p packet.Protocol) bool {
 	return false
 }
 
+// source is where a packet comes from, "" for anywhere.
+func (s *spec) source() string {
+	switch {
+	case s.from.IsValid():
+		return s.from.String()
+	case s.src.IsValid():
+		return s.src.String()
+	}
+	return ""
+}
+
 // iptables are the spec's arguments, without the target.
 func (s *spec) iptables() []string {
 	var a []string
@@ -77,8 +89,8 @@ func (s *spec) iptables() []string {
 	if s.out != "" {
 		add("-o", s.out)
 	}
-	if s.src.IsValid() {
-		add("-s", s.src.String())
+	if source := s.source(); source != "" {
+		add("-s", source)
 	}
 	if s.dst.IsValid() {
 		add("-d", s.dst.String())
@@ -122,8 +134,8 @@ func (s *spec) nft() (words []string, ok bool) {
 	if s.out != "" {
 		add("oifname", nftName(s.out))
 	}
-	if s.src.IsValid() {
-		add(s.family, "saddr", s.src.String())
+	if source := s.source(); source != "" {
+		add(s.family, "saddr", source)
 	}
 	if s.dst.IsValid() {
 		add(s.family, "daddr", s.dst.String())
@@ -166,7 +178,7 @@ func (s *spec) rule(chain *ruleset.Chain) *ruleset.Rule {
 	if s.family == "ip6" {
 		source, destination, nfproto = ruleset.IP6Source, ruleset.IP6Destination, 10
 	}
-	if (s.src.IsValid() || s.dst.IsValid()) && chain.Table.Family == "inet" {
+	if (s.source() != "" || s.dst.IsValid()) && chain.Table.Family == "inet" {
 		add([]byte{nfproto}, ruleset.NFProto)
 	}
 	if s.in != "" {
@@ -175,7 +187,11 @@ func (s *spec) rule(chain *ruleset.Chain) *ruleset.Rule {
 	if s.out != "" {
 		add(interfaceName(s.out), ruleset.OutName)
 	}
-	if s.src.IsValid() {
+	switch {
+	case s.from.IsValid():
+		r.Statements = append(r.Statements, &ruleset.Match{Fields: []ruleset.Field{source},
+			Ranges: []ruleset.Range{{From: s.from.Masked().Addr().AsSlice(), To: lastOf(s.from)}}})
+	case s.src.IsValid():
 		add(s.src.AsSlice(), source)
 	}
 	if s.dst.IsValid() {
@@ -222,11 +238,9 @@ func (s *spec) ufw(forward bool) []string {
 	if s.proto != packet.ProtoTCP && s.proto != packet.ProtoUDP || s.dport == 0 || s.established || s.bridged {
 		return nil
 	}
-	end := func(a netip.Addr) string {
-		if a.IsValid() {
-			return a.String()
-		}
-		return "any"
+	to := "any"
+	if s.dst.IsValid() {
+		to = s.dst.String()
 	}
 	var a []string
 	if s.in != "" {
@@ -238,7 +252,11 @@ func (s *spec) ufw(forward bool) []string {
 		}
 		a = append(a, "out", "on", s.out)
 	}
-	return append(a, "proto", s.proto.String(), "from", end(s.src), "to", end(s.dst), "port", strconv.Itoa(int(s.dport)))
+	port := strconv.Itoa(int(s.dport))
+	if source := s.source(); source != "" {
+		return append(a, "proto", s.proto.String(), "from", source, "to", to, "port", port)
+	}
+	return append(a, "to", to, "port", port, "proto", s.proto.String())
 }
 
 func echoRequest(family string) uint8 {

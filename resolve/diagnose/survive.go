@@ -115,8 +115,8 @@ func (d *diagnosis) uci(s *spec) string {
 	if s.hasICMPType || s.established {
 		return ""
 	}
-	if s.src.IsValid() {
-		set = append(set, [2]string{"src_ip", s.src.String()})
+	if source := s.source(); source != "" {
+		set = append(set, [2]string{"src_ip", source})
 	}
 	if s.dst.IsValid() {
 		set = append(set, [2]string{"dest_ip", s.dst.String()})

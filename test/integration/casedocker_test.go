@@ -63,7 +63,7 @@ func dockerCases() []aCase {
 				nft 'add chain inet other in { type filter hook input priority 10; policy drop; }'
 				nft add rule inet other in tcp dport 22 accept`,
 			send: "client ping 192.0.2.1", icmp: 8, code: "policy-drop-no-accept",
-			says: []string{"rule 1 of nft inet mine in (handle 2) accepts it, but that ends only nft inet mine in", "nft inet other in is asked after it (priority 10, after -10)"},
+			says: []string{"nft inet mine in rule 1 (handle 2) accepts it, but that ends only nft inet mine in", "nft inet other in is asked after it (priority 10, after -10)"},
 		},
 	}
 }

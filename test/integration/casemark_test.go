@@ -24,7 +24,7 @@ func markCases() []aCase {
 				iptables-nft -A MARKED -j DROP
 				iptables-nft -A INPUT -m mark --mark 0x8000/0x8000 -j MARKED`,
 			send: "client udp 192.0.2.1 7501", code: "marked",
-			says: []string{"rule 1 of INPUT drops what has the mark 0x8000/0x8000", "rule 2 of iptables-nft mangle PREROUTING", "-s 192.0.2.0/24"},
+			says: []string{"INPUT rule 1 drops what has the mark 0x8000/0x8000", "iptables-nft mangle PREROUTING rule 2", "-s 192.0.2.0/24"},
 		},
 		{
 			name: "mark in nft, IPv6, forward",
@@ -34,13 +34,13 @@ func markCases() []aCase {
 				nft add table inet f
 				nft 'add chain inet f fw { type filter hook forward priority 0; }'
 				nft add rule inet f fw meta mark 0x2 drop`,
-			send: "client udp 2001:db8:1::2 7502", code: "marked", says: []string{"rule 1 of fw", "0x2", "rule 1 of nft inet m pre"},
+			send: "client udp 2001:db8:1::2 7502", code: "marked", says: []string{"fw rule 1", "0x2", "nft inet m pre rule 1"},
 		},
 		{
 			name: "a mark is lacking",
 			host: `iptables-legacy -t mangle -A PREROUTING -i eth1 -p udp --dport 7503 -j MARK --set-mark 0x7
 				iptables-legacy -A INPUT -p udp --dport 7503 -m mark ! --mark 0x7 -j DROP`,
-			send: "client udp 192.0.2.1 7503", code: "marked", says: []string{"lacks the mark 0x7", "only rule 1 of iptables-legacy mangle PREROUTING sets that one", "-i eth1"},
+			send: "client udp 192.0.2.1 7503", code: "marked", says: []string{"lacks the mark 0x7", "only iptables-legacy mangle PREROUTING rule 1 sets that one", "-i eth1"},
 		},
 		{
 			name: "two rules that may have set it",
@@ -74,7 +74,7 @@ func invalidCases() []aCase {
 	return []aCase{
 		{
 			name: "answer to a SYN that nobody sent", host: drop, by: segment(7511, 40511, 0x12), port: 7511,
-			code: "conntrack-invalid", says: []string{"rule 1 of INPUT", "conntrack has no connection of its addresses and ports", "a SYN that conntrack has not seen"},
+			code: "conntrack-invalid", says: []string{"INPUT rule 1", "conntrack has no connection of its addresses and ports", "a SYN that conntrack has not seen"},
 		},
 		{
 			name: "reset of nothing, nft", port: 7512, by: segment(7512, 40512, 0x04),
