@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/droptrace/droptrace/resolve/drop"
@@ -29,6 +30,26 @@ func (d *diagnosis) carrier(name string, i *Interface) drop.Why {
 		d.parent(&w, name, i, "its parent")
 	}
 	return w
+}
+
+// noRemote: a VXLAN interface has no host to send the frame to (vxlan_xmit). The packet's
+// device is that interface.
+func (d *diagnosis) noRemote(function string) []drop.Why {
+	unspecified := d.c.Reason == "" || d.c.Reason == "NOT_SPECIFIED"
+	if d.c.Machine == nil || d.f.in == "" || d.c.Reason != "NO_TX_TARGET" && !(unspecified && function == "vxlan_xmit") {
+		return nil
+	}
+	i, ok := d.c.Machine.Interface(d.f.in)
+	if !ok || i.Kind != "vxlan" {
+		return nil
+	}
+	to := "this hardware address"
+	if link := d.c.Packet.Link; len(link) >= 6 {
+		to = net.HardwareAddr(link[:6]).String()
+	}
+	return []drop.Why{{Code: drop.WhyNoTunnelTarget, Message: fmt.Sprintf(
+		"the VXLAN interface %s (VNI %d) knows no host to send it to: it has no remote or group, and no forwarding entry for %s (bridge fdb show dev %[1]s)",
+		d.f.in, i.VNI, to)}}
 }
 
 // cutOff reports whether all ports of a bridge and its like are down, or it has none.

@@ -100,6 +100,7 @@ type Interface struct {
 	// VLAN and its like, the other end of a veth.
 	Below []Lower
 	VRF   string // that it is a port of, "" for none
+	VNI   int    // of a vxlan or geneve, 0 where there is none
 }
 
 // Lower is an interface that another one stands on.

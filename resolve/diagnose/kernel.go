@@ -15,6 +15,12 @@ func (d *diagnosis) kernel() []drop.Why {
 	if w := d.linkDown(function); w != nil {
 		return w
 	}
+	if strings.HasPrefix(d.c.Reason, "QDISC_") || strings.HasPrefix(d.c.Reason, "FQ_") || d.c.Reason == "CAKE_FLOOD" {
+		return d.qdisc()
+	}
+	if w := d.noRemote(function); w != nil {
+		return w
+	}
 	if !d.f.ip() {
 		return nil
 	}

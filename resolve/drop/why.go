@@ -31,6 +31,8 @@ const (
 	WhyConntrackStale         = "conntrack-stale"
 	WhyMarked                 = "marked"
 	WhyNoEndpoints            = "service-no-endpoints"
+	WhyNoTunnelTarget         = "no-tunnel-target"
+	WhyQueueDropped           = "queue-dropped"
 	WhyDockerIsolation        = "docker-isolation"
 	WhyDockerUnpublished      = "docker-unpublished"
 	WhyHelperMissing          = "helper-missing"

@@ -124,6 +124,18 @@ func linkCases() []aCase {
 			code: "echo-to-broadcast", says: []string{"192.0.2.255", "net.ipv4.icmp_echo_ignore_broadcasts is 1"},
 		},
 		{
+			name: "VXLAN interface without a remote",
+			host: `ip link add vx0 type vxlan id 7 dstport 4790 dev eth1
+				ip addr add 203.0.113.1/24 dev vx0 && ip link set vx0 up
+				ip neigh replace 203.0.113.2 lladdr 02:00:00:00:00:09 dev vx0 nud permanent`,
+			send: "host udp 203.0.113.2 7108", code: "no-tunnel-target", says: []string{"vx0 (VNI 7)", "knows no host to send it to"},
+		},
+		{
+			name: "full send queue", host: "tc qdisc add dev eth0 root handle 8001: tbf rate 8kbit burst 1600 limit 1700",
+			by: sendMany("192.0.2.2", 7109, 6), port: 7109,
+			code: "queue-dropped", says: []string{"eth0", "tbf 8001:0, limit 1700 bytes"},
+		},
+		{
 			name: "own source, and no forwarding", host: "sysctl -qw net.ipv4.ip_forward=0",
 			by: sendFrom("198.51.100.1", packet{to: "203.0.113.9", port: 7106}), port: 7106,
 			code: "not-local", says: []string{"198.51.100.1", "this host's own", "does not forward"},

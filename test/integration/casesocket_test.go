@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"strings"
@@ -105,6 +106,21 @@ func connectAs(uid int, to string) func(*testing.T, *lab) {
 			}
 			defer unix.Close(fd)
 			_ = unix.Connect(fd, sa)
+			return nil
+		})
+	}
+}
+
+// sendMany has the host send datagrams of 1,000 bytes at once.
+func sendMany(to string, port uint16, number int) func(*testing.T, *lab) {
+	return func(t *testing.T, l *lab) {
+		t.Helper()
+		within(t, l.host, func() error {
+			for range number {
+				if err := (packet{to: to, port: port, size: 1000}).transmit(); err != nil && !errors.Is(err, unix.ENOBUFS) {
+					return err
+				}
+			}
 			return nil
 		})
 	}

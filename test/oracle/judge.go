@@ -30,6 +30,7 @@ type judge struct {
 	out          io.Writer
 	shown        int
 	wrong        int
+	whys         []*told
 }
 
 func (j *judge) row(engine, phase, path string) *tally {
@@ -103,6 +104,7 @@ func (j *judge) compare(s *ruleset, phase, path string, p spec, a *answer, recor
 	switch {
 	case d.Attribution.Certainty == drop.Certain && how == "":
 		t.Certain++
+		j.cause(s, phase, p, a, records)
 	case d.Attribution.Certainty == drop.Certain:
 		t.CertainWrong++
 		j.wrong++

@@ -103,6 +103,7 @@ func test(o options) error {
 	}
 	if !o.replay {
 		j.print(os.Stdout)
+		j.printCauses(os.Stdout)
 	}
 	replays.print(os.Stdout)
 	if !o.replay {

@@ -16,6 +16,7 @@ type rule struct {
 	Map     map[uint16]string // of vmap: verdicts by destination port
 	Proto   string            // what its matches need: udp, tcp, icmp or icmpv6
 	Do      []string          // statements without a verdict
+	Cause   *cause            // of a drop that was planted
 }
 
 type chain struct {
@@ -58,6 +59,7 @@ func (g *generator) ruleset() *ruleset {
 		for i := range 1 + g.r.IntN(3) {
 			s.Tables = append(s.Tables, g.nftTable(i))
 		}
+		g.plant(s.Tables[0])
 		if g.wide && g.chance(40) {
 			s.Tables = append(s.Tables, g.natTable([]string{"ip", "ip6"}[g.r.IntN(2)]))
 		}
@@ -65,6 +67,7 @@ func (g *generator) ruleset() *ruleset {
 	}
 	for _, family := range []string{"ip", "ip6"} {
 		s.Tables = append(s.Tables, g.xtTable(family, "filter", 0, "INPUT", "FORWARD", "OUTPUT"))
+		g.plant(s.Tables[len(s.Tables)-1])
 		if g.chance(40) {
 			s.Tables = append(s.Tables, g.xtTable(family, "mangle", -150, "PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"))
 		}

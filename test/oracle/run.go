@@ -184,6 +184,9 @@ func (e *engineRun) measure(s *ruleset) (*measured, error) {
 	m := &measured{set: s}
 	for range 40 {
 		p := randomSpec(e.r)
+		if e.r.IntN(3) == 0 {
+			p.forPlant(e.r.IntN(plants))
+		}
 		if e.replay {
 			p.Options, p.TTL, p.TOS = e.r.IntN(4) == 0, []uint8{64, 63, 70, 2}[e.r.IntN(4)], uint8(e.r.IntN(3)*4)
 		}

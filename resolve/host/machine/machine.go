@@ -132,6 +132,12 @@ func (m *Machine) Interface(name string) (i diagnose.Interface, ok bool) {
 		a := link.Attrs()
 		i = diagnose.Interface{Bridge: link.Type() == "bridge", MTU: a.MTU, Hardware: a.HardwareAddr,
 			Up: a.Flags&net.FlagUp != 0, Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0}
+		switch l := link.(type) {
+		case *netlink.Vxlan:
+			i.VNI = l.VxlanId
+		case *netlink.Geneve:
+			i.VNI = int(l.ID)
+		}
 		return below(&i, link)
 	})
 	return i, err == nil

@@ -81,6 +81,27 @@ func explainPlace(symbol string) string {
 		return "the interface's send queue was emptied: it went down, or its queueing discipline was replaced"
 	case "skb_kill_datagram", "__first_packet_length":
 		return "checksum wrong, found while it was read"
+	case "br_handle_frame_finish", "br_forward", "__br_forward":
+		// br_forward is inlined into the first.
+		return "the bridge passes it to no port: the one that leads to its destination is the one it came by (hairpin is off), isolated, down, blocked or not in its VLAN; or the one it came by is blocked or locked"
+	case "br_handle_frame":
+		return "the bridge port does not take it: it is blocked by spanning tree, or the frame's source address is not valid"
+	case "br_allowed_ingress", "__allowed_ingress":
+		return "its VLAN is not allowed on the bridge port that it came by"
+	case "br_handle_vlan":
+		return "its VLAN is not allowed on the bridge port that it leaves by"
+	case "br_dev_queue_push_xmit", "br_nf_dev_queue_xmit":
+		return "larger than the MTU of the bridge port that it leaves by, or that port is down"
+	case "ip_defrag":
+		// inet_frag_find gave none (5.10 to 7.2).
+		return "too many fragments wait to be put together (net.ipv4.ipfrag_high_thresh), or memory is short"
+	case "wg_xmit":
+		// drivers/net/wireguard/device.c, 5.10 to 7.2.
+		return "WireGuard: no peer has its destination in its allowed-ips, or that peer has no endpoint yet"
+	case "gre_rcv":
+		return "no GRE tunnel here has its addresses and key"
+	case "tunnel4_rcv", "tunnel64_rcv", "tunnel6_rcv", "tunnel46_rcv":
+		return "no tunnel here takes IP in IP between its addresses"
 	case "ip_fragment", "ip6_fragment":
 		return "larger than the MTU and must not be fragmented"
 	}
