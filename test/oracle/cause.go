@@ -73,7 +73,7 @@ func (g *generator) planted(kind int, name, hook, proto string, port int, v6 boo
 	dropped := func(code string, says []string, match ...string) *rule {
 		return &rule{ID: g.id(), Verdict: "drop", Match: match, Cause: &cause{code, says}}
 	}
-	first, second := "rule 1 of "+name, "rule 2 of "+name
+	first, second := name+" rule 1", name+" rule 2"
 	switch kind {
 	case plantSource:
 		return []*rule{accept(g.source(v6, false)), dropped(drop.WhySourceTooNarrow, []string{first})}
