@@ -17,6 +17,20 @@ type dropper struct {
 	shape shape
 	// by is the map that sent it there, where the last step was one.
 	lookup *ruleset.VerdictMap
+	// rules are all of them, the dropping one first.
+	rules []*ruleset.Rule
+}
+
+// with is the rule that a match is of.
+func (d *dropper) with(m *ruleset.Match) *ruleset.Rule {
+	for _, r := range d.rules {
+		for _, st := range r.Statements {
+			if own := single(st); own == m || own != nil && m != nil && own.Text != "" && own.Text == m.Text && slices.Equal(own.Fields, m.Fields) {
+				return r
+			}
+		}
+	}
+	return d.rule
 }
 
 // dropper is found by the way the packet went. Its rule is nil for a policy.
@@ -25,7 +39,7 @@ func (d *diagnosis) dropper() dropper {
 	if r == nil {
 		return dropper{}
 	}
-	out := dropper{rule: r, shape: shapeOf(r)}
+	out := dropper{rule: r, shape: shapeOf(r), rules: []*ruleset.Rule{r}}
 	// What a rule before did not let go back, for a limit, the drop is for.
 	for i := range d.steps() {
 		step := &d.result.Steps[i]
@@ -42,7 +56,7 @@ func (d *diagnosis) dropper() dropper {
 			break
 		}
 		s := shapeOf(from)
-		out.rule = from
+		out.rule, out.rules = from, append(out.rules, from)
 		out.shape.conditions = append(slices.Clip(s.conditions), out.shape.conditions...)
 		out.shape.matches = append(slices.Clip(s.matches), out.shape.matches...)
 		out.shape.doubts = append(slices.Clip(s.doubts), out.shape.doubts...)

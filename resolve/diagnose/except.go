@@ -24,7 +24,7 @@ func (d *diagnosis) excepted() []drop.Why {
 		return d.several(by, exceptions)
 	}
 	only := *exceptions[0]
-	w, ok := d.exception(&only, d.ruleName(by.rule))
+	w, ok := d.exception(&only, d.ruleName(by.with(exceptions[0])))
 	if !ok {
 		return nil
 	}

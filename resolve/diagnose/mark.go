@@ -30,7 +30,7 @@ func (d *diagnosis) marked() []drop.Why {
 	}
 	setters := d.setters(m)
 	if m.Negate {
-		return d.unmarked(by.rule, m, setters)
+		return d.unmarked(by.with(m), m, setters)
 	}
 	var sure []replay.Step
 	for _, s := range setters {
@@ -46,7 +46,7 @@ func (d *diagnosis) marked() []drop.Why {
 		return nil
 	}
 	w := drop.Why{Code: drop.WhyMarked, Message: fmt.Sprintf("%s drops what has the mark %s, and %s sets it on this packet",
-		d.ruleName(by.rule), maskedText(m), d.ruleName(sure[0].Rule))}
+		d.ruleName(by.with(m)), maskedText(m), d.ruleName(sure[0].Rule))}
 	s := shapeOf(sure[0].Rule)
 	if text := textsOf(&s); text != "" {
 		w.Message += ", as on all that matches " + text

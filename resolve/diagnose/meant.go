@@ -57,9 +57,9 @@ func (d *diagnosis) blocked() []drop.Why {
 		}
 		switch {
 		case m.Set != nil && !m.Set.Anonymous && (blocklist.MatchString(m.Set.Name) || blocklist.MatchString(d.c.Place.Chain.Name)):
-			return meant("%s is in the blocklist %s of %s: the drop looks meant", d.f.Source, m.Set.Name, d.ruleName(r))
+			return meant("%s is in the blocklist %s of %s: the drop looks meant", d.f.Source, m.Set.Name, d.ruleName(by.with(m)))
 		case m.Set == nil && oneHost(m):
-			return meant("%s names %s itself as its source: the drop looks meant", d.ruleName(r), d.f.Source)
+			return meant("%s names %s itself as its source: the drop looks meant", d.ruleName(by.with(m)), d.f.Source)
 		}
 	}
 	return nil

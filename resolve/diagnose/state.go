@@ -19,7 +19,7 @@ func (d *diagnosis) invalid() []drop.Why {
 	w := drop.Why{Code: drop.WhyConntrackInvalid}
 	by := d.dropper()
 	if m := by.shape.has(ruleset.CTState); m != nil && d.match(m) == replay.Yes {
-		w.Message = fmt.Sprintf("conntrack calls it invalid, and %s drops what is: %s", d.ruleName(by.rule), d.whyInvalid())
+		w.Message = fmt.Sprintf("conntrack calls it invalid, and %s drops what is: %s", d.ruleName(by.with(m)), d.whyInvalid())
 	} else if d.byDefault() {
 		w.Message = fmt.Sprintf("conntrack calls it invalid, and no rule of %s accepts it so before %s: %s",
 			d.c.Place.Base.Name, d.placeName(d.c.Place), d.whyInvalid())
