@@ -3,7 +3,7 @@ package symbol
 import "strings"
 
 // Newer is said of reasons that this version does not know.
-const Newer = "the kernel's reason is newer than this droptrace, which has no words for it"
+const Newer = "a reason newer than this droptrace, which has no words for it"
 
 // withoutWords are reasons that say nothing by themselves: the rule or the place does,
 // or nothing was lost.
