@@ -121,5 +121,10 @@ func (d *diagnosis) rawOfDocker(r *ruleset.Rule) bool {
 	}
 	s := shapeOf(r)
 	to, in := s.has(ruleset.IPDestination, ruleset.IP6Destination), s.has(ruleset.InName)
-	return s.is(ruleset.Drop) && to != nil && !to.Negate && oneHost(to) && in != nil && in.Negate && s.has(ruleset.IPSource, ruleset.IP6Source) == nil
+	if !s.is(ruleset.Drop) || to == nil || to.Negate || !oneHost(to) || in == nil || !in.Negate || s.has(ruleset.IPSource, ruleset.IP6Source) != nil {
+		return false
+	}
+	only := *in
+	only.Negate = false
+	return d.f.Destination.IsLoopback() || matchText(&only) == d.target() // the bridge that the container is behind
 }

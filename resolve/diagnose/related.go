@@ -52,9 +52,11 @@ func betweenSame(f *facts, c *table.Entry) bool {
 		f.Destination == o.Source && (f.Source == o.Destination || f.Source == r.Source)
 }
 
+// dataOfTCP: ports that servers take for data are far above those of services; an
+// active FTP server opens from port 20.
 func dataOfTCP(f *facts, c *table.Entry) bool {
-	const privileged = 1024
-	return f.HasTCP && f.DestinationPort >= privileged && betweenSame(f, c)
+	const chosen, data = 30000, 20
+	return f.HasTCP && (f.DestinationPort >= chosen || f.SourcePort == data) && betweenSame(f, c)
 }
 
 // answersFromNewPort: a TFTP server answers the client's port from another one of its own.
@@ -64,8 +66,8 @@ func answersFromNewPort(f *facts, c *table.Entry) bool {
 }
 
 func mediaOfUDP(f *facts, c *table.Entry) bool {
-	const privileged = 1024
-	return f.Protocol == packet.ProtoUDP && f.DestinationPort >= privileged && f.SourcePort >= privileged && betweenSame(f, c)
+	const chosen = 10000 // RTP's ports
+	return f.Protocol == packet.ProtoUDP && f.DestinationPort >= chosen && f.SourcePort >= chosen && betweenSame(f, c)
 }
 
 // answersBroadcast: one host answers what was asked of all (nf_conntrack_broadcast.c).
