@@ -124,7 +124,7 @@ func TestWhyFilter(t *testing.T) {
 			setup: "nft add table inet fw\nnft 'add chain inet fw in { type filter hook input priority 0; policy drop; }'\nnft add chain inet fw lan\n" +
 				"nft add rule inet fw in iifname eth1 jump lan\nnft add rule inet fw lan udp dport 6036 accept",
 			code: "interface-mismatch", message: "to which in rule 1 (handle 3) leads",
-			fix: "nft add rule inet fw in iifname eth0 ip saddr 192.0.2.2 udp dport 6036 accept",
+			fix: "nft add rule inet fw in iifname eth0 udp dport 6036 accept",
 		},
 		{
 			name: "other family", packet: packet{port: 6037, to: hostIP6},
