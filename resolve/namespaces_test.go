@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/droptrace/droptrace/resolve/host/netns"
+	"github.com/droptrace/droptrace/test/nstest"
 	"github.com/droptrace/droptrace/tracer/event"
 	"github.com/droptrace/droptrace/tracer/ktime"
 )
@@ -80,28 +80,22 @@ func TestANamespaceOfAnotherCookieIsGone(t *testing.T) {
 // hiddenNamespace is held by a descriptor alone.
 func hiddenNamespace(t *testing.T) (*os.File, uint32) {
 	t.Helper()
-	type result struct {
-		file *os.File
-		err  error
-	}
-	done := make(chan result)
-	go func() {
-		runtime.LockOSThread() // and never unlocks: the thread ends with the goroutine
+	nstest.SkipUnprivileged(t)
+	var file *os.File
+	err := nstest.OnThread(func() (err error) {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			done <- result{nil, err}
-			return
+			return err
 		}
-		file, err := os.Open("/proc/thread-self/ns/net")
-		done <- result{file, err}
-	}()
-	r := <-done
-	if r.err != nil {
-		t.Fatal(r.err)
-	}
-	t.Cleanup(func() { r.file.Close() })
-	var st unix.Stat_t
-	if err := unix.Fstat(int(r.file.Fd()), &st); err != nil {
+		file, err = os.Open("/proc/thread-self/ns/net")
+		return err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	return r.file, uint32(st.Ino)
+	t.Cleanup(func() { file.Close() })
+	var st unix.Stat_t
+	if err := unix.Fstat(int(file.Fd()), &st); err != nil {
+		t.Fatal(err)
+	}
+	return file, uint32(st.Ino)
 }
