@@ -89,6 +89,7 @@ func runCases(t *testing.T, cases []aCase) {
 	for i := range cases {
 		labs[i] = newLab(t)
 		labs[i].ready(t)
+		keepEntries(t, labs[i].host)
 		cases[i].set(t, labs[i])
 		watched = append(watched, &lab{host: labs[i].named(cases[i].drops)})
 	}
@@ -120,6 +121,14 @@ func runCases(t *testing.T, cases []aCase) {
 			cases[i].check(t, labs[i], cases[i].own(t, drops, labs[i]))
 		})
 	}
+}
+
+// keepEntries has conntrack keep entries for an hour: those that a case begins with
+// must outlast the preparation of all others.
+func keepEntries(t *testing.T, ns string) {
+	t.Helper()
+	command(t, "", "ip", "netns", "exec", ns, "sh", "-c",
+		"cd /proc/sys/net/netfilter && for f in nf_conntrack_udp_timeout* nf_conntrack_tcp_timeout_*; do echo 3600 >$f; done")
 }
 
 // own are the drops that a case is about.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/droptrace/droptrace/resolve/drop"
+	"github.com/droptrace/droptrace/test/nstest"
 )
 
 const xtQueues = `*filter
@@ -23,6 +24,7 @@ func TestQueueWithoutListener(t *testing.T) {
 
 // TestGuestQueueWithoutListener needs nft_queue.
 func TestGuestQueueWithoutListener(t *testing.T) {
+	nstest.OnlyInGuests(t) // the queue of nft is a module that not every kernel has
 	checkQueues(t, ruleset{"nft", `table inet filter {
 	chain input {
 		type filter hook input priority 0; policy accept;

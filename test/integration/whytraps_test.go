@@ -38,7 +38,7 @@ func TestWhyTraps(t *testing.T) {
 			name: "invalid, by policy", packet: packet{port: 6703}, listens: true,
 			setup: deny + "iptables-nft -A INPUT -p tcp --dport 6703 -m conntrack --ctstate NEW,ESTABLISHED -j ACCEPT",
 			send:  sendRaw(unix.IPPROTO_TCP, hostIP, func() []byte { return tcpHeader(clientIP, hostIP, 40000, 6703, 0x12) }),
-			code:  "conntrack-invalid", message: "no rule of INPUT accepts it so before the INPUT policy: it answers a SYN",
+			code:  "conntrack-invalid", message: "no rule of INPUT accepts it so before the INPUT policy: conntrack has no connection of its addresses and ports: it answers a SYN",
 		},
 		{
 			name: "all dropped by a chain, accepted below", packet: packet{port: 6704},
