@@ -199,6 +199,27 @@ static __always_inline void scan_nat(u32 level, struct scratch *s)
 	s->scan.nat_nft = s->scan.nft - nft;
 }
 
+/*
+ * Holds the frame's entries against those of the namespace. Others are no entries at
+ * all where the frame is not as it was calibrated, as while another tracer comes or
+ * goes, or were replaced since the packet passed: then the frame tells no hook, and
+ * what is listed now need not be all that the packet met.
+ */
+static __always_inline void check_entries(struct scratch *s)
+{
+	u64 walked;
+
+	if (s->site.kind != FRAME_HOOK || s->site.entries == NO_SLOT)
+		return;
+	walked = window_word(&s->window, s->site.entries);
+	if (!s->entries) {
+		s->entries = walked;
+	} else if (walked && walked != s->entries) {
+		s->site.index = NO_SLOT;
+		s->scan.unseen = 1;
+	}
+}
+
 /* What stands on the hook. */
 __noinline int step_scan_hooks(u32 level)
 {
@@ -211,12 +232,9 @@ __noinline int step_scan_hooks(u32 level)
 	e = &s->event;
 	net = use_state(e, s->state);
 	s->net = (u64)net;
-	s->entries = 0;
-	if (s->site.kind == FRAME_HOOK && s->site.entries != NO_SLOT)
-		s->entries = window_word(&s->window, s->site.entries);
-	if (!s->entries)
-		s->entries = hook_entries(net, e->pf, e->hook, s->state);
+	s->entries = hook_entries(net, e->pf, e->hook, s->state);
 	__builtin_memset(&s->scan, 0, sizeof(s->scan));
+	check_entries(s);
 	scan_hook(level, s->entries);
 	if (s->scan.nat_entries)
 		scan_nat(level, s);
