@@ -40,7 +40,7 @@ func (r *Resolver) lookup(inode uint32) (netns.Namespace, error) {
 	}
 	l := &r.lookups
 	asked, ok := l.asked[inode]
-	if !ok {
+	if !ok || time.Since(asked) > MaxHold { // or whoever asked has gone on without
 		asked = time.Now()
 		if l.asked == nil {
 			l.asked = make(map[uint32]time.Time)
@@ -71,7 +71,7 @@ func (r *Resolver) lookup(inode uint32) (netns.Namespace, error) {
 func (r *Resolver) startWalk(pause time.Duration) *walk {
 	w := &walk{}
 	everyone := &namespace{info: drop.Netns{Own: true}} // it waits for no other's slot
-	w.task = r.start(everyone, budget.OtherTime, nil, func(ctx context.Context) {
+	w.task = r.start(everyone, budget.OtherTime+max(pause, 0), nil, func(ctx context.Context) {
 		if pause > 0 {
 			select {
 			case <-time.After(pause):

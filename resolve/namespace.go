@@ -118,7 +118,8 @@ func openNamespace(found netns.Namespace, err error, inode, own uint32, late tim
 // due reports whether a namespace that was not found is to be looked for again.
 func (n *namespace) due() bool {
 	var missed *notFoundError
-	return errors.As(n.err, &missed) && time.Since(n.looked) >= findAgain
+	failed := errors.As(n.err, &missed) || errors.Is(n.err, context.DeadlineExceeded) || errors.Is(n.err, budget.ErrLimit)
+	return failed && time.Since(n.looked) >= findAgain
 }
 
 // close lets the namespace go, once nothing of it is read any more.

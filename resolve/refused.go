@@ -22,22 +22,26 @@ func socketRefused(e *event.Event, reason string) []drop.Why {
 	return nil
 }
 
-// filtered: sk_filter_trim_cap asks the cgroup's programs, then the security modules,
-// then the socket's own filter, and says no more than that one refused.
+// orModule is what kernels before 6.18 give the same reason.
+const orModule = ", or a security module,"
+
+// filtered: sk_filter_trim_cap looks whether memory is short, asks the cgroup's
+// programs, then the security modules, then the socket's own filter, and says no more
+// than that one refused.
 func filtered(by event.SocketFilter) []drop.Why {
 	const cgroup = "a BPF program of the socket's cgroup or of one above (systemd's IPAddressDeny= and IPAddressAllow= are such; bpftool cgroup tree lists them)"
 	switch by &^ event.FiltersKnown {
 	case event.OwnFilter | event.CgroupFilter:
 		return []drop.Why{{Code: drop.WhyCgroupProgram, Message: cgroup + ", or the filter that the socket's program attached to it, refused the packet"}}
 	case event.CgroupFilter:
-		return []drop.Why{{Code: drop.WhyCgroupProgram, Message: cgroup + " refused the packet"}}
+		return []drop.Why{{Code: drop.WhyCgroupProgram, Message: cgroup + orModule + " refused the packet"}}
 	case event.OwnFilter:
-		return []drop.Why{{Code: drop.WhySocketFilter, Message: "the filter that the socket's program attached to it (SO_ATTACH_FILTER, SO_ATTACH_BPF) refused the packet"}}
+		return []drop.Why{{Code: drop.WhySocketFilter, Message: "the filter that the socket's program attached to it (SO_ATTACH_FILTER, SO_ATTACH_BPF)" + orModule + " refused the packet"}}
 	}
 	if by&event.FiltersKnown == 0 {
 		return nil
 	}
-	return []drop.Why{{Code: drop.WhySecurityModule, Message: "a security module refused the packet: neither the socket nor its cgroup has a filter"}}
+	return []drop.Why{{Code: drop.WhySecurityModule, Message: "neither the socket nor its cgroup has a filter: a security module refused the packet, or memory is short (nstat TcpExtPFMemallocDrop)"}}
 }
 
 // outOfMemory tells a socket that is full from a protocol that is: TCP gives both the

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/droptrace/droptrace/resolve/diagnose"
@@ -41,6 +42,9 @@ func decide(q *diagnose.RouteQuery) (p diagnose.Policy, err error) {
 	if err != nil {
 		return p, err
 	}
+	if err := addActions(family, rules); err != nil {
+		return p, err
+	}
 	if p.Special = slices.ContainsFunc(rules, special); !p.Special {
 		return p, nil
 	}
@@ -62,9 +66,13 @@ func decide(q *diagnose.RouteQuery) (p diagnose.Policy, err error) {
 			jump = r.Goto
 			continue
 		}
+		refuses := r.Type == frActBlackhole || r.Type == frActUnreachable || r.Type == frActProhibit
+		if r.Table == unix.RT_TABLE_UNSPEC && !refuses {
+			continue // l3mdev, which looks into the table of a VRF: there is none
+		}
 		step := diagnose.PolicyRule{Priority: r.Priority, Text: ruleText(r), Table: tableName(r.Table)}
 		p.Asked = append(p.Asked, step)
-		if r.Table == unix.RT_TABLE_UNSPEC { // unreachable, prohibit or blackhole by itself
+		if refuses {
 			p.Refuses = true
 			return p, nil
 		}
@@ -87,9 +95,34 @@ func decide(q *diagnose.RouteQuery) (p diagnose.Policy, err error) {
 	return p, nil
 }
 
+// What a rule does where it looks up no table (linux/fib_rules.h).
+const (
+	frActBlackhole   = 6
+	frActUnreachable = 7
+	frActProhibit    = 8
+)
+
+// addActions fills in the rules' Type, which netlink.RuleList leaves out: the kernel
+// lists them in the same order again.
+func addActions(family int, rules []netlink.Rule) error {
+	req := nl.NewNetlinkRequest(unix.RTM_GETRULE, unix.NLM_F_DUMP)
+	req.AddData(nl.NewIfInfomsg(family))
+	messages, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	if err != nil {
+		return fmt.Errorf("list rules of policy routing: %w", err)
+	}
+	if len(messages) != len(rules) {
+		return errNotTold // they were changed in between
+	}
+	for i, m := range messages {
+		rules[i].Type = nl.DeserializeRtMsg(m).Type
+	}
+	return nil
+}
+
 // isFor reports whether a rule is for the packet (fib_rule_match).
 func isFor(r *netlink.Rule, q *diagnose.RouteQuery) (bool, error) {
-	if r.UIDRange != nil || r.TunID != 0 || r.Tos != 0 || r.SuppressIfgroup >= 0 || r.OifName != "" && q.In == "" {
+	if r.UIDRange != nil || r.TunID != 0 || r.Tos != 0 || r.SuppressIfgroup >= 0 || r.OifName != "" && (q.In == "" || q.In == "lo") {
 		return false, errNotTold
 	}
 	if r.Table == unix.RT_TABLE_UNSPEC && r.Goto <= 0 && vrfs() {
@@ -167,7 +200,24 @@ func ruleText(r *netlink.Rule) string {
 	if r.IifName != "" {
 		b.WriteString(" iif " + r.IifName)
 	}
+	if r.OifName != "" {
+		b.WriteString(" oif " + r.OifName)
+	}
+	if r.IPProto != 0 {
+		fmt.Fprintf(&b, " ipproto %d", r.IPProto)
+	}
+	b.WriteString(portsText(" sport ", r.Sport) + portsText(" dport ", r.Dport))
 	return b.String()
+}
+
+func portsText(name string, r *netlink.RulePortRange) string {
+	switch {
+	case r == nil:
+		return ""
+	case r.Start == r.End:
+		return name + strconv.Itoa(int(r.Start))
+	}
+	return fmt.Sprintf("%s%d-%d", name, r.Start, r.End)
 }
 
 func networkText(n *net.IPNet) string {
