@@ -104,7 +104,7 @@ func (t *Tracer) attachConntrack(plan Plan, symbols Symbols) (string, error) {
 }
 
 var (
-	errNoFunction = errors.New("the kernel has no such function")
+	errNoFunction = errors.New("the kernel has no such function, or does not show where it is")
 	errNoFentry   = errors.New("fentry cannot be attached to it")
 )
 

@@ -107,6 +107,9 @@ func (t *Tracer) attachDropProbes(plan Plan, symbols Symbols) (string, error) {
 	}
 	switch {
 	case used[PlanFentry]+used[PlanKprobe] == 0 && plan != PlanAuto:
+		if firstErr == nil {
+			firstErr = errNoFunction
+		}
 		return "", fmt.Errorf("no %s probe could be attached: %w", plan, firstErr)
 	case used[PlanFentry]+used[PlanKprobe] == 0:
 		return "tracepoint", nil
