@@ -217,6 +217,7 @@ static __always_inline void check_entries(struct scratch *s)
 	} else if (walked && walked != s->entries) {
 		s->site.index = NO_SLOT;
 		s->scan.unseen = 1;
+		s->event.flags |= FLAG_UNCALIBRATED; /* so that it is calibrated again */
 	}
 }
 
