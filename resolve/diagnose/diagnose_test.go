@@ -145,9 +145,8 @@ func TestTooNarrow(t *testing.T) {
 			Message: "INPUT rule 1 accepts tcp 80 only to 192.0.2.7, and it goes to 192.0.2.1",
 			Fix:     "iptables-nft -A INPUT -i eth0 -s 203.0.113.9 -d 192.0.2.1 -p tcp --dport 80 -j ACCEPT"}},
 		{"interface", with(tcp(80), in("eth1"), accept), drop.Why{Code: drop.WhyInterfaceMismatch,
-			Message: "INPUT rule 1 accepts tcp 80 only if it comes in by eth1, and it came in by eth0" +
-				"; the fix is for all that comes in by eth0; for 203.0.113.9 alone: iptables-nft -A INPUT -i eth0 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT",
-			Fix: "iptables-nft -A INPUT -i eth0 -p tcp --dport 80 -j ACCEPT"}},
+			Message: "INPUT rule 1 accepts tcp 80 only if it comes in by eth1, and it came in by eth0",
+			Fix:     "iptables-nft -A INPUT -i eth0 -s 203.0.113.9 -p tcp --dport 80 -j ACCEPT"}},
 		{"not this interface", with(tcp(80), negated(in("eth0")), accept), drop.Why{Code: drop.WhyInterfaceMismatch,
 			Message: "INPUT rule 1 accepts tcp 80 only if it comes in by others than eth0, and it came in by eth0", Fix: ""}},
 		{"mark that a copy could not ask for", with(tcp(80), src("10.0.0.0/8"), equal([]byte{0, 0, 0, 0}, ruleset.Mark), accept),
@@ -162,28 +161,48 @@ func TestTooNarrow(t *testing.T) {
 	}
 }
 
-func TestNetworkFirst(t *testing.T) {
-	m := newModel(ruleset.NFTables, "inet", "filter")
-	base := m.base("input", "input", "drop")
-	m.rule("input", "", with(tcp(80), src("10.0.0.0/8"), accept)...)
-	c := dropAt(web, base, nil, m.rulesets())
-	c.Machine = &machine{networks: []string{"203.0.113.0/26"}}
-	check(t, c, drop.Why{Code: drop.WhySourceTooNarrow,
-		Message: "input rule 1 (handle 1) accepts tcp 80 only from 10.0.0.0/8, and it came from 203.0.113.9" +
-			"; the fix is for 203.0.113.0/26; for 203.0.113.9 alone: nft add rule inet filter input ip saddr 203.0.113.9 tcp dport 80 accept",
-		Fix: "nft add rule inet filter input ip saddr 203.0.113.0/26 tcp dport 80 accept"})
+func TestHostFirst(t *testing.T) {
+	for from, wide := range map[string]string{
+		"10.0.0.0/8":  "; for all of 203.0.113.0/26: nft add rule inet filter input ip saddr 203.0.113.0/26 tcp dport 80 accept",
+		"10.0.0.7/32": "",
+	} {
+		m := newModel(ruleset.NFTables, "inet", "filter")
+		base := m.base("input", "input", "drop")
+		m.rule("input", "", with(tcp(80), src(from), accept)...)
+		c := dropAt(web, base, nil, m.rulesets())
+		c.Machine = &machine{networks: []string{"203.0.113.0/26"}}
+		check(t, c, drop.Why{Code: drop.WhySourceTooNarrow,
+			Message: "input rule 1 (handle 1) accepts tcp 80 only from " + strings.TrimSuffix(from, "/32") + ", and it came from 203.0.113.9" + wide,
+			Fix:     "nft add rule inet filter input ip saddr 203.0.113.9 tcp dport 80 accept"})
+	}
+}
+
+// Hosts that have no address yet are known by their interface.
+func TestNarrowWithoutAddress(t *testing.T) {
+	m := newModel(ruleset.IPTablesNFT, "ip", "filter")
+	base := m.base("INPUT", "input", "drop")
+	m.rule("INPUT", "", proto(packet.ProtoUDP), dport(67), in("eth1"), accept)
+	check(t, dropAt(traffic{src: "0.0.0.0", dst: "255.255.255.255", proto: packet.ProtoUDP, sport: 68, dport: 67, in: "br0"}, base, nil, m.rulesets()),
+		drop.Why{Code: drop.WhyInterfaceMismatch,
+			Message: "INPUT rule 1 accepts udp 67 only if it comes in by eth1, and it came in by br0",
+			Fix:     "iptables-nft -A INPUT -i br0 -p udp --dport 67 -j ACCEPT"})
 }
 
 func TestInterfaceOfJump(t *testing.T) {
-	m := newModel(ruleset.NFTables, "inet", "filter")
-	base := m.base("input", "input", "drop")
-	lan := m.chain("lan")
-	m.rule("input", "", in("eth1"), jump(lan))
-	m.rule("lan", "", with(tcp(80), accept)...)
-	check(t, dropAt(web, base, nil, m.rulesets()), drop.Why{Code: drop.WhyInterfaceMismatch,
-		Message: "lan rule 1 (handle 2), to which input rule 1 (handle 1) leads, accepts tcp 80 only if it comes in by eth1, and it came in by eth0" +
-			"; the fix is for all that comes in by eth0; for 203.0.113.9 alone: nft add rule inet filter input iifname eth0 ip saddr 203.0.113.9 tcp dport 80 accept",
-		Fix: "nft add rule inet filter input iifname eth0 tcp dport 80 accept"})
+	for uplink, wide := range map[string]string{
+		"eth0": "", "eth9": "; for all that comes in by eth0: nft add rule inet filter input iifname eth0 tcp dport 80 accept",
+	} {
+		m := newModel(ruleset.NFTables, "inet", "filter")
+		base := m.base("input", "input", "drop")
+		lan := m.chain("lan")
+		m.rule("input", "", in("eth1"), jump(lan))
+		m.rule("lan", "", with(tcp(80), accept)...)
+		c := dropAt(web, base, nil, m.rulesets())
+		c.Machine = &machine{uplink: uplink}
+		check(t, c, drop.Why{Code: drop.WhyInterfaceMismatch,
+			Message: "lan rule 1 (handle 2), to which input rule 1 (handle 1) leads, accepts tcp 80 only if it comes in by eth1, and it came in by eth0" + wide,
+			Fix:     "nft add rule inet filter input iifname eth0 ip saddr 203.0.113.9 tcp dport 80 accept"})
+	}
 }
 
 func TestOtherFamily(t *testing.T) {

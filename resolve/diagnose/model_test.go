@@ -170,6 +170,7 @@ type machine struct {
 	queues     int
 	programs   string // "" for all
 	networks   []string
+	uplink     string // has the default route
 }
 
 func (m *machine) Network(a netip.Addr) (netip.Prefix, bool) {
@@ -180,6 +181,8 @@ func (m *machine) Network(a netip.Addr) (netip.Prefix, bool) {
 	}
 	return netip.Prefix{}, false
 }
+
+func (m *machine) Default(device string) (bool, bool) { return device == m.uplink, true }
 
 func (m *machine) Sysctl(path string) (string, bool) { v, ok := m.sysctls[path]; return v, ok }
 func (m *machine) Listeners(protocol string, port uint16) ([]Listener, bool) {

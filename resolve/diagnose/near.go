@@ -69,40 +69,76 @@ func (d *diagnosis) missed(m miss) (drop.Why, bool) {
 		return w, false
 	}
 	if s, ok := d.specLike(m); ok && !m.match.Negate { // who is left out by name is meant to be
-		d.inScope(&w, s, m.match.Fields[0])
+		d.inScope(&w, s, m.match)
 	}
 	return w, true
 }
 
-// inScope gives a near miss a fix of its own scope: an interface's or a network's first,
-// the single host's second.
-func (d *diagnosis) inScope(w *drop.Why, s spec, missed ruleset.Field) {
-	narrow, wide, opens := s, s, ""
-	if d.c.Hook.Name != "output" {
-		narrow.src = d.f.Source
+// inScope gives a near miss a fix for the single host. Where the rule is for more, the
+// message has the command for all of the packet's network or interface.
+func (d *diagnosis) inScope(w *drop.Why, s spec, missed *ruleset.Match) {
+	narrow, ok := d.ownScope(s)
+	if !ok {
+		return
 	}
-	switch missed {
+	if w.Fix = d.fix(narrow); w.Fix == "" {
+		return
+	}
+	wide, opens := s, ""
+	switch missed.Fields[0] {
 	case ruleset.IPSource, ruleset.IP6Source:
-		if wide.from = d.network(d.f.Source); wide.from.IsValid() {
-			wide.src, opens = netip.Addr{}, wide.from.String()
+		if wide.from = d.network(d.f.Source); wide.from.IsValid() && !hostsOnly(missed) {
+			wide.src, opens = netip.Addr{}, "of "+wide.from.String()
 		}
 	case ruleset.InName, ruleset.InIndex:
-		if !wide.src.IsValid() {
-			opens = "all that comes in by " + d.f.in
+		if d.inner(d.f.in) {
+			opens = "that comes in by " + d.f.in
 		}
 	case ruleset.OutName, ruleset.OutIndex:
-		if !wide.src.IsValid() && narrow.src.IsValid() {
-			opens = "all that goes out by " + d.f.out
+		if d.inner(d.f.out) {
+			opens = "that goes out by " + d.f.out
 		}
 	}
-	w.Fix = d.fix(narrow)
-	if opens == "" || w.Fix == "" {
+	if opens == "" || wide.src.IsValid() {
 		return
 	}
 	if fix := d.fix(wide); fix != "" && fix != w.Fix {
-		w.Message += fmt.Sprintf("; the fix is for %s; for %s alone: %s", opens, d.f.Source, w.Fix)
-		w.Fix = fix
+		w.Message += fmt.Sprintf("; for all %s: %s", opens, fix)
 	}
+}
+
+// ownScope is the spec for the packet's source alone or, of hosts that have no address
+// yet, for its interface.
+func (d *diagnosis) ownScope(s spec) (spec, bool) {
+	switch {
+	case d.c.Hook.Name == "output":
+	case d.f.Source.IsUnspecified():
+		s.src, s.in = netip.Addr{}, d.f.in
+		return s, interfaceNames.MatchString(s.in)
+	default:
+		s.src = d.f.Source
+	}
+	return s, true
+}
+
+// hostsOnly reports whether a match is for single addresses, or for none that can be
+// read.
+func hostsOnly(m *ruleset.Match) bool {
+	list, mask, ok := spans(m)
+	if !ok || mask != nil {
+		return true
+	}
+	return !slices.ContainsFunc(list, func(r ruleset.Range) bool { return !bytes.Equal(r.From, r.To) })
+}
+
+// inner reports whether an interface is known to have no default route.
+func (d *diagnosis) inner(name string) bool {
+	n, is := d.c.Machine.(Networks)
+	if !is || name == "" {
+		return false
+	}
+	out, ok := n.Default(name)
+	return ok && !out
 }
 
 // network is the network of this host's interfaces that an address is in; not valid
@@ -120,6 +156,8 @@ func (d *diagnosis) network(a netip.Addr) netip.Prefix {
 type Networks interface {
 	// Network is the one that an address is in.
 	Network(a netip.Addr) (p netip.Prefix, ok bool)
+	// Default reports whether a default route leaves by an interface.
+	Default(device string) (is, ok bool)
 }
 
 func orNone(name string) string {

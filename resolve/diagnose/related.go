@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -27,22 +28,28 @@ type helper struct {
 	// opens reports whether a packet looks like one that a connection of control
 	// announces.
 	opens func(f *facts, control *table.Entry) bool
+	// broadcast: it reads only what this host sends to a broadcast address.
+	broadcast bool
 }
 
 // helpers leaves out irc, whose connections come from hosts that the control
 // connection does not name.
 var helpers = []helper{
-	{"ftp", 21, packet.ProtoTCP, dataOfTCP},
-	{"tftp", 69, packet.ProtoUDP, answersFromNewPort},
-	{"sip", 5060, packet.ProtoUDP, mediaOfUDP},
-	{"sip", 5060, packet.ProtoTCP, mediaOfUDP},
-	{"Q.931", 1720, packet.ProtoTCP, dataOfTCP},
-	{"RAS", 1719, packet.ProtoUDP, dataOfTCP},
-	{"pptp", 1723, packet.ProtoTCP, func(f *facts, c *table.Entry) bool { return f.Protocol == packet.ProtoGRE && betweenSame(f, c) }},
-	{"sane", 6566, packet.ProtoTCP, dataOfTCP},
-	{"amanda", 10080, packet.ProtoUDP, dataOfTCP},
-	{"netbios-ns", 137, packet.ProtoUDP, answersBroadcast},
-	{"snmp", 161, packet.ProtoUDP, answersBroadcast},
+	{name: "ftp", port: 21, protocol: packet.ProtoTCP, opens: dataOfTCP},
+	{name: "tftp", port: 69, protocol: packet.ProtoUDP, opens: answersFromNewPort},
+	{name: "sip", port: 5060, protocol: packet.ProtoUDP, opens: mediaOfUDP},
+	{name: "sip", port: 5060, protocol: packet.ProtoTCP, opens: mediaOfUDP},
+	{name: "Q.931", port: 1720, protocol: packet.ProtoTCP, opens: dataOfTCP},
+	{name: "RAS", port: 1719, protocol: packet.ProtoUDP, opens: dataOfTCP},
+	{name: "pptp", port: 1723, protocol: packet.ProtoTCP, opens: greBetween},
+	{name: "sane", port: 6566, protocol: packet.ProtoTCP, opens: dataOfTCP},
+	{name: "amanda", port: 10080, protocol: packet.ProtoUDP, opens: dataOfTCP},
+	{name: "netbios-ns", port: 137, protocol: packet.ProtoUDP, opens: answersBroadcast, broadcast: true},
+	{name: "snmp", port: 161, protocol: packet.ProtoUDP, opens: answersBroadcast, broadcast: true},
+}
+
+func greBetween(f *facts, c *table.Entry) bool {
+	return f.Protocol == packet.ProtoGRE && betweenSame(f, c)
 }
 
 // betweenSame reports whether the packet goes between the connection's two ends.
@@ -76,6 +83,18 @@ func answersBroadcast(f *facts, c *table.Entry) bool {
 		f.SourcePort == c.Original.DestinationPort && f.Source != c.Original.Destination
 }
 
+// toAll reports whether this host sent a packet to the broadcast address of its
+// network. Only then does the kernel expect answers, and only from that network; to
+// 255.255.255.255 it expects none (ifa_broadcast in nf_conntrack_broadcast_help).
+func (d *diagnosis) toAll(e *table.Entry) bool {
+	to, n := e.Original.Destination, d.network(e.Original.Destination)
+	if d.c.Machine == nil || !n.IsValid() || !to.Is4() || n.Bits() >= 31 || !n.Contains(d.f.Source) || !bytes.Equal(to.AsSlice(), lastOf(n)) {
+		return false
+	}
+	own, ok := d.c.Machine.Local(e.Original.Source)
+	return ok && own
+}
+
 // mayBeRelated reports whether the packet opens something that a helper could have
 // announced.
 func (d *diagnosis) mayBeRelated() bool {
@@ -100,9 +119,15 @@ func (d *diagnosis) withoutHelper() []drop.Why {
 	w := drop.Why{Code: drop.WhyHelperMissing, Message: fmt.Sprintf(
 		"no rule of %s accepts %s from %s; it looks like a part of the connection from %s to %s, and conntrack calls such related only with its helper %s, which does not read that connection",
 		d.c.Place.Base.Name, d.f.service(), d.f.Source, control.Original.Source, endOf(control), h.name)}
-	w.Fix = d.assign(h, control)
-	if w.Fix != "" {
+	var accepts bool
+	if w.Fix, accepts = d.assign(h, control); w.Fix != "" {
 		w.Message += "; the fix is for connections to port " + strconv.Itoa(int(h.port)) + " that begin from then on"
+		if accepts {
+			w.Message += ", and its last rule accepts all that is RELATED or ESTABLISHED"
+		}
+		if h.name == "ftp" {
+			w.Message += "; it does not help where the control connection is encrypted (AUTH TLS)"
+		}
 	}
 	return []drop.Why{w}
 }
@@ -124,6 +149,9 @@ func (d *diagnosis) announcedBy() (found *helper, control *table.Entry) {
 			if h.protocol == packet.ProtoTCP && e.TCPState != established {
 				continue
 			}
+			if h.broadcast && !d.toAll(e) {
+				continue
+			}
 			if e.Helper == "" && e.Status&netfilter.StatusHelper == 0 {
 				copied := *e
 				found, control = h, &copied
@@ -138,15 +166,15 @@ func (d *diagnosis) announcedBy() (found *helper, control *table.Entry) {
 }
 
 // assign are the commands that give a helper to connections to its port, and let
-// pass what these announce where no rule does yet.
-func (d *diagnosis) assign(h *helper, control *table.Entry) string {
+// pass what these announce where no rule does yet: accepts is for the latter.
+func (d *diagnosis) assign(h *helper, control *table.Entry) (fix string, accepts bool) {
 	place := d.c.Place
 	if ownerOf(place.Chain, place.Rule) != "" || d.c.Machine == nil {
-		return ""
+		return "", false
 	}
 	own, ok := d.c.Machine.Local(control.Original.Source)
 	if !ok {
-		return ""
+		return "", false
 	}
 	hook := "prerouting"
 	if own {
@@ -159,18 +187,18 @@ func (d *diagnosis) assign(h *helper, control *table.Entry) string {
 		commands = d.iptablesHelper(h, hook)
 	}
 	if commands = d.c.Namespace.all(commands); commands == nil {
-		return ""
+		return "", false
 	}
 	p := d.c.Packet
 	p.Conntrack.State = ruleset.CTRelated
 	if !d.accepts(d.c.Rulesets, &p) {
 		first := d.firstFor(&p)
 		if first == "" {
-			return ""
+			return "", false
 		}
-		commands = append(commands, first)
+		commands, accepts = append(commands, first), true
 	}
-	return strings.Join(commands, " && ")
+	return strings.Join(commands, " && "), accepts
 }
 
 // firstFor is the command for a rule that accepts open and related connections, where

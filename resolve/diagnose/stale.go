@@ -26,7 +26,7 @@ func (d *diagnosis) stale() []drop.Why {
 		return nil
 	}
 	o := translationOf(&c)
-	now, certain, ok := d.translations(&c, o.from)
+	now, certain, ok := d.translations(&c, o)
 	if !ok || slices.ContainsFunc(now, func(t translation) bool { return t.to == o.to || !t.known }) {
 		return nil
 	}
@@ -39,7 +39,7 @@ func (d *diagnosis) stale() []drop.Why {
 	} else if c.Status&netfilter.StatusDNAT == 0 {
 		return nil // not by a rule: IPVS does so
 	}
-	w := drop.Why{Code: drop.WhyConntrackStale, Message: was + ", and " + d.wouldSend(now) +
+	w := drop.Why{Code: drop.WhyConntrackStale, Message: was + ", and " + d.wouldSend(now, certain) +
 		": an entry keeps the translation of its first packet until it is deleted"}
 	w.Fix = d.forgetConnection(&c)
 	if w.Fix != "" && len(now) == 1 && certain {
@@ -77,8 +77,9 @@ func translationOf(c *replay.Conntrack) pair {
 	return p
 }
 
-// wouldSend says what the rules make of the connection's first packet.
-func (d *diagnosis) wouldSend(now []translation) string {
+// wouldSend says what the rules make of the connection's first packet: where that is
+// not certain, that none of them does what the entry has.
+func (d *diagnosis) wouldSend(now []translation, certain bool) string {
 	var to []string
 	for _, t := range now {
 		if name := t.to.String(); !slices.Contains(to, name) {
@@ -86,7 +87,7 @@ func (d *diagnosis) wouldSend(now []translation) string {
 		}
 	}
 	switch {
-	case len(to) == 0:
+	case len(to) == 0 || !certain:
 		return "no rule does so now"
 	case len(now) == 1:
 		return fmt.Sprintf("%s would now send it to %s", d.ruleName(now[0].rule), to[0])
@@ -99,12 +100,18 @@ func (d *diagnosis) wouldSend(now []translation) string {
 // translations are those that the NAT rules may give the connection's first packet
 // now. certain: one of them, for all that is not known. ok is false where that
 // cannot be told.
-func (d *diagnosis) translations(c *replay.Conntrack, from netip.AddrPort) (list []translation, certain, ok bool) {
+func (d *diagnosis) translations(c *replay.Conntrack, o pair) (list []translation, certain, ok bool) {
 	h, p, ok := d.firstPacket(c)
 	if !ok {
 		return nil, false, false
 	}
-	result := replay.At(d.c.Rulesets, h, &p, d.c.Environment, replay.Options{Steps: true})
+	if h.Name == "prerouting" && o.to == o.from && d.c.Reason == "NO_SOCKET" {
+		// The next packet by this interface is the first one of another entry, and
+		// nobody takes those of this one.
+		p.In = d.c.Packet.In
+	}
+	e := ofFirstPacket(d.c.Rulesets, o.from.Addr().Is4())
+	result := replay.At(e.rulesets, h, &p, d.c.Environment, replay.Options{Steps: true})
 	if result.Capped || dropped(result.Verdict) {
 		return nil, false, false
 	}
@@ -119,10 +126,12 @@ func (d *diagnosis) translations(c *replay.Conntrack, from netip.AddrPort) (list
 		case s.odd:
 			return nil, false, false
 		case s.nat != nil:
-			list = append(list, d.translated(step.Rule, s.nat, from))
+			list = append(list, d.translated(e.known(step.Rule), s.nat, o.from))
 			last = last || step.Truth == replay.Yes
 		case s.is(ruleset.Accept, ruleset.Queue):
 			certain = certain && step.Truth == replay.Yes && step.Reached == replay.Yes
+		case s.verdict != nil: // a jump, or the way back: what follows may not be reached
+			certain = certain && step.Truth == replay.Yes
 		}
 	}
 	return list, certain && last, true
@@ -145,7 +154,8 @@ func (d *diagnosis) translated(r *ruleset.Rule, n *ruleset.NAT, from netip.AddrP
 }
 
 // firstPacket is the connection's first packet as it came to the hook that may
-// translate its destination.
+// translate its destination. By which interface is not known: a later packet may take
+// another one. Beyond its tuple it is the one that was dropped.
 func (d *diagnosis) firstPacket(c *replay.Conntrack) (h replay.Hook, p replay.Packet, ok bool) {
 	from, ok := netip.AddrFromSlice(c.Original.Source)
 	to, valid := netip.AddrFromSlice(c.Original.Destination)
@@ -158,9 +168,6 @@ func (d *diagnosis) firstPacket(c *replay.Conntrack) (h replay.Hook, p replay.Pa
 	}
 	h = replay.Hook{Family: d.f.family(), Name: "prerouting"}
 	p = replay.Packet{EtherType: d.c.Packet.EtherType, Bytes: d.c.Packet.Bytes, Length: d.c.Packet.Length, PacketType: -1, UID: -1, GID: -1}
-	if d.c.Hook.Name == "input" || d.c.Hook.Name == "forward" || d.c.Reason == "NO_SOCKET" {
-		p.In = d.c.Packet.In // elsewhere the device may be the one that it leaves by
-	}
 	p.Out = replay.Interface{Known: true}
 	if own {
 		h.Name, p.In, p.Out = "output", replay.Interface{Known: true}, replay.Interface{}
@@ -176,6 +183,9 @@ func (d *diagnosis) firstPacket(c *replay.Conntrack) (h replay.Hook, p replay.Pa
 // drop it then.
 func (d *diagnosis) onwardFrom(c *replay.Conntrack, to netip.AddrPort) []string {
 	h, p, ok := d.firstPacket(c)
+	if d.c.Hook.Name == "input" || d.c.Hook.Name == "forward" || d.c.Reason == "NO_SOCKET" {
+		p.In = d.c.Packet.In // elsewhere the device may be the one that it leaves by
+	}
 	if !ok || h.Name != "prerouting" || !p.In.Known {
 		return nil
 	}

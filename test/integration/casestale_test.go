@@ -49,7 +49,7 @@ func staleCases() []aCase {
 			ready: begin(nat+"7407 dnat to 198.51.100.78:7408",
 				packet{port: 7407, from: 40404}, "nft flush chain ip n pre; nft add rule ip n pre iifname eth0 udp dport 7407 dnat to 198.51.100.2:7408"),
 			send: "client udp 192.0.2.1 7407", port: 7408, answers: "server 7408",
-			code: "conntrack-stale", says: []string{"its conntrack entry sends it to 198.51.100.78:7408", "198.51.100.2:7408"}, fix: "conntrack -D", works: true,
+			code: "conntrack-stale", says: []string{"its conntrack entry sends it to 198.51.100.78:7408", "no rule does so now"}, fix: "conntrack -D", works: true,
 		},
 		{
 			// kube-proxy's rules: one of two at random.
@@ -62,6 +62,13 @@ func staleCases() []aCase {
 				iptables-nft -t nat -A SVC -p udp -j DNAT --to-destination 198.51.100.2:7410`),
 			send: "client udp 192.0.2.1 7409", port: 7410, answers: "server 7410",
 			code: "conntrack-stale", says: []string{"198.51.100.79:7410", "198.51.100.2:7410"}, fix: "conntrack -D", works: true,
+		},
+		{
+			// Only the first packet need have had the length.
+			name: "entry by a rule that asks for a length", sport: 40408,
+			ready: begin(nat+"7417 dnat to 198.51.100.77:7418", packet{port: 7417, from: 40408},
+				"nft flush chain ip n pre; nft add rule ip n pre meta length 1000-1400 udp dport 7417 dnat to 198.51.100.77:7418"),
+			send: "client udp 192.0.2.1 7417", port: 7418, code: "neighbour-silent", never: []string{"conntrack entry"},
 		},
 		{
 			// The neighbour: the entry is as the rules would make it.

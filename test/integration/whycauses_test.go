@@ -81,14 +81,14 @@ func TestWhyFilter(t *testing.T) {
 		{
 			name: "source", packet: packet{port: 6031}, setup: deny + "iptables-nft -A INPUT -s 10.0.0.0/8 -p udp --dport 6031 -j ACCEPT",
 			code: "source-too-narrow", message: "only from 10.0.0.0/8, and it came from 192.0.2.2",
-			fix: "iptables-nft -A INPUT -s 192.0.2.0/24 -p udp --dport 6031 -j ACCEPT",
+			fix: "iptables-nft -A INPUT -s 192.0.2.2 -p udp --dport 6031 -j ACCEPT",
 		},
 		{
 			name: "source, nft", packet: packet{port: 6032},
 			setup: "nft add table inet fw\nnft 'add chain inet fw in { type filter hook input priority 0; policy drop; }'\n" +
 				"nft add rule inet fw in ip saddr 192.0.2.128/25 udp dport 6032 accept",
 			code: "source-too-narrow", message: "only from 192.0.2.128/25",
-			fix: "nft add rule inet fw in ip saddr 192.0.2.0/24 udp dport 6032 accept",
+			fix: "nft add rule inet fw in ip saddr 192.0.2.2 udp dport 6032 accept",
 		},
 		{
 			name: "destination", packet: packet{port: 6033}, setup: deny + "iptables-nft -A INPUT -d 198.51.100.1 -p udp --dport 6033 -j ACCEPT",
@@ -98,12 +98,12 @@ func TestWhyFilter(t *testing.T) {
 		{
 			name: "interface", packet: packet{port: 6034}, setup: deny + "iptables-nft -A INPUT -i eth1 -p udp --dport 6034 -j ACCEPT",
 			code: "interface-mismatch", message: "by eth1, and it came in by eth0",
-			fix: "iptables-nft -A INPUT -i eth0 -p udp --dport 6034 -j ACCEPT",
+			fix: "iptables-nft -A INPUT -i eth0 -s 192.0.2.2 -p udp --dport 6034 -j ACCEPT",
 		},
 		{
 			name: "interface, iptables-legacy", packet: packet{port: 6035},
 			setup: "iptables-legacy -P INPUT DROP\niptables-legacy -A INPUT -i eth1 -p udp --dport 6035 -j ACCEPT",
-			code:  "interface-mismatch", fix: "iptables-legacy -A INPUT -i eth0 -p udp --dport 6035 -j ACCEPT",
+			code:  "interface-mismatch", fix: "iptables-legacy -A INPUT -i eth0 -s 192.0.2.2 -p udp --dport 6035 -j ACCEPT",
 		},
 		{
 			name: "whitelist written as a drop, iptables-legacy", packet: packet{port: 6037},
@@ -124,7 +124,7 @@ func TestWhyFilter(t *testing.T) {
 			setup: "nft add table inet fw\nnft 'add chain inet fw in { type filter hook input priority 0; policy drop; }'\nnft add chain inet fw lan\n" +
 				"nft add rule inet fw in iifname eth1 jump lan\nnft add rule inet fw lan udp dport 6036 accept",
 			code: "interface-mismatch", message: "to which in rule 1 (handle 3) leads",
-			fix: "nft add rule inet fw in iifname eth0 udp dport 6036 accept",
+			fix: "nft add rule inet fw in iifname eth0 ip saddr 192.0.2.2 udp dport 6036 accept",
 		},
 		{
 			name: "other family", packet: packet{port: 6037, to: hostIP6},

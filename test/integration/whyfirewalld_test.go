@@ -81,7 +81,7 @@ func TestWhyFirewalldZoneOfInterface(t *testing.T) {
 				`firewall-cmd --zone=internal --add-rich-rule='rule family="ipv6" source address="2001:db8::/127" port port="6502" protocol="udp" accept'`)
 		},
 		code: "source-too-narrow", message: "only from 2001:db8::/127, and it came from 2001:db8::2",
-		fix: `firewall-cmd --zone=internal '--add-rich-rule=rule family="ipv6" source address="2001:db8::/64" port port="6502" protocol="udp" accept'`,
+		fix: `firewall-cmd --zone=internal '--add-rich-rule=rule family="ipv6" source address="2001:db8::2" port port="6502" protocol="udp" accept'`,
 	}})
 }
 

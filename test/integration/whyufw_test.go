@@ -32,7 +32,7 @@ func TestWhyUFW(t *testing.T) {
 		{
 			name: "source", packet: packet{port: 6403}, prepare: ufw("ufw allow proto udp from 10.0.0.0/8 to any port 6403"),
 			code: "source-too-narrow", message: "ufw's ufw-user-input rule 1 accepts udp 6403 only from 10.0.0.0/8",
-			fix: "ufw allow proto udp from 192.0.2.0/24 to any port 6403",
+			fix: "ufw allow proto udp from 192.0.2.2 to any port 6403",
 		},
 		{
 			name: "allow below deny", packet: packet{port: 6404}, prepare: ufw("ufw deny 6404/udp", "ufw allow proto udp from 192.0.2.0/24 to any port 6404"),
