@@ -96,6 +96,10 @@ func (d *diagnosis) ports(w *drop.Why, name string, i *Interface) {
 
 // parent is for interfaces that stand on one other.
 func (d *diagnosis) parent(w *drop.Why, name string, i *Interface, role string) {
+	if len(i.Below) == 0 && i.Kind != "veth" { // a dummy and its like have no parent
+		w.Message = fmt.Sprintf("%s (%s) has no carrier", name, i.Kind)
+		return
+	}
 	if len(i.Below) == 0 || i.Below[0].Name == "" {
 		if len(i.Below) > 0 {
 			role += ", in another network namespace,"

@@ -18,6 +18,13 @@ func TestCarrierOfWhatIsElsewhere(t *testing.T) {
 	}
 }
 
+func TestCarrierWithoutParent(t *testing.T) {
+	w := newDiagnosis(&Case{}).carrier("dummy0", &Interface{Kind: "dummy", Up: true})
+	if want := "dummy0 (dummy) has no carrier"; w.Message != want {
+		t.Errorf("got %q, want %q", w.Message, want)
+	}
+}
+
 // What an external VXLAN lacks is the metadata of a route or program.
 func TestNoRemoteOfVXLAN(t *testing.T) {
 	for flowBased, want := range map[bool]int{false: 1, true: 0} {
