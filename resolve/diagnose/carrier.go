@@ -40,7 +40,7 @@ func (d *diagnosis) noRemote(function string) []drop.Why {
 		return nil
 	}
 	i, ok := d.c.Machine.Interface(d.f.in)
-	if !ok || i.Kind != "vxlan" {
+	if !ok || i.Kind != "vxlan" || i.FlowBased {
 		return nil
 	}
 	to := "this hardware address"
@@ -96,11 +96,19 @@ func (d *diagnosis) ports(w *drop.Why, name string, i *Interface) {
 
 // parent is for interfaces that stand on one other.
 func (d *diagnosis) parent(w *drop.Why, name string, i *Interface, role string) {
+	if len(i.Below) == 0 && i.Kind != "veth" { // a dummy and its like have no parent
+		w.Message = fmt.Sprintf("%s (%s) has no carrier", name, i.Kind)
+		return
+	}
 	if len(i.Below) == 0 || i.Below[0].Name == "" {
-		w.Message = fmt.Sprintf("%s (%s) has no carrier: %s, in another network namespace, is down", name, i.Kind, role)
-		if len(i.Below) == 0 {
-			w.Message = fmt.Sprintf("%s (%s) has no carrier: %s is down", name, i.Kind, role)
+		if len(i.Below) > 0 {
+			role += ", in another network namespace,"
 		}
+		state := "is down"
+		if i.Kind != "veth" { // nobody can be asked what the parent lacks
+			state += " or has no carrier"
+		}
+		w.Message = fmt.Sprintf("%s (%s) has no carrier: %s %s", name, i.Kind, role, state)
 		return
 	}
 	p := i.Below[0]

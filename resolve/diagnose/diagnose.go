@@ -101,6 +101,9 @@ type Interface struct {
 	Below []Lower
 	VRF   string // that it is a port of, "" for none
 	VNI   int    // of a vxlan or geneve, 0 where there is none
+	// FlowBased is a vxlan that routes or programs give the target for each packet
+	// (ip link, external).
+	FlowBased bool
 }
 
 // Lower is an interface that another one stands on.

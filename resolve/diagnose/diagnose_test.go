@@ -383,8 +383,8 @@ func TestInvalid(t *testing.T) {
 	p.flags = packet.ACK
 	c := dropAt(p, base, d, m.rulesets())
 	c.Packet.Conntrack.State = ruleset.CTInvalid
-	check(t, c, drop.Why{Code: drop.WhyConntrackInvalid,
-		Message: "conntrack calls it invalid, and INPUT rule 1 drops what is: it is of a connection that conntrack does not know or has closed, or is outside of its window"})
+	check(t, sealed(c, 16, 0), drop.Why{Code: drop.WhyConntrackInvalid,
+		Message: "conntrack calls it invalid, and INPUT rule 1 drops what is: it is of a connection that conntrack does not know or has closed, or is outside of its window, or its checksum is wrong"})
 }
 
 func TestUFW(t *testing.T) {

@@ -7,11 +7,19 @@ import (
 
 	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/rules/ruleset"
+	"github.com/droptrace/droptrace/tracer/packet"
 )
 
 // dockerBridge matches the bridges that Docker names itself: that of its first network,
 // and those called by the beginning of a network's ID.
 var dockerBridge = regexp.MustCompile(`^(?:docker0|br-([0-9a-f]{12}))$`)
+
+// The chains by which Docker keeps networks apart, up to 28. Up to 27 the first one has
+// the rules of internal networks as well.
+const (
+	isolationFirst  = "DOCKER-ISOLATION-STAGE-1"
+	isolationSecond = "DOCKER-ISOLATION-STAGE-2"
+)
 
 // docker reports the rules by which Docker keeps its networks apart, and containers
 // from who comes to them without a published port. What they are is told by Docker's
@@ -25,13 +33,15 @@ func (d *diagnosis) docker() []drop.Why {
 	name := d.c.Place.Chain.Name
 	owned := tableOwner(d.c.Place.Chain.Table) == Docker
 	switch {
-	case strings.HasPrefix(name, "DOCKER-ISOLATION-STAGE"), d.betweenNetworks() && (owned || name == "DOCKER" || d.rawOfDocker(r)):
+	case name == isolationFirst && internalBridge(r) != "":
+		return internalNetwork(internalBridge(r))
+	case name == isolationSecond, name == isolationFirst && onlyInterfaces(r), d.betweenNetworks() && (owned || name == "DOCKER" || d.rawOfDocker(r)):
 		return d.apart()
 	case owned && r.Comment == "ICC":
 		return meant("Docker's network of %s keeps its containers from each other (com.docker.network.bridge.enable_icc is false)", d.f.out)
 	case name == "DOCKER-INTERNAL", owned && strings.HasPrefix(r.Comment, "INTERNAL NETWORK"):
-		return meant("the Docker network of %s is internal (docker network create --internal): nothing passes between it and others", d.internal())
-	case d.c.Hook.Name == "prerouting" && d.f.Destination.IsLoopback() && d.rawOfDocker(r):
+		return internalNetwork(d.internal())
+	case d.c.Hook.Name == "prerouting" && d.f.Destination.IsLoopback() && d.publishable() && d.rawOfDocker(r):
 		return []drop.Why{{Code: drop.WhyDockerUnpublished, Message: fmt.Sprintf(
 			"Docker publishes %s at %s, for this host alone, and it came in by %s: publish it at an address of the host's that is reached from there (-p ADDRESS:PORT:PORT)",
 			d.f.service(), d.f.Destination, d.f.in)}}
@@ -90,11 +100,53 @@ func (d *diagnosis) apart() []drop.Why {
 	return []drop.Why{w}
 }
 
+// publishable reports whether a container's port of this protocol can be published.
+func (d *diagnosis) publishable() bool {
+	switch d.f.Protocol {
+	case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoSCTP:
+		return true
+	}
+	return false
+}
+
 func (d *diagnosis) unpublished(what string) []drop.Why {
-	return []drop.Why{{Code: drop.WhyDockerUnpublished, Message: fmt.Sprintf(
-		"%s: publish %s when the container is made (docker run -p) and go to the host's address, or give its network "+
-			"com.docker.network.bridge.gateway_mode_ipv4=nat-unprotected or routed (IPv6: gateway_mode_ipv6), or the daemon allow-direct-routing (28.2 and later)",
-		what, d.f.service())}}
+	publish := ""
+	if d.publishable() {
+		publish = fmt.Sprintf("publish %s when the container is made (docker run -p) and go to the host's address, or ", d.f.service())
+	}
+	return []drop.Why{{Code: drop.WhyDockerUnpublished, Message: what + ": " + publish + "give its network " +
+		"com.docker.network.bridge.gateway_mode_ipv4=nat-unprotected or routed (IPv6: gateway_mode_ipv6), or the daemon allow-direct-routing (28.2 and later)"}}
+}
+
+func internalNetwork(bridge string) []drop.Why {
+	return meant("the Docker network of %s is internal (docker network create --internal): nothing passes between it and others", bridge)
+}
+
+// internalBridge is the bridge of an internal network whose rule this is, up to Docker
+// 27: ! -d SUBNET -i BRIDGE, ! -s SUBNET -o BRIDGE. "" for another rule.
+func internalBridge(r *ruleset.Rule) string {
+	s := shapeOf(r)
+	if !s.is(ruleset.Drop) || len(s.conditions) != 2 || len(s.matches) != 2 {
+		return ""
+	}
+	subnet, bridge := s.has(ruleset.IPDestination, ruleset.IP6Destination), s.has(ruleset.InName)
+	if subnet == nil {
+		subnet, bridge = s.has(ruleset.IPSource, ruleset.IP6Source), s.has(ruleset.OutName)
+	}
+	if subnet == nil || !subnet.Negate || bridge == nil || bridge.Negate {
+		return ""
+	}
+	return matchText(bridge)
+}
+
+func onlyInterfaces(r *ruleset.Rule) bool {
+	s := shapeOf(r)
+	for _, c := range s.conditions {
+		if m := single(c); m == nil || !looksAt(m, ruleset.InName, ruleset.OutName) {
+			return false
+		}
+	}
+	return true
 }
 
 func (d *diagnosis) internal() string {
@@ -113,7 +165,8 @@ func (d *diagnosis) dropsNetwork(r *ruleset.Rule) bool {
 }
 
 // rawOfDocker reports whether a rule of table raw is as Docker writes it (28): for one
-// address, from anywhere but one interface.
+// address, from anywhere but the bridge that the container is behind or, for a port
+// published at a loopback address, but lo.
 func (d *diagnosis) rawOfDocker(r *ruleset.Rule) bool {
 	t := r.Chain.Table
 	if t.Name != "raw" && tableOwner(t) != Docker || d.c.Hook.Name != "prerouting" {
@@ -126,5 +179,6 @@ func (d *diagnosis) rawOfDocker(r *ruleset.Rule) bool {
 	}
 	only := *in
 	only.Negate = false
-	return d.f.Destination.IsLoopback() || matchText(&only) == d.target() // the bridge that the container is behind
+	bridge := matchText(&only)
+	return d.f.Destination.IsLoopback() || dockerBridge.MatchString(bridge) && bridge == d.target()
 }

@@ -35,16 +35,29 @@ func (t *Trace) counters() map[uint32]machine.Counters {
 
 // Grown implements [Report].
 func (t *Trace) Grown() []string {
+	return grown(t.namespaces, t.countersBefore, t.counters())
+}
+
+// grown names what grew in each namespace, and once what counts for the whole machine.
+func grown(namespaces []netns.Namespace, before, now map[uint32]machine.Counters) []string {
 	var out []string
-	now := t.counters()
-	for _, n := range t.namespaces {
-		where := ""
-		if len(t.namespaces) > 1 {
-			where = " in netns " + label(n)
-		}
-		grown := now[n.Inode].Since(t.countersBefore[n.Inode])
-		for _, g := range grown[:min(len(grown), maxGrown)] {
+	whole := make(map[string]bool)
+	for _, n := range namespaces {
+		named := 0
+		for _, g := range now[n.Inode].Since(before[n.Inode]) {
+			if named == maxGrown {
+				break
+			}
+			if g.Whole && whole[g.Name] {
+				continue
+			}
+			whole[g.Name] = g.Whole
+			where := ""
+			if len(namespaces) > 1 && !g.Whole {
+				where = " in netns " + label(n)
+			}
 			out = append(out, fmt.Sprintf("%d %s%s: %s", g.Count, g.Name, where, g.Words))
+			named++
 		}
 	}
 	return out

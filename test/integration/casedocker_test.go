@@ -29,9 +29,25 @@ func dockerCases() []aCase {
 		{
 			name: "Docker 28: from outside to a container's own address, legacy",
 			host: `iptables-legacy -N DOCKER
-				iptables-legacy -t raw -A PREROUTING -d 198.51.100.2/32 ! -i eth1 -j DROP`,
+				ip link set eth1 down; ip link set eth1 name br-ba9876543210; ip link set br-ba9876543210 up
+				iptables-legacy -t raw -A PREROUTING -d 198.51.100.2/32 ! -i br-ba9876543210 -j DROP`,
 			send: "client tcp 198.51.100.2 7703", code: "docker-unpublished",
 			says: []string{"direct access by eth0 to the container's own address 198.51.100.2", "docker run -p", "gateway_mode_ipv4", "allow-direct-routing"},
+		},
+		{
+			name: "Docker 27: an internal network",
+			host: networks + `iptables-nft -N DOCKER-ISOLATION-STAGE-1
+				iptables-nft -N DOCKER-USER
+				iptables-nft -A FORWARD -j DOCKER-ISOLATION-STAGE-1
+				iptables-nft -A DOCKER-ISOLATION-STAGE-1 ! -d 192.0.2.0/24 -i br-0123456789ab -j DROP`,
+			send: "client udp 198.51.100.2 7707", code: "meant-drop",
+			says: []string{"the Docker network of br-0123456789ab is internal"}, never: []string{"keeps its networks apart"},
+		},
+		{
+			name: "a rule of raw that is not Docker's, beside Docker",
+			host: `iptables-nft -N DOCKER
+				iptables-nft -t raw -A PREROUTING -d 198.51.100.2/32 ! -i eth1 -j DROP`,
+			send: "client udp 198.51.100.2 7708", code: "interface-mismatch", never: []string{"Docker"},
 		},
 		{
 			name: "Docker 28: a port that is not published",

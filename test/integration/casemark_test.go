@@ -94,6 +94,10 @@ func invalidCases() []aCase {
 			ready: connected3(7514, 40514), by: segment(7514, 40514, 0x10, 0xff), port: 7514,
 			code: "conntrack-invalid", says: []string{"its checksum is wrong"}, never: []string{"outside of the window"},
 		},
+		{
+			name: "a SYN with a wrong checksum", host: drop, by: segment(7515, 40515, 0x02, 0xff), port: 7515,
+			code: "conntrack-invalid", says: []string{"its checksum is wrong"}, never: []string{"is over", "no connection"},
+		},
 	}
 }
 

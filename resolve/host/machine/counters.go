@@ -24,6 +24,8 @@ type Growth struct {
 	Name  string
 	Count uint64 // by how much
 	Words string // what it counts
+	// Whole says that it counts for the whole machine, whatever namespace is asked.
+	Whole bool
 }
 
 // netDir is that of the calling thread's namespace.
@@ -167,7 +169,7 @@ func (c Counters) Since(before Counters) []Growth {
 	for name, now := range c {
 		if from, ok := before[name]; ok && now > from {
 			if words := counterWords(name); words != "" {
-				out = append(out, Growth{name, now - from, words})
+				out = append(out, Growth{Name: name, Count: now - from, Words: words, Whole: strings.HasPrefix(name, "softnet ")})
 			}
 		}
 	}
@@ -188,7 +190,7 @@ func unanswered(c, before Counters) []Growth {
 	} {
 		came, answered := c[v.in]-before[v.in], c[v.reply]-before[v.reply]
 		if c[v.in] >= before[v.in] && c[v.reply] >= before[v.reply] && came > answered {
-			out = append(out, Growth{v.in, came - answered, v.words})
+			out = append(out, Growth{Name: v.in, Count: came - answered, Words: v.words})
 		}
 	}
 	return out

@@ -57,6 +57,9 @@ func TestCountersThatGrew(t *testing.T) {
 		if g.Name != want[i].Name || g.Count != want[i].Count || g.Words == "" {
 			t.Errorf("%d: got %d %s (%q), want %d %s", i, g.Count, g.Name, g.Words, want[i].Count, want[i].Name)
 		}
+		if g.Whole != (g.Name == "softnet dropped") {
+			t.Errorf("%s: of the whole machine: %v", g.Name, g.Whole)
+		}
 	}
 	if quiet := before.Since(before); len(quiet) > 0 {
 		t.Errorf("nothing grew: %v", quiet)

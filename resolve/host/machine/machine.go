@@ -134,7 +134,7 @@ func (m *Machine) Interface(name string) (i diagnose.Interface, ok bool) {
 			Up: a.Flags&net.FlagUp != 0, Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0}
 		switch l := link.(type) {
 		case *netlink.Vxlan:
-			i.VNI = l.VxlanId
+			i.VNI, i.FlowBased = l.VxlanId, l.FlowBased
 		case *netlink.Geneve:
 			i.VNI = int(l.ID)
 		}
