@@ -2,6 +2,7 @@ package integration
 
 import (
 	"net"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -53,7 +54,8 @@ func TestSegmentsWithoutRoute(t *testing.T) {
 	}
 	eventually(t, "segments are dropped", func() bool {
 		drops := r.told(t)
-		return of(drops, "ip") >= 2 && of(drops, "ip6") >= 2
+		explained := slices.DeleteFunc(slices.Clone(drops), func(d drop.Drop) bool { return len(d.Why) == 0 })
+		return of(drops, "ip") >= 2 && of(drops, "ip6") >= 2 && of(explained, "ip") > 0 && of(explained, "ip6") > 0
 	})
 	least := mib(t, l.host, "snmp", "Ip:", "OutNoRoutes")
 	drops := r.stop(t)
@@ -66,7 +68,8 @@ func TestSegmentsWithoutRoute(t *testing.T) {
 			p.Source.String() != hostIP && p.Source.String() != hostIP6 {
 			t.Fatalf("%s", show([]drop.Drop{d}))
 		}
-		if len(d.Why) != 1 || d.Why[0].Code != "no-route" {
+		// None where a slow machine has spent the time that causes may take.
+		if len(d.Why) > 1 || len(d.Why) == 1 && d.Why[0].Code != "no-route" {
 			t.Fatalf("%+v", d.Why)
 		}
 	}
