@@ -135,8 +135,8 @@ static __always_inline bool may_be_nft(const struct hook_scan *scan)
 /*
  * Where the frame did not tell: the one hook that is left when nothing else can be
  * it. NAT can, with chains behind it or without; so can what was not looked at.
- * Hooks of other kinds (IPVS, br_netfilter, synproxy, BPF, defragmentation of IPv6)
- * are among the others, of which there must be one.
+ * scan->other counts hooks of other kinds (IPVS, br_netfilter, synproxy, BPF,
+ * defragmentation of IPv6): there must be exactly one.
  */
 static __always_inline void attribute_rest(struct scratch *s)
 {

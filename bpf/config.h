@@ -35,7 +35,7 @@ enum site_kind {
 	SITE_NETFILTER = 4,   /* another netfilter function: synproxy, nfqueue, bridge */
 	SITE_TCP = 5,	      /* TCP, where a listening socket leaves what came to it */
 	SITE_COOKIE = 6,      /* the same of answers to SYN cookies, 6.9 and later */
-	SITE_LIST = 7,	      /* frees lists and queues of others: its caller tells whose */
+	SITE_LIST = 7,	      /* frees lists and queues; its caller shows whose they are */
 };
 
 struct site_range {

@@ -206,7 +206,7 @@ enum socket_filter {
 
 struct socket_info {
 	u64 inode; /* of its file; 0: its program has closed it */
-	u64 destructor; /* skb->destructor: tells senders' packets from received ones */
+	u64 destructor; /* skb->destructor: differs for packets sent and received */
 	u32 uid; /* sk_uid */
 	/* The credentials of its file, which owner matches compare; valid with inode. */
 	u32 file_uid;

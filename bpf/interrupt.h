@@ -31,9 +31,9 @@ static __always_inline bool serves_interrupt(struct task_struct *task)
 #else
 
 /*
- * The count is a per-CPU variable there. Softirqs have stacks of their own, but for
- * those of an interrupt out of user mode (sysvec_* of arch/x86/include/asm/irq_stack.h),
- * which stay on the task's: see in_call of socket.h.
+ * The count is a per-CPU variable there. Softirqs have their own stacks. An interrupt
+ * out of user mode is the exception: its softirqs run on the task's stack (sysvec_* of
+ * arch/x86/include/asm/irq_stack.h), see in_call of socket.h.
  */
 static __always_inline bool serves_interrupt(struct task_struct *task)
 {

@@ -200,10 +200,10 @@ static __always_inline void scan_nat(u32 level, struct scratch *s)
 }
 
 /*
- * Holds the frame's entries against those of the namespace. Others are no entries at
- * all where the frame is not as it was calibrated, as while another tracer comes or
- * goes, or were replaced since the packet passed: then the frame tells no hook, and
- * what is listed now need not be all that the packet met.
+ * Compares the frame's entries with the namespace's list. They differ if the frame is
+ * not as it was calibrated, such as while another tracer comes or goes, or if the list
+ * was replaced since the packet passed. Then the frame does not show which hook dropped
+ * the packet, and the packet may have passed hooks that are no longer listed.
  */
 static __always_inline void check_entries(struct scratch *s)
 {

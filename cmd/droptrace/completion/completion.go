@@ -3,9 +3,9 @@
 //
 //	droptrace __complete WORD... CURRENT
 //
-// with the words after the program's name up to the cursor, the last of which may be
-// empty. What is printed is a line for each candidate, the word and after a tab what
-// it is, and at the end ":files" where names of files fit too.
+// with the words after the program's name up to the cursor. The last word may be empty.
+// It prints a line for each candidate: the word, a tab, what it is. A last line ":files"
+// says that names of files fit too.
 //
 // Names come from whoever made an interface, a chain or a namespace. A shell inserts
 // what it is given, so only words that no shell reads as more are offered.
@@ -63,7 +63,7 @@ func Print(ctx context.Context, w io.Writer, app *cli.App, words []string) error
 	return err
 }
 
-// Complete answers for the words up to the cursor, of which there is at least one.
+// Complete answers for the words up to the cursor: at least one.
 func Complete(ctx context.Context, app *cli.App, words []string) Answer {
 	current := words[len(words)-1]
 	l := parse(app, words[:len(words)-1])
