@@ -11,10 +11,11 @@ TESTED   ?= 5.10,6.12/fentry,6.12-arm64:short,6.12/tracepoint
 N        ?= 1500
 SEED     ?= 11
 RECORDS  ?= 100000
+FUZZTIME ?= 20s
 
 export CGO_ENABLED = 0
 
-.PHONY: build demo release publish test unit integration hostile packages test-real vm test-newest oracle oracle-vm adversary bench lint generate check-generated clean
+.PHONY: build demo release publish test unit integration hostile fuzz packages test-real vm test-newest oracle oracle-vm adversary bench lint generate check-generated clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o droptrace ./cmd/droptrace
@@ -41,7 +42,7 @@ unit:
 
 # The running kernel, in namespaces of the tests' own.
 integration: build
-	DROPTRACE=$(CURDIR)/droptrace $(GO) test -count=1 -timeout 30m ./test/integration
+	DROPTRACE=$(CURDIR)/droptrace $(GO) test -count=1 -timeout 30m -skip '^TestGuest' ./test/integration
 	$(GO) test -count=1 -timeout 30m -run '^TestWithoutAPart' ./tracer
 
 # Root of a container against the host: names, comments and prefixes by raw netlink.
@@ -57,6 +58,10 @@ packages:
 test-real:
 	scripts/install-deps real
 	$(GO) test -count=1 -timeout 60m ./test/real
+
+# Each fuzz target for a while: make fuzz FUZZTIME=10m
+fuzz:
+	scripts/fuzz $(FUZZTIME)
 
 # Other kernels, under QEMU without KVM. KERNELS=all: all that are tried before a
 # release; one of them may have -generic or -rt behind it.
