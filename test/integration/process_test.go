@@ -76,24 +76,31 @@ func TestWriterOfATunDeviceIsNoSender(t *testing.T) {
 	}
 }
 
-func TestReceiverIsNamed(t *testing.T) {
-	l := newLab(t)
-	l.ready(t)
+// connected is a connection from the client to a port of the host: the client's socket,
+// and the one that the host accepted.
+func connected(t *testing.T, l *lab, port uint16) (client *os.File, accepted int) {
+	t.Helper()
 	var listener *os.File
 	within(t, l.host, func() (err error) {
-		listener, err = listen(8096)
+		listener, err = listen(port)
 		return err
 	})
-	defer listener.Close()
-	client := connecting(t, l.client, 8096)
-	defer client.Close()
-	var accepted int
+	t.Cleanup(func() { listener.Close() })
+	client = connecting(t, l.client, port)
+	t.Cleanup(func() { client.Close() })
 	eventually(t, "a connection", func() bool {
 		fd, _, err := unix.Accept4(int(listener.Fd()), unix.SOCK_CLOEXEC)
 		accepted = fd
 		return err == nil
 	})
-	defer unix.Close(accepted)
+	t.Cleanup(func() { unix.Close(accepted) })
+	return client, accepted
+}
+
+func TestReceiverIsNamed(t *testing.T) {
+	l := newLab(t)
+	l.ready(t)
+	client, _ := connected(t, l, 8096)
 	nft(`table ip t { chain i { type filter hook input priority 0; tcp dport 8096 counter drop; }; }`)[0].load(t, l.host)
 	trace := start(t, []*lab{l}, "--dport", "8096", "--no-why")
 	if _, err := unix.Write(int(client.Fd()), []byte("data")); err != nil {

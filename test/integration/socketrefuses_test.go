@@ -71,21 +71,7 @@ func TestAFullTCPSocketIsFoundInItsNamespace(t *testing.T) {
 	}
 	l := newLab(t)
 	l.ready(t)
-	var listener *os.File
-	within(t, l.host, func() (err error) {
-		listener, err = listen(8089)
-		return err
-	})
-	defer listener.Close()
-	client := connecting(t, l.client, 8089)
-	defer client.Close()
-	var accepted int
-	eventually(t, "a connection", func() bool {
-		fd, _, err := unix.Accept4(int(listener.Fd()), unix.SOCK_CLOEXEC)
-		accepted = fd
-		return err == nil
-	})
-	defer unix.Close(accepted)
+	client, accepted := connected(t, l, 8089)
 	trace := start(t, []*lab{l}, "--dport", "8089") // of this namespace
 	if err := unix.SetsockoptInt(accepted, unix.SOL_SOCKET, unix.SO_RCVBUF, 1); err != nil {
 		t.Fatal(err)
