@@ -35,8 +35,8 @@ type walk struct {
 // lookup finds a namespace as it is now. The error is errLooking where that is not
 // known yet.
 func (r *Resolver) lookup(inode uint32) (netns.Namespace, error) {
-	if n, err := netns.Current(); err == nil && n.Inode == inode {
-		return n, nil
+	if inode == r.own {
+		return netns.Current()
 	}
 	l := &r.lookups
 	asked, ok := l.asked[inode]

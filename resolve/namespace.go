@@ -219,17 +219,6 @@ func (n *namespace) stillNFT(ctx context.Context, e *event.Event) bool {
 	}) == nil
 }
 
-// label is how messages call the namespace.
-func label(n drop.Netns) string {
-	switch {
-	case n.Name != "":
-		return n.Name
-	case n.Command != "":
-		return fmt.Sprintf("of %s (pid %d)", n.Command, n.PID)
-	}
-	return fmt.Sprintf("inode %d", n.Inode)
-}
-
 // lastAsked is when a question was put to the kernel last, as event.Event.Time. Its
 // answer holds for all drops from before: each is answered for, and a backlog takes
 // one question.

@@ -22,7 +22,7 @@ func socketRefused(e *event.Event, reason string) []drop.Why {
 	return nil
 }
 
-// orModule is what kernels before 6.18 give the same reason.
+// orModule: kernels without SECURITY_HOOK give the same reason for a security module.
 const orModule = ", or a security module,"
 
 // filtered: sk_filter_trim_cap looks whether memory is short, asks the cgroup's

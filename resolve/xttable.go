@@ -70,7 +70,7 @@ func (r *Resolver) readXT(n *namespace) error {
 		t, e := n.watchXT(id, r.Watcher)
 		if e != nil {
 			changing = changing || errors.Is(e, xtables.ErrChanging)
-			err = errors.Join(err, fmt.Errorf("namespace %s: %w", label(n.info), e))
+			err = errors.Join(err, fmt.Errorf("namespace %s: %w", n.info.Label(), e))
 			continue
 		}
 		n.xt[id] = t

@@ -6,6 +6,7 @@
 package drop
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -104,6 +105,17 @@ type Netns struct {
 	Command string `json:"command,omitempty"`
 	// Own is true for the namespace droptrace runs in.
 	Own bool `json:"own,omitempty"`
+}
+
+// Label is how messages call the namespace: its name, a process in it, or its inode.
+func (n *Netns) Label() string {
+	switch {
+	case n.Name != "":
+		return n.Name
+	case n.Command != "":
+		return fmt.Sprintf("of %s (pid %d)", n.Command, n.PID)
+	}
+	return fmt.Sprintf("inode %d", n.Inode)
 }
 
 // Interface is named as it was called at the moment of the drop.

@@ -3,6 +3,7 @@ package live
 import (
 	"fmt"
 
+	"github.com/droptrace/droptrace/resolve/drop"
 	"github.com/droptrace/droptrace/resolve/host/machine"
 	"github.com/droptrace/droptrace/resolve/host/netns"
 )
@@ -54,21 +55,11 @@ func grown(namespaces []netns.Namespace, before, now map[uint32]machine.Counters
 			whole[g.Name] = g.Whole
 			where := ""
 			if len(namespaces) > 1 && !g.Whole {
-				where = " in netns " + label(n)
+				where = " in netns " + (&drop.Netns{Inode: n.Inode, Name: n.Name, PID: n.PID, Command: n.Command}).Label()
 			}
 			out = append(out, fmt.Sprintf("%d %s%s: %s", g.Count, g.Name, where, g.Words))
 			named++
 		}
 	}
 	return out
-}
-
-func label(n netns.Namespace) string {
-	switch {
-	case n.Name != "":
-		return n.Name
-	case n.Command != "":
-		return fmt.Sprintf("of %s (pid %d)", n.Command, n.PID)
-	}
-	return fmt.Sprintf("inode %d", n.Inode)
 }

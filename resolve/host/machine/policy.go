@@ -66,7 +66,7 @@ func decide(q *diagnose.RouteQuery) (p diagnose.Policy, err error) {
 			jump = r.Goto
 			continue
 		}
-		refuses := r.Type == frActBlackhole || r.Type == frActUnreachable || r.Type == frActProhibit
+		refuses := r.Type == nl.FR_ACT_BLACKHOLE || r.Type == nl.FR_ACT_UNREACHABLE || r.Type == nl.FR_ACT_PROHIBIT
 		if r.Table == unix.RT_TABLE_UNSPEC && !refuses {
 			continue // l3mdev, which looks into the table of a VRF: there is none
 		}
@@ -94,13 +94,6 @@ func decide(q *diagnose.RouteQuery) (p diagnose.Policy, err error) {
 	}
 	return p, nil
 }
-
-// What a rule does where it looks up no table (linux/fib_rules.h).
-const (
-	frActBlackhole   = 6
-	frActUnreachable = 7
-	frActProhibit    = 8
-)
 
 // addActions fills in the rules' Type, which netlink.RuleList leaves out: the kernel
 // lists them in the same order again.
